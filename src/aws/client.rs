@@ -1,0 +1,236 @@
+//! What all AWS clients share: region, credentials, endpoints, time-outs, retries.
+
+use std::time::Duration;
+
+use aws_config::{
+    AppName, BehaviorVersion, ConfigLoader, Region, SdkConfig, retry::RetryConfig,
+    stalled_stream_protection::StalledStreamProtectionConfig, timeout::TimeoutConfig,
+};
+use aws_credential_types::Credentials;
+use serde::{Deserialize, Serialize};
+
+/// How AWS is reached. What is not set here comes from the SDK's usual chain: environment variables
+/// (`AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_PROFILE`, `AWS_ENDPOINT_URL`, …), the shared
+/// configuration files, web identity, the container's and the machine's role.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AwsSettings {
+    /// The region, such as `eu-central-1`.
+    pub region: Option<String>,
+    /// The profile of the shared configuration files.
+    pub profile: Option<String>,
+    /// Where all services answer: an emulator such as `http://localhost:4566`, or a proxy.
+    pub endpoint_url: Option<String>,
+    /// Where Kinesis answers, before `endpoint_url`: a VPC endpoint, or an emulator of its own.
+    pub kinesis_endpoint_url: Option<String>,
+    /// Where DynamoDB answers, before `endpoint_url`.
+    pub dynamodb_endpoint_url: Option<String>,
+}
+
+/// Why no client could be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AwsError {
+    /// Nobody named a region.
+    #[error(
+        "no AWS region: set `aws.region`, the environment variable AWS_REGION, or a region in the profile"
+    )]
+    NoRegion,
+    /// An endpoint is not a URL that a client could call.
+    #[error("{0:?} is not an endpoint: expected http:// or https:// and a host")]
+    BadEndpoint(String),
+}
+
+/// Region, credentials and time-outs, found once and shared by all clients.
+///
+/// Making one does not call AWS, except that finding the region may ask the machine's metadata
+/// service. Credentials are looked up with the first call that needs them.
+#[derive(Clone, Debug)]
+pub struct AwsConnection {
+    sdk: SdkConfig,
+    settings: AwsSettings,
+}
+
+/// The region that requests are signed for when only an endpoint is known; emulators take any.
+const EMULATOR_REGION: &str = "us-east-1";
+
+/// Time to a connection, TLS included.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Time to the first byte of an answer. Slow emulators need 8 s for 10,000 records.
+const READ_TIMEOUT: Duration = Duration::from_secs(20);
+/// Time for one try with its whole answer: 10 MiB over a link of 3 Mbit/s.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time for a call with all its tries.
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(70);
+/// Time for one lease write or read of a lease: a third of the default lease duration, so that a
+/// lost answer leaves room for another try.
+const LEASE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long an answer may stall (below 1 byte a second) before it is given up.
+const STALL_GRACE: Duration = Duration::from_secs(10);
+/// Tries of a call that may be repeated.
+const READ_ATTEMPTS: u32 = 3;
+
+impl AwsConnection {
+    /// Finds region and credentials by the SDK's usual chain.
+    ///
+    /// # Errors
+    /// When there is no region, or an endpoint is not a URL.
+    pub async fn open(settings: &AwsSettings) -> Result<Self, AwsError> {
+        settings.check_endpoints()?;
+        let mut loader = base_loader();
+        if let Some(region) = &settings.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        if let Some(profile) = &settings.profile {
+            loader = loader.profile_name(profile);
+        }
+        if let Some(endpoint) = &settings.endpoint_url {
+            loader = loader.endpoint_url(endpoint);
+        }
+        let mut sdk = loader.load().await;
+        if sdk.region().is_none() {
+            if !settings.has_endpoint() && sdk.endpoint_url().is_none() {
+                return Err(AwsError::NoRegion);
+            }
+            sdk = sdk.into_builder().region(Region::new(EMULATOR_REGION)).build();
+        }
+        Ok(Self { sdk, settings: settings.clone() })
+    }
+
+    /// For servers of our own on loopback, in `demo` and tests: fixed credentials, and nothing is
+    /// read from the environment.
+    ///
+    /// # Errors
+    /// When an endpoint is not a URL.
+    pub async fn emulator(settings: &AwsSettings) -> Result<Self, AwsError> {
+        settings.check_endpoints()?;
+        let region = settings.region.clone().unwrap_or_else(|| EMULATOR_REGION.to_owned());
+        let mut loader = base_loader()
+            .region(Region::new(region))
+            .credentials_provider(Credentials::new("test", "test", None, None, "emulator"));
+        if let Some(endpoint) = &settings.endpoint_url {
+            loader = loader.endpoint_url(endpoint);
+        }
+        Ok(Self { sdk: loader.load().await, settings: settings.clone() })
+    }
+
+    /// The region that requests are signed for.
+    pub fn region(&self) -> &str {
+        self.sdk.region().map_or(EMULATOR_REGION, AsRef::as_ref)
+    }
+
+    /// What further clients are made of.
+    pub fn sdk_config(&self) -> &SdkConfig {
+        &self.sdk
+    }
+
+    /// A Kinesis client. Calls are repeated by the SDK unless the call site says otherwise.
+    pub fn kinesis(&self) -> aws_sdk_kinesis::Client {
+        let mut config = aws_sdk_kinesis::config::Builder::from(&self.sdk);
+        if let Some(endpoint) = &self.settings.kinesis_endpoint_url {
+            config = config.endpoint_url(endpoint);
+        }
+        aws_sdk_kinesis::Client::from_conf(config.build())
+    }
+
+    /// A DynamoDB client for what may be repeated: reads, and the table's own life.
+    pub(super) fn dynamodb_reads(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::from_conf(self.dynamodb_config().build())
+    }
+
+    /// A DynamoDB client that sends each request once: a repeated conditional write that had been
+    /// applied would come back as a refusal.
+    pub(super) fn dynamodb_writes(&self) -> aws_sdk_dynamodb::Client {
+        let config = self
+            .dynamodb_config()
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(time_outs(LEASE_TIMEOUT, LEASE_TIMEOUT));
+        aws_sdk_dynamodb::Client::from_conf(config.build())
+    }
+
+    fn dynamodb_config(&self) -> aws_sdk_dynamodb::config::Builder {
+        let config = aws_sdk_dynamodb::config::Builder::from(&self.sdk);
+        match &self.settings.dynamodb_endpoint_url {
+            Some(endpoint) => config.endpoint_url(endpoint),
+            None => config,
+        }
+    }
+}
+
+impl AwsSettings {
+    fn endpoints(&self) -> impl Iterator<Item = &String> {
+        let all = [&self.endpoint_url, &self.kinesis_endpoint_url, &self.dynamodb_endpoint_url];
+        all.into_iter().flatten()
+    }
+
+    fn has_endpoint(&self) -> bool {
+        self.endpoints().next().is_some()
+    }
+
+    /// A wrong endpoint would only show as a puzzling failure of the first call.
+    fn check_endpoints(&self) -> Result<(), AwsError> {
+        for endpoint in self.endpoints() {
+            let host = endpoint
+                .strip_prefix("http://")
+                .or_else(|| endpoint.strip_prefix("https://"))
+                .unwrap_or_default();
+            if host.is_empty() || host.starts_with('/') || host.contains(char::is_whitespace) {
+                return Err(AwsError::BadEndpoint(endpoint.clone()));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The behaviour version is pinned: a new one may change retries or time-outs under us.
+fn base_loader() -> ConfigLoader {
+    let app_name = AppName::new(concat!("shardwright-", env!("CARGO_PKG_VERSION")))
+        .expect("a package name and version have only characters allowed in an app name");
+    aws_config::defaults(BehaviorVersion::v2026_01_12())
+        .app_name(app_name)
+        .retry_config(RetryConfig::standard().with_max_attempts(READ_ATTEMPTS))
+        .timeout_config(time_outs(ATTEMPT_TIMEOUT, OPERATION_TIMEOUT))
+        .stalled_stream_protection(
+            StalledStreamProtectionConfig::enabled().grace_period(STALL_GRACE).build(),
+        )
+}
+
+fn time_outs(attempt: Duration, operation: Duration) -> TimeoutConfig {
+    TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT.min(attempt))
+        .read_timeout(READ_TIMEOUT.min(attempt))
+        .operation_attempt_timeout(attempt)
+        .operation_timeout(operation)
+        .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn endpoints_must_be_urls() {
+        for bad in ["localhost:4566", "http://", "http:///path", "ftp://host", ""] {
+            let settings =
+                AwsSettings { kinesis_endpoint_url: Some(bad.to_owned()), ..AwsSettings::default() };
+            let error = AwsConnection::emulator(&settings).await.unwrap_err();
+            assert_eq!(error, AwsError::BadEndpoint(bad.to_owned()));
+        }
+    }
+
+    #[tokio::test]
+    async fn an_emulator_needs_no_region() {
+        let settings = AwsSettings {
+            endpoint_url: Some("http://127.0.0.1:4566".to_owned()),
+            ..AwsSettings::default()
+        };
+        let connection = AwsConnection::emulator(&settings).await.unwrap();
+        assert_eq!(connection.region(), "us-east-1");
+        assert_eq!(connection.sdk_config().endpoint_url(), Some("http://127.0.0.1:4566"));
+    }
+
+    #[test]
+    fn unknown_settings_are_errors() {
+        assert!(toml::from_str::<AwsSettings>("region = \"eu-west-1\"").is_ok());
+        assert!(toml::from_str::<AwsSettings>("regoin = \"eu-west-1\"").is_err());
+    }
+}

@@ -1,0 +1,263 @@
+//! What a failed AWS call means to its caller, and how to say it to people.
+
+use std::error::Error;
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_dynamodb::{
+    config::http::HttpResponse,
+    error::{ProvideErrorMetadata, SdkError},
+};
+
+use crate::ports::{SinkError, StoreError, StreamError};
+
+/// A failed call: what its caller can do, and one line for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) kind: FaultKind,
+    /// The service's name for the fault, when the service said one.
+    pub(crate) code: Option<String>,
+    /// The action, the service's words, and what to change when that is known.
+    pub(crate) message: String,
+}
+
+/// The sorts of failures that callers tell apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FaultKind {
+    /// A limit is spent; nothing was done.
+    Throttled,
+    /// The shard iterator is too old.
+    IteratorExpired,
+    /// The stream, shard or table is not there.
+    NotFound,
+    /// A human must change a policy or credentials.
+    Denied,
+    /// The service does not accept the request.
+    Invalid,
+    /// The service is busy with something that passes; nothing was done.
+    Busy,
+    /// The request never left this machine.
+    NotSent,
+    /// No answer, or a server error: a write may have been applied.
+    Unanswered,
+}
+
+impl Fault {
+    /// Sorts a failed call. `action` is the call's name in policies, such as `kinesis:GetRecords`.
+    pub(crate) fn of<E>(action: &str, error: &SdkError<E, HttpResponse>) -> Self
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+    {
+        let status = error.raw_response().map_or(0, |response| response.status().as_u16());
+        match error {
+            SdkError::ServiceError(_) => {
+                let code = error.code().map(str::to_owned);
+                let kind = kind_of(code.as_deref(), status);
+                let mut said = match (&code, error.message()) {
+                    (Some(code), Some(message)) => format!("{message} ({code})"),
+                    (Some(code), None) => code.clone(),
+                    (None, Some(message)) => format!("{message} (HTTP {status})"),
+                    (None, None) => format!("HTTP {status}"),
+                };
+                if let Some(hint) = code.as_deref().and_then(hint) {
+                    said = format!("{said}: {hint}");
+                }
+                Self { kind, code, message: one_line(&format!("{action}: {said}")) }
+            }
+            SdkError::TimeoutError(_) => Self::local(action, FaultKind::Unanswered, error),
+            SdkError::ConstructionFailure(_) => Self::local(action, FaultKind::Invalid, error),
+            SdkError::DispatchFailure(_) => Self::unsent(action, error),
+            // An answer came and could not be read: the request was carried out, or not.
+            _ => Self::local(action, FaultKind::Unanswered, error),
+        }
+    }
+
+    /// A request that got no answer at all: no credentials, no connection, or a broken one.
+    fn unsent(action: &str, error: &(dyn Error + 'static)) -> Self {
+        let Some(credentials) = find::<CredentialsError>(error) else {
+            let connecting = chain(error).any(|cause| is_connecting(cause));
+            let kind = if connecting { FaultKind::NotSent } else { FaultKind::Unanswered };
+            return Self::local(action, kind, error);
+        };
+        match credentials {
+            CredentialsError::CredentialsNotLoaded(_) => Self {
+                kind: FaultKind::Denied,
+                code: None,
+                message: format!(
+                    "{action}: no AWS credentials found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, \
+                     `aws.profile`, or run under a role (an emulator takes any values, such as `test`)"
+                ),
+            },
+            CredentialsError::InvalidConfiguration(_) => {
+                Self::local(action, FaultKind::Denied, credentials)
+            }
+            _ => Self::local(action, FaultKind::NotSent, credentials),
+        }
+    }
+
+    fn local(action: &str, kind: FaultKind, error: &(dyn Error + 'static)) -> Self {
+        Self { kind, code: None, message: one_line(&format!("{action}: {}", flatten(error))) }
+    }
+
+    /// As the error of a stream call.
+    pub(crate) fn into_stream(self) -> StreamError {
+        match self.kind {
+            FaultKind::Throttled => {
+                tracing::debug!(fault = %self.message, "throttled by kinesis");
+                StreamError::Throttled
+            }
+            FaultKind::IteratorExpired => StreamError::IteratorExpired,
+            FaultKind::NotFound => StreamError::NotFound(self.message),
+            FaultKind::Denied => StreamError::Denied(self.message),
+            FaultKind::Invalid => StreamError::Invalid(self.message),
+            FaultKind::Busy | FaultKind::NotSent | FaultKind::Unanswered => {
+                StreamError::Unavailable(self.message)
+            }
+        }
+    }
+
+    /// As the error of a read of the lease table: there is nothing to be unsure of.
+    pub(crate) fn into_store_read(self) -> StoreError {
+        match self.into_store_write() {
+            StoreError::Unknown(message) => StoreError::Unavailable(message),
+            other => other,
+        }
+    }
+
+    /// As the error of a write to the lease table.
+    pub(crate) fn into_store_write(self) -> StoreError {
+        match self.kind {
+            FaultKind::Throttled => {
+                tracing::debug!(fault = %self.message, "throttled by dynamodb");
+                StoreError::Throttled
+            }
+            FaultKind::Denied => StoreError::Denied(self.message),
+            FaultKind::NotFound | FaultKind::Invalid | FaultKind::IteratorExpired => {
+                StoreError::Corrupt(self.message)
+            }
+            FaultKind::Busy | FaultKind::NotSent => StoreError::Unavailable(self.message),
+            FaultKind::Unanswered => StoreError::Unknown(self.message),
+        }
+    }
+
+    /// As the error of a sink.
+    pub(crate) fn into_sink(self) -> SinkError {
+        match self.kind {
+            FaultKind::NotFound | FaultKind::Denied | FaultKind::Invalid => {
+                SinkError::Misconfigured(self.message)
+            }
+            _ => SinkError::Unavailable(self.message),
+        }
+    }
+}
+
+/// Sorts by the service's own name of the fault; by the HTTP status when the name is unknown
+/// (Kinesis and DynamoDB API references, "Common Errors"; kinds of emulators included).
+fn kind_of(code: Option<&str>, status: u16) -> FaultKind {
+    match code.unwrap_or_default() {
+        "ProvisionedThroughputExceededException"
+        | "LimitExceededException"
+        | "ThrottlingException"
+        | "Throttling"
+        | "KMSThrottlingException"
+        | "RequestLimitExceeded"
+        | "TooManyRequestsException" => FaultKind::Throttled,
+        "ExpiredIteratorException" => FaultKind::IteratorExpired,
+        "ResourceNotFoundException" | "TableNotFoundException" => FaultKind::NotFound,
+        "ResourceInUseException"
+        | "TransactionConflictException"
+        | "ReplicatedWriteConflictException"
+        | "ExpiredNextTokenException" => FaultKind::Busy,
+        "InvalidArgumentException" | "ValidationException" => FaultKind::Invalid,
+        code if code.starts_with("AccessDenied")
+            || code.starts_with("ExpiredToken")
+            || code.starts_with("InvalidSignature")
+            || code.starts_with("IncompleteSignature")
+            || code.starts_with("MissingAuthenticationToken")
+            || code.starts_with("KMS") =>
+        {
+            FaultKind::Denied
+        }
+        "UnrecognizedClientException"
+        | "InvalidClientTokenId"
+        | "SignatureDoesNotMatch"
+        | "RequestExpired"
+        | "NotAuthorized"
+        | "OptInRequired" => FaultKind::Denied,
+        _ => match status {
+            401 | 403 => FaultKind::Denied,
+            404 => FaultKind::NotFound,
+            429 => FaultKind::Throttled,
+            400..=499 => FaultKind::Invalid,
+            _ => FaultKind::Unanswered,
+        },
+    }
+}
+
+/// What a human should change.
+fn hint(code: &str) -> Option<&'static str> {
+    Some(match code {
+        code if code.starts_with("AccessDenied") => "allow this action in the policy of the role",
+        code if code.starts_with("ExpiredToken") => "the credentials have expired, renew them",
+        "RequestExpired" | "SignatureDoesNotMatch" => {
+            "check the credentials and this machine's clock"
+        }
+        code if code.starts_with("InvalidSignature") => {
+            "check the credentials and this machine's clock"
+        }
+        "UnrecognizedClientException" | "InvalidClientTokenId" => {
+            "check the credentials and the region"
+        }
+        "KMSAccessDeniedException" => "allow kms:Decrypt on the key of the stream",
+        "KMSDisabledException" | "KMSInvalidStateException" | "KMSNotFoundException" => {
+            "check the key of the stream"
+        }
+        _ => return None,
+    })
+}
+
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| error.source())
+}
+
+fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
+    chain(error).find_map(|cause| cause.downcast_ref())
+}
+
+/// Whether this cause says that no connection came about. The HTTP client's own types are not
+/// public, so its words must do; a word that changes makes the fault `Unanswered`, the careful one.
+fn is_connecting(cause: &(dyn Error + 'static)) -> bool {
+    use std::io::ErrorKind as Io;
+    if let Some(io) = cause.downcast_ref::<std::io::Error>() {
+        return matches!(
+            io.kind(),
+            Io::ConnectionRefused | Io::HostUnreachable | Io::NetworkUnreachable
+        );
+    }
+    let text = cause.to_string();
+    text.contains("client error (Connect)") || text.starts_with("HTTP connect timeout")
+}
+
+/// The causes in one line. The SDK's outer layers say nothing that their causes do not say better.
+fn flatten(error: &(dyn Error + 'static)) -> String {
+    const EMPTY: [&str; 6] =
+        ["dispatch failure", "io error", "other", "timeout", "response error", "user error"];
+    let mut said: Vec<String> = Vec::new();
+    for cause in chain(error) {
+        let text = cause.to_string();
+        if EMPTY.contains(&text.as_str()) || said.iter().any(|before| before.contains(&text)) {
+            continue;
+        }
+        said.push(text);
+    }
+    if said.is_empty() { error.to_string() } else { said.join(": ") }
+}
+
+/// Services sometimes answer with pages of text; a log line and a dead letter want one line.
+fn one_line(text: &str) -> String {
+    const LONGEST: usize = 600;
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match words.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", words.get(..end).unwrap_or_default()),
+        None => words,
+    }
+}

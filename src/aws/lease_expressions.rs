@@ -1,0 +1,251 @@
+//! Lease writes as DynamoDB expressions.
+//!
+//! The specification is [`LeaseWrite::apply`]: condition and update here say the same, with the KCL's
+//! attribute names (KCL `DynamoDBLeaseRefresher`). Only `UpdateItem` is used, which leaves attributes
+//! alone that it does not name: a KCL's throughput figure, or what a later version may add.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use super::lease_item::{n, s, ss};
+use crate::model::{Checkpoint, LeaseWrite, WorkerId};
+
+/// The request parameters of one conditional update.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Expressions {
+    pub(super) condition: String,
+    pub(super) update: String,
+    pub(super) values: HashMap<String, AttributeValue>,
+}
+
+const NO_HAND_OVER: &str = "attribute_not_exists(checkpointOwner)";
+
+/// Says one write as expressions.
+pub(super) fn expressions(write: &LeaseWrite) -> Expressions {
+    let mut update = Update::default();
+    match write {
+        LeaseWrite::Renew { by, counter, checkpoint } => {
+            update.bump(*counter);
+            update.only_holder(by);
+            update.checkpoint(checkpoint.as_ref());
+        }
+        LeaseWrite::Take { by, counter, from } => {
+            update.bump(*counter);
+            match from {
+                Some(owner) => update.when("leaseOwner = :from", ":from", owner),
+                None => update.condition("attribute_not_exists(leaseOwner)"),
+            }
+            if from.as_ref().is_some_and(|owner| owner != by) {
+                update.add.push("ownerSwitchesSinceCheckpoint :one");
+            }
+            update.assign("leaseOwner = :by", ":by", by);
+            update.remove.push("checkpointOwner");
+        }
+        LeaseWrite::RequestHandOver { from, to } => {
+            update.when("leaseOwner = :from", ":from", from);
+            update.condition(NO_HAND_OVER);
+            update.assign("leaseOwner = :to", ":to", to);
+            update.set.push("checkpointOwner = :from");
+        }
+        LeaseWrite::FinishHandOver { by, to, counter, checkpoint } => {
+            update.bump(*counter);
+            update.when("leaseOwner = :to", ":to", to);
+            update.when("checkpointOwner = :by", ":by", by);
+            update.remove.push("checkpointOwner");
+            update.checkpoint(checkpoint.as_ref());
+        }
+        LeaseWrite::Release { by, counter, checkpoint } => {
+            update.bump(*counter);
+            update.when("leaseOwner = :by", ":by", by);
+            update.condition(NO_HAND_OVER);
+            update.remove.push("leaseOwner");
+            update.checkpoint(checkpoint.as_ref());
+        }
+        LeaseWrite::End { by, counter, children } => {
+            update.bump(*counter);
+            update.only_holder(by);
+            update.remove.extend(["leaseOwner", "checkpointOwner"]);
+            match ss(children) {
+                Some(set) => {
+                    update.set.push("childShardIds = :children");
+                    update.value(":children", set);
+                }
+                None => update.remove.push("childShardIds"),
+            }
+            update.checkpoint(Some(&Checkpoint::ShardEnd));
+        }
+    }
+    update.finish()
+}
+
+/// An update in the making: clauses and the values they name.
+#[derive(Default)]
+struct Update {
+    conditions: Vec<String>,
+    set: Vec<&'static str>,
+    add: Vec<&'static str>,
+    remove: Vec<&'static str>,
+    values: HashMap<String, AttributeValue>,
+}
+
+impl Update {
+    fn value(&mut self, name: &str, value: AttributeValue) {
+        self.values.insert(name.to_owned(), value);
+    }
+
+    fn condition(&mut self, condition: impl Into<String>) {
+        self.conditions.push(condition.into());
+    }
+
+    fn when(&mut self, condition: &str, name: &str, worker: &WorkerId) {
+        self.condition(condition);
+        self.value(name, s(worker.as_str()));
+    }
+
+    fn assign(&mut self, clause: &'static str, name: &str, worker: &WorkerId) {
+        self.set.push(clause);
+        self.value(name, s(worker.as_str()));
+    }
+
+    /// The fence of all writes but the request for a hand-over.
+    fn bump(&mut self, seen: u64) {
+        self.condition("leaseCounter = :seen");
+        self.value(":seen", n(seen));
+        self.add.push("leaseCounter :one");
+        self.value(":one", n(1));
+    }
+
+    fn only_holder(&mut self, by: &WorkerId) {
+        let owner = format!("(leaseOwner = :by AND {NO_HAND_OVER})");
+        self.when(&format!("({owner} OR checkpointOwner = :by)"), ":by", by);
+    }
+
+    /// A checkpoint clears what an earlier one had prepared, as the KCL does.
+    fn checkpoint(&mut self, checkpoint: Option<&Checkpoint>) {
+        let Some(checkpoint) = checkpoint else { return };
+        self.set.extend([
+            "checkpoint = :checkpoint",
+            "checkpointSubSequenceNumber = :sub",
+            "ownerSwitchesSinceCheckpoint = :zero",
+        ]);
+        self.remove.extend([
+            "pendingCheckpoint",
+            "pendingCheckpointSubSequenceNumber",
+            "pendingCheckpointState",
+        ]);
+        self.value(":checkpoint", s(checkpoint.text()));
+        self.value(":sub", n(checkpoint.sub_sequence()));
+        self.value(":zero", n(0));
+    }
+
+    fn finish(self) -> Expressions {
+        let clauses = [("SET", self.set), ("REMOVE", self.remove), ("ADD", self.add)];
+        let update: Vec<_> = clauses
+            .iter()
+            .filter(|(_, parts)| !parts.is_empty())
+            .map(|(word, parts)| format!("{word} {}", parts.join(", ")))
+            .collect();
+        Expressions {
+            condition: self.conditions.join(" AND "),
+            update: update.join(" "),
+            values: self.values,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn worker(name: &str) -> WorkerId {
+        WorkerId::new(name)
+    }
+
+    #[track_caller]
+    fn check(write: &LeaseWrite, condition: &str, update: &str) {
+        let found = expressions(write);
+        assert_eq!((found.condition.as_str(), found.update.as_str()), (condition, update));
+        // DynamoDB refuses values that no expression names, and names without a value.
+        let text = format!("{condition} {update}");
+        let words = text.split(|c: char| !c.is_alphanumeric() && c != ':');
+        let mut named: Vec<_> = words.filter(|word| word.starts_with(':')).collect();
+        named.sort_unstable();
+        named.dedup();
+        let mut given: Vec<_> = found.values.keys().map(String::as_str).collect();
+        given.sort_unstable();
+        assert_eq!(named, given);
+    }
+
+    #[test]
+    fn renewals_and_checkpoints_are_one_write() {
+        let holder = "leaseCounter = :seen AND \
+            ((leaseOwner = :by AND attribute_not_exists(checkpointOwner)) OR checkpointOwner = :by)";
+        check(
+            &LeaseWrite::Renew { by: worker("a"), counter: 7, checkpoint: None },
+            holder,
+            "ADD leaseCounter :one",
+        );
+        check(
+            &LeaseWrite::Renew {
+                by: worker("a"),
+                counter: 7,
+                checkpoint: Some(Checkpoint::parse("12", 3).unwrap()),
+            },
+            holder,
+            "SET checkpoint = :checkpoint, checkpointSubSequenceNumber = :sub, \
+             ownerSwitchesSinceCheckpoint = :zero \
+             REMOVE pendingCheckpoint, pendingCheckpointSubSequenceNumber, pendingCheckpointState \
+             ADD leaseCounter :one",
+        );
+    }
+
+    #[test]
+    fn a_take_counts_the_switch_only_from_another_owner() {
+        let take = |from: Option<&str>| LeaseWrite::Take {
+            by: worker("a"),
+            counter: 7,
+            from: from.map(worker),
+        };
+        let update = "SET leaseOwner = :by REMOVE checkpointOwner ADD leaseCounter :one";
+        let owned = "leaseCounter = :seen AND leaseOwner = :from";
+        let free = "leaseCounter = :seen AND attribute_not_exists(leaseOwner)";
+        check(&take(None), free, update);
+        check(&take(Some("a")), owned, update);
+        let counted = format!("{update}, ownerSwitchesSinceCheckpoint :one");
+        check(&take(Some("b")), owned, &counted);
+    }
+
+    #[test]
+    fn hand_overs_leave_the_counter_to_the_old_owner() {
+        check(
+            &LeaseWrite::RequestHandOver { from: worker("a"), to: worker("b") },
+            "leaseOwner = :from AND attribute_not_exists(checkpointOwner)",
+            "SET leaseOwner = :to, checkpointOwner = :from",
+        );
+        check(
+            &LeaseWrite::FinishHandOver {
+                by: worker("a"),
+                to: worker("b"),
+                counter: 1,
+                checkpoint: None,
+            },
+            "leaseCounter = :seen AND leaseOwner = :to AND checkpointOwner = :by",
+            "REMOVE checkpointOwner ADD leaseCounter :one",
+        );
+        check(
+            &LeaseWrite::Release { by: worker("a"), counter: 1, checkpoint: None },
+            "leaseCounter = :seen AND leaseOwner = :by AND attribute_not_exists(checkpointOwner)",
+            "REMOVE leaseOwner ADD leaseCounter :one",
+        );
+    }
+
+    #[test]
+    fn the_end_of_a_shard_without_children_writes_no_empty_set() {
+        let end = LeaseWrite::End { by: worker("a"), counter: 1, children: vec![] };
+        let found = expressions(&end);
+        assert!(found.update.contains("checkpointOwner, childShardIds, pendingCheckpoint"));
+        assert_eq!(found.values.get(":checkpoint"), Some(&s("SHARD_END")));
+        assert!(!found.values.contains_key(":children"));
+    }
+}

@@ -1,0 +1,326 @@
+//! Rows of the lease table as DynamoDB items, with the KCL's attribute names and types
+//! (KCL `DynamoDBLeaseSerializer`, `DynamoDBMultiStreamLeaseSerializer`).
+
+use std::{collections::HashMap, sync::Arc};
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use crate::model::{Checkpoint, HashKeyRange, Lease, LeaseKey, ShardId, WorkerId};
+
+pub(super) type Item = HashMap<String, AttributeValue>;
+
+pub(super) const LEASE_KEY: &str = "leaseKey";
+const COUNTER: &str = "leaseCounter";
+const OWNER: &str = "leaseOwner";
+const CHECKPOINT_OWNER: &str = "checkpointOwner";
+const CHECKPOINT: &str = "checkpoint";
+const SUB_SEQUENCE: &str = "checkpointSubSequenceNumber";
+const OWNER_SWITCHES: &str = "ownerSwitchesSinceCheckpoint";
+const PARENTS: &str = "parentShardId";
+const CHILDREN: &str = "childShardIds";
+const START_HASH_KEY: &str = "startingHashKey";
+const END_HASH_KEY: &str = "endingHashKey";
+const STREAM: &str = "streamName";
+const SHARD: &str = "shardId";
+const ENTITY_TYPE: &str = "entityType";
+
+/// What an item of the lease table turned out to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Row {
+    /// A lease.
+    Lease(Box<Lease>),
+    /// Something else that newer KCLs keep in the same table: a lock, a worker's metrics.
+    Foreign {
+        /// Its key.
+        key: String,
+    },
+    /// A lease that no KCL would have written.
+    Malformed(Malformed),
+}
+
+/// What is wrong with a row.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("row {key:?}, attribute `{attribute}`: {problem}")]
+pub(super) struct Malformed {
+    pub(super) key: String,
+    pub(super) attribute: &'static str,
+    pub(super) problem: String,
+}
+
+/// Reads an item. Attributes that are not the model's are left alone, `pendingCheckpoint…` too.
+pub(super) fn read_row(item: &Item) -> Row {
+    let key = match item.get(LEASE_KEY) {
+        Some(AttributeValue::S(key)) => key.clone(),
+        _ => String::new(),
+    };
+    let entity = item.get(ENTITY_TYPE).map(|value| value.as_s().map(String::as_str));
+    let foreign_entity = entity.is_some_and(|entity| entity != Ok("LEASE"));
+    if foreign_entity || !item.contains_key(COUNTER) {
+        return Row::Foreign { key };
+    }
+    match read_lease(&key, item) {
+        Ok(lease) => Row::Lease(Box::new(lease)),
+        Err((attribute, problem)) => Row::Malformed(Malformed { key, attribute, problem }),
+    }
+}
+
+type Problem = (&'static str, String);
+
+fn read_lease(key: &str, item: &Item) -> Result<Lease, Problem> {
+    if key.is_empty() {
+        return Err((LEASE_KEY, "expected a text".to_owned()));
+    }
+    let checkpoint = text(item, CHECKPOINT)?.ok_or((CHECKPOINT, "it is missing".to_owned()))?;
+    let sub_sequence = number(item, SUB_SEQUENCE)?.unwrap_or(0);
+    let stream = text(item, STREAM)?;
+    let shard = match text(item, SHARD)? {
+        Some(shard) => shard,
+        None => bare_shard(key, stream),
+    };
+    Ok(Lease {
+        key: LeaseKey::new(key),
+        stream: stream.map(Arc::from),
+        shard: ShardId::new(shard),
+        counter: number(item, COUNTER)?.ok_or((COUNTER, "it is missing".to_owned()))?,
+        owner: text(item, OWNER)?.map(WorkerId::new),
+        checkpoint_owner: text(item, CHECKPOINT_OWNER)?.map(WorkerId::new),
+        checkpoint: Checkpoint::parse(checkpoint, sub_sequence)
+            .map_err(|error| (CHECKPOINT, error.to_string()))?,
+        owner_switches: number(item, OWNER_SWITCHES)?.unwrap_or(0),
+        parents: shards(item, PARENTS)?,
+        children: shards(item, CHILDREN)?,
+        hash_range: hash_range(item),
+    })
+}
+
+/// The shard of a key `account:stream:epoch:shardId`, or the key itself.
+fn bare_shard<'a>(key: &'a str, stream: Option<&str>) -> &'a str {
+    stream
+        .and_then(|stream| key.strip_prefix(stream))
+        .and_then(|rest| rest.strip_prefix(':'))
+        .unwrap_or(key)
+}
+
+fn text<'a>(item: &'a Item, attribute: &'static str) -> Result<Option<&'a str>, Problem> {
+    match item.get(attribute) {
+        None | Some(AttributeValue::Null(_)) => Ok(None),
+        Some(AttributeValue::S(text)) => Ok(Some(text)),
+        Some(_) => Err((attribute, "expected a text".to_owned())),
+    }
+}
+
+fn number(item: &Item, attribute: &'static str) -> Result<Option<u64>, Problem> {
+    match item.get(attribute) {
+        None | Some(AttributeValue::Null(_)) => Ok(None),
+        Some(AttributeValue::N(digits)) => digits.parse().map(Some).map_err(|_| {
+            let shown: String = digits.chars().take(40).collect();
+            (attribute, format!("{shown:?} is not a whole number from 0 on"))
+        }),
+        Some(_) => Err((attribute, "expected a number".to_owned())),
+    }
+}
+
+/// Sets have no order in DynamoDB; ours is sorted, so that equal rows compare equal.
+fn shards(item: &Item, attribute: &'static str) -> Result<Vec<ShardId>, Problem> {
+    match item.get(attribute) {
+        None | Some(AttributeValue::Null(_)) => Ok(Vec::new()),
+        Some(AttributeValue::Ss(ids)) => {
+            let mut ids: Vec<_> = ids.iter().map(ShardId::new).collect();
+            ids.sort();
+            Ok(ids)
+        }
+        Some(_) => Err((attribute, "expected a set of texts".to_owned())),
+    }
+}
+
+/// Never required: leases of DynamoDB Streams have none, and shard sync fills in a missing one.
+fn hash_range(item: &Item) -> Option<HashKeyRange> {
+    let end = |attribute| item.get(attribute)?.as_s().ok();
+    HashKeyRange::parse(end(START_HASH_KEY)?, end(END_HASH_KEY)?)
+}
+
+/// The item of a new lease. Attributes without a value are left out, never empty. There is no
+/// `entityType`: a missing one means a lease, and KCL 1.x and 2.x do not know it.
+pub(super) fn new_item(lease: &Lease) -> Item {
+    let mut item = Item::from([
+        (LEASE_KEY.to_owned(), s(lease.key.as_str())),
+        (COUNTER.to_owned(), n(lease.counter)),
+        (CHECKPOINT.to_owned(), s(lease.checkpoint.text())),
+        (SUB_SEQUENCE.to_owned(), n(lease.checkpoint.sub_sequence())),
+        (OWNER_SWITCHES.to_owned(), n(lease.owner_switches)),
+    ]);
+    let mut put = |attribute: &str, value| item.insert(attribute.to_owned(), value);
+    if let Some(owner) = &lease.owner {
+        put(OWNER, s(owner.as_str()));
+    }
+    if let Some(owner) = &lease.checkpoint_owner {
+        put(CHECKPOINT_OWNER, s(owner.as_str()));
+    }
+    if let Some(stream) = &lease.stream {
+        put(STREAM, s(stream));
+        put(SHARD, s(lease.shard.as_str()));
+    }
+    if let Some(range) = &lease.hash_range {
+        put(START_HASH_KEY, s(&range.start.0.to_string()));
+        put(END_HASH_KEY, s(&range.end.0.to_string()));
+    }
+    for (attribute, ids) in [(PARENTS, &lease.parents), (CHILDREN, &lease.children)] {
+        if let Some(set) = ss(ids) {
+            put(attribute, set);
+        }
+    }
+    item
+}
+
+/// A text attribute.
+pub(super) fn s(text: &str) -> AttributeValue {
+    AttributeValue::S(text.to_owned())
+}
+
+/// A number attribute.
+pub(super) fn n(number: u64) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+/// A set of shard ids; `None` for an empty one, which DynamoDB does not take, nor duplicates.
+pub(super) fn ss(ids: &[ShardId]) -> Option<AttributeValue> {
+    let mut ids: Vec<_> = ids.iter().map(|id| id.as_str().to_owned()).collect();
+    ids.sort();
+    ids.dedup();
+    (!ids.is_empty()).then_some(AttributeValue::Ss(ids))
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::primitives::Blob;
+
+    use super::*;
+    use crate::model::{HashKey, Position};
+
+    fn item(pairs: &[(&str, AttributeValue)]) -> Item {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
+    }
+
+    /// A row as KCL 3.1 writes it, with attributes that are not ours.
+    fn java_row() -> Item {
+        item(&[
+            ("leaseKey", s("shardId-000000000004")),
+            ("leaseCounter", n(812)),
+            ("leaseOwner", s("w-7")),
+            ("checkpoint", s("49671086172344534535231321321321321321321321321321321326")),
+            ("checkpointSubSequenceNumber", n(3)),
+            ("ownerSwitchesSinceCheckpoint", n(1)),
+            ("parentShardId", AttributeValue::Ss(vec!["shardId-b".into(), "shardId-a".into()])),
+            ("startingHashKey", s("0")),
+            ("endingHashKey", s("170141183460469231731687303715884105727")),
+            ("throughputKBps", AttributeValue::N("12.345678".into())),
+            ("entityType", s("LEASE")),
+            ("pendingCheckpoint", s("5")),
+            ("pendingCheckpointState", AttributeValue::B(Blob::new([1, 2]))),
+        ])
+    }
+
+    fn lease(item: &Item) -> Lease {
+        match read_row(item) {
+            Row::Lease(lease) => *lease,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn reads_a_row_of_the_java_kcl() {
+        let lease = lease(&java_row());
+        assert_eq!(lease.shard.as_str(), "shardId-000000000004");
+        assert_eq!((lease.counter, lease.owner_switches), (812, 1));
+        assert_eq!(lease.owner, Some(WorkerId::new("w-7")));
+        assert_eq!(lease.checkpoint.sub_sequence(), 3);
+        assert_eq!(lease.parents, [ShardId::new("shardId-a"), ShardId::new("shardId-b")]);
+        assert_eq!(lease.hash_range.unwrap().start, HashKey(0));
+    }
+
+    #[test]
+    fn a_row_of_several_streams_names_its_bare_shard() {
+        let stream = "123456789012:orders:1700000000";
+        let mut row = java_row();
+        row.insert("leaseKey".into(), s(&format!("{stream}:shardId-1")));
+        row.insert("streamName".into(), s(stream));
+        assert_eq!(lease(&row).shard.as_str(), "shardId-1", "from the key");
+        row.insert("shardId".into(), s("shardId-2"));
+        assert_eq!(lease(&row).shard.as_str(), "shardId-2", "from the attribute");
+        assert_eq!(lease(&row).stream.as_deref(), Some(stream));
+    }
+
+    #[test]
+    fn what_is_no_lease_is_foreign() {
+        let lock = item(&[("leaseKey", s("Leader")), ("leaseDuration", s("120000"))]);
+        assert_eq!(read_row(&lock), Row::Foreign { key: "Leader".into() });
+        let mut typed = java_row();
+        typed.insert("entityType".into(), s("STREAM"));
+        assert!(matches!(read_row(&typed), Row::Foreign { .. }));
+        assert!(matches!(read_row(&Item::new()), Row::Foreign { .. }));
+    }
+
+    #[test]
+    fn a_malformed_row_names_its_attribute() {
+        let cases = [
+            ("leaseKey", n(1)),
+            ("leaseCounter", s("812")),
+            ("leaseCounter", AttributeValue::N("-1".into())),
+            ("leaseCounter", AttributeValue::N("1.5".into())),
+            ("checkpoint", s("yesterday")),
+            ("checkpoint", AttributeValue::Null(true)),
+            ("checkpointSubSequenceNumber", s("0")),
+            ("leaseOwner", n(7)),
+            ("parentShardId", s("shardId-0")),
+        ];
+        for (attribute, value) in cases {
+            let mut row = java_row();
+            row.insert(attribute.into(), value);
+            match read_row(&row) {
+                Row::Malformed(found) => assert_eq!(found.attribute, attribute),
+                other => panic!("{attribute}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn odd_hash_keys_and_a_numeric_pending_state_do_no_harm() {
+        let mut row = java_row();
+        row.insert("endingHashKey".into(), s("-5"));
+        row.insert("pendingCheckpointState".into(), n(0));
+        assert_eq!(lease(&row).hash_range, None);
+    }
+
+    #[test]
+    fn a_new_item_reads_back_and_has_no_empty_attributes() {
+        let mut fresh = Lease {
+            key: LeaseKey::new("shardId-1"),
+            stream: None,
+            shard: ShardId::new("shardId-1"),
+            counter: 0,
+            owner: None,
+            checkpoint_owner: None,
+            checkpoint: Checkpoint::TrimHorizon,
+            owner_switches: 0,
+            parents: vec![],
+            children: vec![],
+            hash_range: None,
+        };
+        let mut names: Vec<_> = new_item(&fresh).into_keys().collect();
+        names.sort();
+        let kcl = ["checkpoint", SUB_SEQUENCE, "leaseCounter", "leaseKey", OWNER_SWITCHES];
+        assert_eq!(names, kcl);
+        assert_eq!(lease(&new_item(&fresh)), fresh);
+
+        fresh.owner = Some(WorkerId::new("a"));
+        fresh.checkpoint_owner = Some(WorkerId::new("b"));
+        fresh.stream = Some(Arc::from("1:s:2"));
+        fresh.key = LeaseKey::new("1:s:2:shardId-1");
+        fresh.checkpoint =
+            Checkpoint::After(Position { sequence: "77".parse().unwrap(), sub_sequence: 9 });
+        fresh.parents = vec![ShardId::new("shardId-0")];
+        fresh.children = vec![ShardId::new("shardId-2"), ShardId::new("shardId-3")];
+        fresh.hash_range = HashKeyRange::parse("0", "340282366920938463463374607431768211455");
+        assert_eq!(lease(&new_item(&fresh)), fresh);
+    }
+}

@@ -1,0 +1,24 @@
+//! Adapters to AWS: the stream reader over Kinesis, the lease store over DynamoDB.
+//!
+//! [`AwsConnection`] holds what all clients share: region, credentials, endpoints, time-outs.
+//! [`KinesisStream`] and [`DynamoLeases`] implement the ports on top of it. The SDK's types stay
+//! inside this folder and the AWS sinks; `fault` turns its errors into the ports' own, with messages
+//! for people.
+//!
+//! A lease write is built in three steps: `lease_expressions` says a [`crate::model::LeaseWrite`] as
+//! condition and update expressions, `dynamodb` sends it once, `lease_item` reads the row that comes
+//! back. `lease_table` is about the table as a whole.
+
+mod client;
+mod dynamodb;
+mod fault;
+mod kinesis;
+mod lease_expressions;
+mod lease_item;
+mod lease_table;
+
+pub use client::{AwsConnection, AwsError, AwsSettings};
+pub use dynamodb::DynamoLeases;
+pub(crate) use fault::{Fault, FaultKind};
+pub use kinesis::{KinesisStream, StreamSummary, StreamTarget, StreamTargetError};
+pub use lease_table::{FleetMode, TableReady};

@@ -1,0 +1,215 @@
+//! One user record in, its events out.
+
+use std::sync::Arc;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::Map;
+
+use super::{
+    DecodeError,
+    envelope::{Envelope, parse_envelopes},
+    json, payload,
+};
+use crate::model::{Format, LogEvent, LogSource, UserRecord};
+
+/// How much one user record may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DecodeLimits {
+    /// The most bytes that a payload may inflate to: 64 MiB by default. Ten times that is possible
+    /// in a record of 1 MiB, since deflate reaches 1000:1.
+    pub max_decompressed: usize,
+    /// The most events in one payload: 1,000,000 by default. `PutLogEvents` takes 10,000.
+    pub max_events: usize,
+}
+
+impl Default for DecodeLimits {
+    fn default() -> Self {
+        Self { max_decompressed: 64 << 20, max_events: 1_000_000 }
+    }
+}
+
+/// What one user record holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Decoded {
+    /// Its events, in their order. There may be none.
+    pub events: Vec<LogEvent>,
+    /// How many control messages it holds. They carry no events.
+    pub control: u64,
+}
+
+/// Decodes one user record.
+///
+/// - `cloudwatch-logs`: envelopes under gzip. Zlib, plain JSON and base64 text of all three are
+///   accepted too, as producers that put records again write them.
+/// - `json`: an event for each document, with its compact source text as the message. Documents may
+///   be under gzip or zlib.
+/// - `text`: one event, the payload as it is.
+/// - `bytes`: one event, the payload as base64.
+///
+/// Events of the last three have an empty header, no id, and the time the record arrived.
+///
+/// # Errors
+/// [`DecodeError`]; the record is refused whole.
+pub fn decode_user_record(
+    format: Format,
+    record: &UserRecord,
+    limits: &DecodeLimits,
+) -> Result<Decoded, DecodeError> {
+    let messages = match format {
+        Format::CloudwatchLogs => return decode_envelopes(&record.data, limits),
+        Format::Json => decode_documents(&record.data, limits)?,
+        Format::Text => vec![utf8(&record.data)?.to_owned()],
+        Format::Bytes => vec![STANDARD.encode(&record.data)],
+    };
+    let source = Arc::new(LogSource::default());
+    let events = messages
+        .into_iter()
+        .map(|message| LogEvent {
+            source: Arc::clone(&source),
+            id: String::new(),
+            timestamp: Some(record.arrival),
+            message,
+            extra: Map::new(),
+        })
+        .collect();
+    Ok(Decoded { events, control: 0 })
+}
+
+fn decode_envelopes(data: &[u8], limits: &DecodeLimits) -> Result<Decoded, DecodeError> {
+    let unpacked = payload::unpack(data, limits.max_decompressed)?;
+    let envelopes = parse_envelopes(utf8(&unpacked)?, limits.max_events)?;
+    if envelopes.is_empty() {
+        return Err(DecodeError::Empty);
+    }
+    let mut decoded = Decoded::default();
+    for envelope in envelopes {
+        match envelope {
+            Envelope::Control => decoded.control += 1,
+            // Nearly every record holds one envelope: its list is taken as it is.
+            Envelope::Data { events, .. } if decoded.events.is_empty() => decoded.events = events,
+            Envelope::Data { events, .. } => decoded.events.extend(events),
+        }
+    }
+    Ok(decoded)
+}
+
+fn decode_documents(data: &[u8], limits: &DecodeLimits) -> Result<Vec<String>, DecodeError> {
+    let inflated = payload::inflate(data, limits.max_decompressed)?;
+    let documents = json::split_documents(utf8(&inflated)?, limits.max_events)?;
+    if documents.is_empty() {
+        return Err(DecodeError::Empty);
+    }
+    Ok(documents)
+}
+
+fn utf8(bytes: &[u8]) -> Result<&str, DecodeError> {
+    std::str::from_utf8(bytes).map_err(|error| DecodeError::Utf8 { offset: error.valid_up_to() })
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        codec::gunzip::{gzip, zlib},
+        model::{EpochMillis, Position},
+    };
+
+    const LIMITS: DecodeLimits = DecodeLimits { max_decompressed: 10_000, max_events: 3 };
+    const CONTROL: &str = r#"{"messageType":"CONTROL_MESSAGE","logEvents":[]}"#;
+    const DATA: &str = r#"{"messageType":"DATA_MESSAGE","logEvents":[{"message":"m"}]}"#;
+    const FORMATS: [Format; 4] =
+        [Format::CloudwatchLogs, Format::Json, Format::Text, Format::Bytes];
+
+    fn decode(format: Format, data: &[u8]) -> Result<Decoded, DecodeError> {
+        let record = UserRecord {
+            position: Position { sequence: "1".parse().unwrap(), sub_sequence: 0 },
+            partition_key: Arc::from("k"),
+            explicit_hash_key: None,
+            aggregated: false,
+            data: Bytes::copy_from_slice(data),
+            arrival: EpochMillis(77),
+        };
+        decode_user_record(format, &record, &LIMITS)
+    }
+
+    #[test]
+    fn cloudwatch_logs_comes_under_many_wrappings() {
+        let two = format!("{CONTROL}\n{DATA}{DATA}");
+        for data in [
+            gzip(two.as_bytes()),
+            [gzip(CONTROL.as_bytes()), gzip(DATA.as_bytes()), gzip(DATA.as_bytes())].concat(),
+            // One document goes on in the next member.
+            [gzip(two[..70].as_bytes()), gzip(two[70..].as_bytes())].concat(),
+            zlib(two.as_bytes()),
+            two.clone().into_bytes(),
+            STANDARD.encode(gzip(two.as_bytes())).into_bytes(),
+        ] {
+            let decoded = decode(Format::CloudwatchLogs, &data).unwrap();
+            assert_eq!((decoded.events.len(), decoded.control), (2, 1));
+            assert!(decoded.events.iter().all(|event| event.timestamp.is_none()));
+        }
+    }
+
+    #[test]
+    fn other_formats_make_events_of_the_record() {
+        let check = |format, data: &[u8], expect: &[&str]| {
+            let decoded = decode(format, data).unwrap();
+            let got: Vec<_> = decoded.events.iter().map(|event| event.message.as_str()).collect();
+            assert_eq!(got, expect);
+            let stamp = Some(EpochMillis(77));
+            assert!(decoded.events.iter().all(|e| e.id.is_empty() && e.timestamp == stamp));
+        };
+        check(Format::Json, b" {\"a\": 1}\n{}\n", &["{\"a\":1}", "{}"]);
+        check(Format::Json, &gzip(b"[1, 2]"), &["[1,2]"]);
+        check(Format::Json, &zlib(b"7"), &["7"]);
+        check(Format::Text, "za\u{17c}\u{f3}\u{142}\u{107}\n\0".as_bytes(), &["zażółć\n\0"]);
+        check(Format::Text, b"", &[""]);
+        check(Format::Bytes, b"\xff\x00", &["/wA="]);
+    }
+
+    #[test]
+    fn refusals_name_stage_and_reason() {
+        let check = |format, data: &[u8], expect: (&str, &str)| {
+            let error = decode(format, data).unwrap_err();
+            assert_eq!((error.stage(), error.reason()), expect, "{error}");
+        };
+        let logs = Format::CloudwatchLogs;
+        check(logs, b"", ("payload", "empty"));
+        check(logs, b" \n", ("payload", "empty"));
+        check(logs, &gzip(b""), ("payload", "empty"));
+        check(logs, &gzip(b"x")[..12], ("gunzip", "truncated"));
+        let with_newline = [&gzip(DATA.as_bytes())[..], b"\n"].concat();
+        check(logs, &with_newline, ("gunzip", "trailing-bytes"));
+        check(logs, &gzip(&[b' '; 10_001]), ("gunzip", "too-large"));
+        check(logs, &gzip(b"{\"a\":\"\xff\"}"), ("utf8", "invalid-utf8"));
+        check(logs, &gzip(b"hello"), ("envelope", "not-json"));
+        check(logs, b"hello", ("envelope", "not-json"));
+        check(logs, b"{}", ("envelope", "missing-message-type"));
+        check(logs, DATA.repeat(4).as_bytes(), ("envelope", "too-many-events"));
+        check(Format::Json, b"", ("payload", "empty"));
+        check(Format::Json, b"{", ("json", "not-json"));
+        check(Format::Json, b"1 2 3 4", ("json", "too-many-events"));
+        check(Format::Text, b"a\xff", ("utf8", "invalid-utf8"));
+        assert_eq!(decode(Format::Text, b"a\xff"), Err(DecodeError::Utf8 { offset: 1 }));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_decoded_or_refused(data: Vec<u8>) {
+            for format in FORMATS {
+                let _ = decode(format, &data);
+                let _ = decode(format, &gzip(&data));
+            }
+        }
+
+        #[test]
+        fn any_json_is_decoded_or_refused(text in r#"(\{|\}|\[|\]|,|:|"messageType"|"DATA_MESSAGE"|"logEvents"|"message"|"id"|1|null| ){0,40}"#) {
+            for format in FORMATS {
+                let _ = decode(format, text.as_bytes());
+            }
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! One event as one JSON line.
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use crate::model::LogEvent;
+
+const FIXED: [&str; 7] =
+    ["owner", "logGroup", "logStream", "subscriptionFilters", "id", "timestamp", "message"];
+
+/// Appends an event to `out` as one JSON document without a line's end:
+/// `{"owner","logGroup","logStream","subscriptionFilters","id","timestamp","message"}` in this
+/// order, then the unknown fields of the header, then those of the event.
+///
+/// `timestamp` is `null` when the event has none. An unknown field whose name is taken gets the
+/// prefix `header.` or `event.`, so that no key is there twice.
+pub fn render_event(event: &LogEvent, out: &mut Vec<u8>) {
+    serde_json::to_writer(out, &Line(event)).expect("text and numbers are always JSON");
+}
+
+struct Line<'a>(&'a LogEvent);
+
+impl Serialize for Line<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (event, source) = (self.0, &*self.0.source);
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("owner", &source.owner)?;
+        map.serialize_entry("logGroup", &source.log_group)?;
+        map.serialize_entry("logStream", &source.log_stream)?;
+        map.serialize_entry("subscriptionFilters", &source.subscription_filters)?;
+        map.serialize_entry("id", &event.id)?;
+        map.serialize_entry("timestamp", &event.timestamp)?;
+        map.serialize_entry("message", &event.message)?;
+        for (name, value) in &source.extra {
+            if FIXED.contains(&name.as_str()) {
+                map.serialize_entry(&format!("header.{name}"), value)?;
+            } else {
+                map.serialize_entry(name, value)?;
+            }
+        }
+        for (name, value) in &event.extra {
+            if FIXED.contains(&name.as_str()) || source.extra.contains_key(name) {
+                map.serialize_entry(&format!("event.{name}"), value)?;
+            } else {
+                map.serialize_entry(name, value)?;
+            }
+        }
+        map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use serde_json::{Map, Value, json};
+
+    use super::*;
+    use crate::model::{EpochMillis, LogSource};
+
+    fn fields(value: Value) -> Map<String, Value> {
+        let Value::Object(fields) = value else { panic!("an object") };
+        fields
+    }
+
+    fn check(header: Value, event: Value, timestamp: Option<i64>, message: &str, expect: &str) {
+        let event = LogEvent {
+            source: Arc::new(LogSource {
+                owner: "1".into(),
+                log_group: "/g".into(),
+                log_stream: "s".into(),
+                subscription_filters: vec!["f".into()],
+                extra: fields(header),
+            }),
+            id: "9".into(),
+            timestamp: timestamp.map(EpochMillis),
+            message: message.into(),
+            extra: fields(event),
+        };
+        let mut line = Vec::new();
+        render_event(&event, &mut line);
+        let start =
+            r#"{"owner":"1","logGroup":"/g","logStream":"s","subscriptionFilters":["f"],"id":"9","#;
+        assert_eq!(String::from_utf8(line).unwrap(), format!("{start}{expect}"));
+    }
+
+    #[test]
+    fn keeps_the_order_and_one_line() {
+        check(json!({}), json!({}), Some(5), "m", r#""timestamp":5,"message":"m"}"#);
+        check(
+            json!({}),
+            json!({}),
+            None,
+            "a\n\t\0\u{1b}[1m\"\\ é\u{2028}",
+            "\"timestamp\":null,\"message\":\"a\\n\\t\\u0000\\u001b[1m\\\"\\\\ é\u{2028}\"}",
+        );
+    }
+
+    #[test]
+    fn unknown_fields_follow_and_never_collide() {
+        check(
+            json!({"policyLevel": "ACCOUNT_LEVEL_POLICY"}),
+            json!({"extractedFields": {"a": "1"}}),
+            Some(5),
+            "m",
+            r#""timestamp":5,"message":"m","policyLevel":"ACCOUNT_LEVEL_POLICY","extractedFields":{"a":"1"}}"#,
+        );
+        check(
+            json!({"id": 1, "x": 2}),
+            json!({"owner": 3, "x": 4}),
+            Some(5),
+            "m",
+            r#""timestamp":5,"message":"m","header.id":1,"x":2,"event.owner":3,"event.x":4}"#,
+        );
+    }
+}

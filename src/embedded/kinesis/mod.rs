@@ -1,0 +1,48 @@
+//! A Kinesis server inside this process, on loopback: what `demo` runs on and what the tests test
+//! against.
+//!
+//! It speaks the JSON protocol of the real service and answers as the service does in all that a
+//! consumer can see: sequence numbers and lineage across reshards, iterators and their expiry,
+//! page sizes, lag, retention, quotas, the names of errors. Time ([`Clock`]) and faults
+//! ([`Faults`]) are switches in the hands of whoever runs it. Records live in memory only.
+//!
+//! From the outside in: `server` binds and shuts down, `connection` is a socket that can be cut,
+//! `http` is one exchange, `service` holds the streams and sends a call to its operation in one of
+//! the `ops_…` files, `wire` is the JSON they share. Below that is what a stream is: `stream`
+//! (settings, status, routing), `reshard` (splits, merges), `shard` (records and positions),
+//! `hash_range`, `sequence`, `token` (iterators), `limits` (quotas).
+//!
+//! Not here: enhanced fan-out, encryption and tags (`UnknownOperationException`), the CBOR form of
+//! the protocol, signatures, and quotas of the account (calls a second of `ListShards` and such).
+
+mod clock;
+mod connection;
+mod error;
+mod faults;
+mod hash_range;
+mod http;
+mod limits;
+mod operation;
+mod ops_describe;
+mod ops_list_shards;
+mod ops_read;
+mod ops_reshard;
+mod ops_stream;
+mod ops_write;
+mod reshard;
+mod sequence;
+mod server;
+mod service;
+mod shard;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod token;
+mod wire;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use error::ApiError;
+pub use faults::{FaultId, FaultKind, FaultRule, Faults};
+pub use limits::Limits;
+pub use operation::Operation;
+pub use server::{KinesisServer, KinesisServerBuilder, StoredRecord};

@@ -1,0 +1,67 @@
+//! The API's operations by name.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::IntoDeserializer;
+use serde::de::value::{Error, StrDeserializer};
+
+/// What precedes the operation in the `X-Amz-Target` header.
+const TARGET_PREFIX: &str = "Kinesis_20131202.";
+
+/// An operation of the Kinesis API that this server answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[expect(
+    missing_docs,
+    reason = "the names are those of the Kinesis API reference"
+)]
+pub enum Operation {
+    CreateStream,
+    DecreaseStreamRetentionPeriod,
+    DeleteStream,
+    DescribeAccountSettings,
+    DescribeLimits,
+    DescribeStream,
+    DescribeStreamSummary,
+    DisableEnhancedMonitoring,
+    EnableEnhancedMonitoring,
+    GetRecords,
+    GetShardIterator,
+    IncreaseStreamRetentionPeriod,
+    ListShards,
+    ListStreams,
+    MergeShards,
+    PutRecord,
+    PutRecords,
+    SplitShard,
+    UpdateMaxRecordSize,
+    UpdateShardCount,
+    UpdateStreamMode,
+}
+
+impl Operation {
+    /// Reads an operation's name, such as `GetRecords`.
+    pub fn parse(name: &str) -> Option<Self> {
+        let name: StrDeserializer<'_, Error> = name.into_deserializer();
+        Self::deserialize(name).ok()
+    }
+
+    /// Reads the value of an `X-Amz-Target` header.
+    pub(super) fn from_target(target: &str) -> Option<Self> {
+        Self::parse(target.strip_prefix(TARGET_PREFIX)?)
+    }
+
+    /// Whether too many calls are refused per shard rather than per account.
+    pub(super) fn is_throttled_by_shard(self) -> bool {
+        matches!(
+            self,
+            Self::GetRecords | Self::GetShardIterator | Self::PutRecord | Self::PutRecords
+        )
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}

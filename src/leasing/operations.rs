@@ -1,0 +1,140 @@
+//! The coordinator's calls to the outside, as futures that end in a value.
+//!
+//! The coordinator keeps them in one set and applies their results one by one, so its state has one
+//! owner and no lock.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+use tokio::time::{Instant, sleep};
+
+use super::{
+    LeasedStream,
+    shard_sync::{EndError, SyncError, end_shard, sync_stream},
+};
+use crate::{
+    model::{ChildShard, Lease, LeaseKey, LeaseWrite, WorkerId},
+    ports::{LeaseStore, StoreError, Swap},
+};
+
+/// A call under way.
+pub(super) type Operation = BoxFuture<'static, Done>;
+
+/// What a call came to.
+pub(super) enum Done {
+    Scanned { started: Instant, result: Result<Vec<Lease>, StoreError> },
+    Synced { stream: usize, result: Result<usize, SyncError> },
+    Wrote { write: Written, result: Result<Swap, StoreError> },
+    NotEnded { key: LeaseKey, acquisition: u64, error: SyncError },
+    Asked { key: LeaseKey, result: Result<Swap, StoreError> },
+    Deleted { key: LeaseKey, result: Result<bool, StoreError> },
+}
+
+/// A write to a lease, as it was sent.
+pub(super) struct Written {
+    pub(super) key: LeaseKey,
+    /// The acquisition it belongs to; `None` for a take, which begins one.
+    pub(super) acquisition: Option<u64>,
+    pub(super) write: LeaseWrite,
+    /// When it was first sent: the instant from which a renewal counts.
+    pub(super) sent: Instant,
+    /// For a take: how long its consumer must wait before it delivers.
+    pub(super) wait: Duration,
+}
+
+/// Pause between consistent reads while the outcome of a write is unknown.
+const RECONCILE_PAUSE: Duration = Duration::from_millis(200);
+
+pub(super) fn scan(store: Arc<dyn LeaseStore>) -> Operation {
+    Box::pin(async move {
+        let started = Instant::now();
+        Done::Scanned { started, result: store.scan().await }
+    })
+}
+
+pub(super) fn sync(
+    store: Arc<dyn LeaseStore>,
+    index: usize,
+    stream: LeasedStream,
+    leases: Vec<Lease>,
+) -> Operation {
+    Box::pin(async move {
+        let result = sync_stream(&stream, store.as_ref(), &leases).await;
+        Done::Synced { stream: index, result }
+    })
+}
+
+pub(super) fn write(store: Arc<dyn LeaseStore>, written: Written) -> Operation {
+    Box::pin(async move {
+        let result = store.write(&written.key, &written.write).await;
+        reconcile(store, written, result).await
+    })
+}
+
+pub(super) fn end(
+    store: Arc<dyn LeaseStore>,
+    stream: LeasedStream,
+    held: (LeaseKey, u64, Lease),
+    me: WorkerId,
+    children: Vec<ChildShard>,
+) -> Operation {
+    Box::pin(async move {
+        let (key, acquisition, lease) = held;
+        let sent = Instant::now();
+        let (write, result) = match end_shard(&stream, store.as_ref(), &lease, &me, children).await
+        {
+            Ok((write, swap)) => (write, Ok(swap)),
+            Err(EndError::Write { write, error }) => (write, Err(error)),
+            Err(EndError::Children(error)) => return Done::NotEnded { key, acquisition, error },
+        };
+        let written =
+            Written { key, acquisition: Some(acquisition), write, sent, wait: Duration::ZERO };
+        reconcile(store, written, result).await
+    })
+}
+
+pub(super) fn ask(
+    store: Arc<dyn LeaseStore>,
+    key: LeaseKey,
+    from: WorkerId,
+    to: WorkerId,
+) -> Operation {
+    Box::pin(async move {
+        // An unknown outcome needs no care here: the next scan shows the mark or does not.
+        let result = store.write(&key, &LeaseWrite::RequestHandOver { from, to }).await;
+        Done::Asked { key, result }
+    })
+}
+
+pub(super) fn delete(store: Arc<dyn LeaseStore>, lease: Lease) -> Operation {
+    Box::pin(async move {
+        let result = store.delete(&lease).await;
+        Done::Deleted { key: lease.key, result }
+    })
+}
+
+/// Finds out by consistent reads what became of a write whose answer was lost, and of one that was
+/// refused although the row shows its effect.
+async fn reconcile(
+    store: Arc<dyn LeaseStore>,
+    written: Written,
+    result: Result<Swap, StoreError>,
+) -> Done {
+    let result = match result {
+        Err(StoreError::Unknown(_)) => loop {
+            match store.read(&written.key).await {
+                Ok(row) => break Ok(Swap::Refused(row)),
+                Err(StoreError::Throttled | StoreError::Unavailable(_) | StoreError::Unknown(_)) => {
+                    sleep(RECONCILE_PAUSE).await;
+                }
+                Err(error) => break Err(error),
+            }
+        },
+        answered => answered,
+    };
+    let result = result.map(|swap| match swap {
+        Swap::Refused(Some(row)) if written.write.shows_in(&row) => Swap::Applied(row),
+        swap => swap,
+    });
+    Done::Wrote { write: written, result }
+}

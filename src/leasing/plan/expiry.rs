@@ -1,0 +1,103 @@
+//! Who has stopped renewing, from counters and one's own monotonic clock.
+//!
+//! Nothing in a row is a time: each observer remembers when it *first saw* the counter that a row
+//! shows (KCL `DynamoDBLeaseTaker.updateAllLeases`). Wall clocks decide nothing.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::model::{Lease, LeaseKey};
+
+/// What this worker has seen of every counter.
+#[derive(Debug, Default)]
+pub struct Observations {
+    seen: BTreeMap<LeaseKey, Seen>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    counter: u64,
+    since: Instant,
+}
+
+impl Observations {
+    /// Takes in a scan that was *begun* at `now`; forgets leases that are gone.
+    ///
+    /// A stale scan may show an older counter than the last one: counters only grow, so that is no
+    /// change of the row and starts no new period.
+    pub fn observe(&mut self, leases: &[Lease], now: Instant) {
+        let present: BTreeSet<&LeaseKey> = leases.iter().map(|lease| &lease.key).collect();
+        self.seen.retain(|key, _| present.contains(key));
+        for lease in leases {
+            let seen = self
+                .seen
+                .entry(lease.key.clone())
+                .or_insert(Seen { counter: lease.counter, since: now });
+            if lease.counter > seen.counter {
+                *seen = Seen { counter: lease.counter, since: now };
+            }
+        }
+    }
+
+    /// Whether an owned lease has shown the same counter for longer than `failover_time`.
+    pub fn expired(&self, lease: &Lease, failover_time: Duration, now: Instant) -> bool {
+        lease.holder().is_some()
+            && self.seen.get(&lease.key).is_some_and(|seen| {
+                seen.counter == lease.counter && now.duration_since(seen.since) > failover_time
+            })
+    }
+
+    /// For how long a lease has shown the same counter.
+    pub fn age(&self, key: &LeaseKey, now: Instant) -> Duration {
+        self.seen.get(key).map_or(Duration::ZERO, |seen| now.duration_since(seen.since))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{leasing::fixtures::lease, model::WorkerId};
+
+    const FAILOVER: Duration = Duration::from_secs(10);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_expires_when_its_counter_stands_still() {
+        let mut seen = Observations::default();
+        let start = Instant::now();
+        let mut row = lease("s1").owner("a").build();
+        seen.observe(&[row.clone()], start);
+        assert!(!seen.expired(&row, FAILOVER, start + FAILOVER));
+        assert!(seen.expired(&row, FAILOVER, start + FAILOVER + Duration::from_millis(1)));
+
+        row.counter += 1;
+        seen.observe(&[row.clone()], start + FAILOVER);
+        assert!(!seen.expired(&row, FAILOVER, start + FAILOVER * 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stale_scan_neither_renews_nor_expires() {
+        let mut seen = Observations::default();
+        let start = Instant::now();
+        let mut row = lease("s1").owner("a").build();
+        row.counter = 7;
+        seen.observe(&[row.clone()], start);
+        let mut stale = row.clone();
+        stale.counter = 6;
+        seen.observe(&[stale.clone()], start + FAILOVER);
+        assert!(!seen.expired(&stale, FAILOVER, start + FAILOVER * 3), "an old image says nothing");
+        assert!(seen.expired(&row, FAILOVER, start + FAILOVER * 3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn unowned_leases_do_not_expire() {
+        let mut seen = Observations::default();
+        let row = lease("s1").build();
+        assert_eq!(row.owner, None::<WorkerId>);
+        seen.observe(&[row.clone()], Instant::now());
+        assert!(!seen.expired(&row, FAILOVER, Instant::now() + FAILOVER * 9));
+    }
+}

@@ -1,0 +1,11 @@
+//! The decisions of the lease engine as pure functions: leases in, wishes out.
+//!
+//! Time and chance are arguments, so every rule is tested as a table and replayed by a simulation.
+
+mod balance;
+mod expiry;
+mod shard_graph;
+
+pub use balance::{Balance, BalanceLimits, balance};
+pub use expiry::Observations;
+pub use shard_graph::{has_hole, missing_leases, ready, retirable};

@@ -1,0 +1,274 @@
+//! Which leases a stream needs, which are ready, and which are done with: the lineage rules.
+//!
+//! `ListShards` is asked without a filter: `AT_TRIM_HORIZON` is answered wrongly by every emulator
+//! tried, and the graph of parents says the same.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::{Checkpoint, HashKey, InitialPosition, Lease, LeaseKey, Shard, ShardId};
+
+/// Whether the shard of `lease` may be processed: all its parents' leases have ended or are gone
+/// (KCL `BlockOnParentShardTask`).
+///
+/// Safe on a stale scan: an end never goes away, and a parent's lease is deleted only after its
+/// children have started.
+pub fn ready(lease: &Lease, by_shard: &BTreeMap<&ShardId, &Lease>) -> bool {
+    lease.parents.iter().all(|parent| by_shard.get(parent).is_none_or(|row| row.ended()))
+}
+
+/// The leases that are missing for a stream, as shard and first checkpoint, parents first.
+///
+/// - With no lease at all: the oldest listed shards of each line for `TRIM_HORIZON` and
+///   `AT_TIMESTAMP`, the open shards for `LATEST`.
+/// - Else, for each open shard without a lease: the first generation of its ancestors that is
+///   needed, so that its keys are covered from the right point; descendants follow at the shard's
+///   end (KCL `HierarchicalShardSyncer`, non-empty lease table).
+pub fn missing_leases<'a>(
+    shards: &'a [Shard],
+    leases: &[Lease],
+    initial: InitialPosition,
+) -> Vec<(&'a Shard, Checkpoint)> {
+    let graph = Graph {
+        shards: shards.iter().map(|shard| (&shard.id, shard)).collect(),
+        leases: leases.iter().map(|lease| (&lease.shard, lease)).collect(),
+        initial,
+    };
+    let mut wanted = BTreeMap::new();
+    for shard in shards.iter().filter(|shard| shard.open) {
+        graph.want(shard, &mut wanted);
+    }
+    wanted.into_values().collect()
+}
+
+struct Graph<'a, 'l> {
+    shards: BTreeMap<&'a ShardId, &'a Shard>,
+    leases: BTreeMap<&'l ShardId, &'l Lease>,
+    initial: InitialPosition,
+}
+
+impl<'a> Graph<'a, '_> {
+    /// Adds what `open` needs to `wanted`, walking up without recursion: lines can be long.
+    fn want(&self, open: &'a Shard, wanted: &mut BTreeMap<&'a ShardId, (&'a Shard, Checkpoint)>) {
+        let mut visited = BTreeSet::new();
+        let mut to_visit = vec![open];
+        while let Some(shard) = to_visit.pop() {
+            if !visited.insert(&shard.id) || self.leases.contains_key(&shard.id) {
+                continue;
+            }
+            let parents: Vec<&'a Shard> =
+                shard.parents.iter().filter_map(|id| self.shards.get(id).copied()).collect();
+            let ended_parent = shard.parents.iter().any(|id| self.ended(id));
+            let line_leased = parents.iter().any(|parent| self.line_has_lease(parent));
+            if ended_parent {
+                // A parent was read to its end and its child never got a lease.
+                wanted.insert(&shard.id, (shard, Checkpoint::TrimHorizon));
+            }
+            if line_leased || (self.from_the_start() && !parents.is_empty()) {
+                // Covered by an ancestor, or to be: look at each line above.
+                to_visit.extend(parents);
+            } else if !ended_parent {
+                wanted.insert(&shard.id, (shard, self.initial.checkpoint()));
+            }
+        }
+    }
+
+    fn from_the_start(&self) -> bool {
+        !matches!(self.initial, InitialPosition::Latest)
+    }
+
+    fn ended(&self, shard: &ShardId) -> bool {
+        self.leases.get(shard).is_some_and(|lease| lease.ended())
+    }
+
+    fn line_has_lease(&self, shard: &Shard) -> bool {
+        let mut to_visit = vec![&shard.id];
+        let mut visited = BTreeSet::new();
+        while let Some(id) = to_visit.pop() {
+            if !visited.insert(id) {
+                continue;
+            }
+            if self.leases.contains_key(id) {
+                return true;
+            }
+            if let Some(shard) = self.shards.get(id) {
+                to_visit.extend(&shard.parents);
+            }
+        }
+        false
+    }
+}
+
+/// Whether the leases that are still to be processed leave a part of the key space to nobody: the
+/// sign that a shard sync is due (KCL `PeriodicShardSyncManager`).
+///
+/// A table without leases is one hole. Leases without a hash range (written by an old KCL, or of
+/// DynamoDB Streams) make the question meaningless; then there is no hole.
+pub fn has_hole(leases: &[Lease]) -> bool {
+    let mut ranges = Vec::new();
+    for lease in leases.iter().filter(|lease| !lease.ended()) {
+        let Some(range) = lease.hash_range else { return false };
+        ranges.push(range);
+    }
+    ranges.sort_unstable();
+    let mut next = HashKey(0);
+    for range in ranges {
+        if range.start > next {
+            return true;
+        }
+        if range.end == HashKey(u128::MAX) {
+            return false;
+        }
+        next = next.max(HashKey(range.end.0 + 1));
+    }
+    true
+}
+
+/// The ended leases that nothing needs any more: every child has a lease and has started, and every
+/// parent's lease is gone already (KCL `LeaseCleanupManager`).
+pub fn retirable(leases: &[Lease]) -> Vec<LeaseKey> {
+    let by_shard: BTreeMap<&ShardId, &Lease> =
+        leases.iter().map(|lease| (&lease.shard, lease)).collect();
+    let started = |child: &ShardId| {
+        by_shard.get(child).is_some_and(|lease| !lease.checkpoint.is_start())
+    };
+    leases
+        .iter()
+        .filter(|lease| lease.ended() && !lease.children.is_empty())
+        .filter(|lease| lease.children.iter().all(started))
+        .filter(|lease| lease.parents.iter().all(|parent| !by_shard.contains_key(parent)))
+        .map(|lease| lease.key.clone())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{leasing::fixtures::lease, model::HashKeyRange};
+
+    /// `0 1 2<0,1 3<2!`: shards 0 and 1 were merged into 2, which was replaced by 3; `!` is open.
+    fn shards(text: &str) -> Vec<Shard> {
+        text.split_whitespace()
+            .map(|word| {
+                let (word, open) = word.strip_suffix('!').map_or((word, false), |w| (w, true));
+                let (id, parents) = word.split_once('<').unwrap_or((word, ""));
+                Shard {
+                    id: ShardId::new(id),
+                    parents: parents.split(',').filter(|p| !p.is_empty()).map(ShardId::new).collect(),
+                    hash_range: None,
+                    open,
+                }
+            })
+            .collect()
+    }
+
+    fn leases(text: &str) -> Vec<Lease> {
+        text.split_whitespace()
+            .map(|word| match word.strip_suffix('$') {
+                Some(id) => lease(id).ended().build(),
+                None => lease(word).build(),
+            })
+            .collect()
+    }
+
+    fn check(stream: &str, table: &str, initial: InitialPosition, expect: &str) {
+        let shards = shards(stream);
+        let found: Vec<String> = missing_leases(&shards, &leases(table), initial)
+            .iter()
+            .map(|(shard, checkpoint)| format!("{}={}", shard.id, checkpoint.text()))
+            .collect();
+        assert_eq!(found.join(" "), expect, "{stream:?} with leases {table:?} from {initial}");
+    }
+
+    const HORIZON: InitialPosition = InitialPosition::TrimHorizon;
+    const LATEST: InitialPosition = InitialPosition::Latest;
+
+    /// The example of the KCL's docs/lease-lifecycle.md.
+    const LIFECYCLE: &str = "0 1 2 3 4! 5 6<0,1 7<2,3 8<6,7! 9<5! 10<5!";
+
+    #[test]
+    fn an_empty_table_starts_with_the_oldest_generation() {
+        check("0! 1!", "", HORIZON, "0=TRIM_HORIZON 1=TRIM_HORIZON");
+        check("0 1<0! 2<0!", "", HORIZON, "0=TRIM_HORIZON");
+        check("2<0! 3<0!", "", HORIZON, "2=TRIM_HORIZON 3=TRIM_HORIZON");
+        check("0 1 2<0,1!", "", HORIZON, "0=TRIM_HORIZON 1=TRIM_HORIZON");
+        check("1 2<0,1!", "", HORIZON, "1=TRIM_HORIZON");
+    }
+
+    #[test]
+    fn latest_starts_with_the_open_shards() {
+        check("0 1<0! 2<0!", "", LATEST, "1=LATEST 2=LATEST");
+        check(LIFECYCLE, "", LATEST, "10=LATEST 4=LATEST 8=LATEST 9=LATEST");
+    }
+
+    #[test]
+    fn a_table_with_leases_gets_only_the_generation_that_is_missing() {
+        check(LIFECYCLE, "4 5 7", LATEST, "6=LATEST");
+        check(LIFECYCLE, "4 5 7", HORIZON, "0=TRIM_HORIZON 1=TRIM_HORIZON");
+        check("0 1<0! 2<0!", "0", HORIZON, "");
+        check("0 1<0! 2<0!", "0 1", HORIZON, "");
+    }
+
+    #[test]
+    fn a_child_that_was_never_created_is_found() {
+        check("0 1<0! 2<0!", "0$ 1", HORIZON, "2=TRIM_HORIZON");
+        check("0 1<0! 2<0!", "0$ 1", LATEST, "2=TRIM_HORIZON");
+        check("0 1 2<0,1!", "0$ 1$", LATEST, "2=TRIM_HORIZON");
+        check("0 1 2<0,1!", "0$ 1", LATEST, "2=TRIM_HORIZON");
+    }
+
+    #[test]
+    fn children_wait_for_their_parents() {
+        let parents = leases("0 1$");
+        let mut child = lease("2").build();
+        child.parents = vec![ShardId::new("0"), ShardId::new("1")];
+        let by_shard = |rows: &'static [usize]| {
+            rows.iter().map(|i| (&parents[*i].shard, &parents[*i])).collect::<BTreeMap<_, _>>()
+        };
+        assert!(!ready(&child, &by_shard(&[0, 1])));
+        assert!(ready(&child, &by_shard(&[1])), "a parent's lease that is gone is done with");
+        assert!(ready(&child, &by_shard(&[])));
+    }
+
+    #[test]
+    fn holes_are_seen_and_overlaps_are_not_holes() {
+        let with = |ranges: &[(u128, u128)]| {
+            let rows: Vec<Lease> = ranges
+                .iter()
+                .map(|(start, end)| {
+                    let mut row = lease("x").build();
+                    row.hash_range =
+                        Some(HashKeyRange { start: HashKey(*start), end: HashKey(*end) });
+                    row
+                })
+                .collect();
+            has_hole(&rows)
+        };
+        assert!(with(&[]));
+        assert!(!with(&[(0, u128::MAX)]));
+        assert!(!with(&[(8, u128::MAX), (0, 7)]));
+        assert!(with(&[(9, u128::MAX), (0, 7)]));
+        assert!(with(&[(0, 7), (8, 20)]));
+        assert!(!with(&[(0, 100), (5, 50), (101, u128::MAX)]));
+        assert!(!has_hole(&leases("0 1")), "leases without ranges say nothing");
+    }
+
+    #[test]
+    fn a_lease_retires_when_its_children_have_started_and_its_parents_are_gone() {
+        let at = |name: &str, checkpoint: &str| {
+            lease(name).checkpoint(Checkpoint::parse(checkpoint, 0).unwrap())
+        };
+        let mut parent = lease("0").ended().build();
+        parent.children = vec![ShardId::new("1"), ShardId::new("2")];
+        let names = |rows: &[Lease]| {
+            retirable(rows).iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+        };
+        let (one, two) = (at("1", "77").build(), at("2", "TRIM_HORIZON").build());
+        assert_eq!(names(&[parent.clone(), one.clone(), two]), "");
+        assert_eq!(names(&[parent.clone(), one.clone()]), "", "a child without a lease");
+        let two = at("2", "SHARD_END").build();
+        assert_eq!(names(&[parent.clone(), one.clone(), two.clone()]), "0");
+        parent.parents = vec![ShardId::new("grandparent")];
+        let grandparent = lease("grandparent").ended().build();
+        assert_eq!(names(&[grandparent, parent, one, two]), "", "grandparents go first");
+    }
+}

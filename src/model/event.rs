@@ -1,0 +1,89 @@
+//! Events: what a record holds, and what a sink gets.
+
+use std::{fmt, sync::Arc};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{EpochMillis, Position, ShardId, StreamName};
+
+/// What the records of a stream hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Format {
+    /// Envelopes of a CloudWatch Logs subscription: gzip, then JSON with `logEvents`.
+    #[default]
+    CloudwatchLogs,
+    /// One or more JSON documents, back to back or a line each.
+    Json,
+    /// UTF-8 text, one event a record.
+    Text,
+    /// Anything; the event carries the bytes as base64.
+    Bytes,
+}
+
+/// One decoded event, before filters, validation and transforms.
+///
+/// Events of a CloudWatch Logs envelope carry its header. Events of the other formats have an empty
+/// header and take their id and timestamp from the record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogEvent {
+    /// The envelope's header, shared by all its events.
+    pub source: Arc<LogSource>,
+    /// CloudWatch's id: a decimal of 56 digits, unique together with the subscription filter only.
+    pub id: String,
+    /// When the event happened; `None` when its producer did not say.
+    pub timestamp: Option<EpochMillis>,
+    /// The text as it was logged.
+    pub message: String,
+    /// Fields of the event that this version does not know (`extractedFields` and later ones).
+    pub extra: Map<String, Value>,
+}
+
+/// The header of a CloudWatch Logs envelope: where its events come from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LogSource {
+    /// Account id of the log data.
+    pub owner: String,
+    /// Log group name.
+    pub log_group: String,
+    /// Log stream name.
+    pub log_stream: String,
+    /// Names of the subscription filters that matched.
+    pub subscription_filters: Vec<String>,
+    /// Header fields that this version does not know (`policyLevel` and later ones).
+    pub extra: Map<String, Value>,
+}
+
+/// Where an event came from: the same on every replay, so sinks may use it to recognise one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EventId {
+    /// Its stream.
+    pub stream: StreamName,
+    /// Its shard.
+    pub shard: ShardId,
+    /// Its user record.
+    pub position: Position,
+    /// Its index among the events of that user record.
+    pub index: u32,
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}/{}", self.stream, self.shard, self.position, self.index)
+    }
+}
+
+/// One event on its way to a sink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutputEvent {
+    /// Where it came from.
+    pub id: EventId,
+    /// The partition key of its record.
+    pub partition_key: Arc<str>,
+    /// When Kinesis took its record.
+    pub arrival: EpochMillis,
+    /// One JSON document in one line, without the line's end.
+    pub json: Bytes,
+}

@@ -1,0 +1,315 @@
+//! Leases: rows of the KCL's table, and every write that may change one.
+//!
+//! [`LeaseWrite::apply`] is the meaning of the writes as a pure function. The DynamoDB adapter says
+//! the same as condition and update expressions; the contract tests hold the two against each other.
+
+use std::{fmt, sync::Arc};
+
+use super::{Checkpoint, HashKeyRange, ShardId, shard::name};
+
+/// The key of a lease: the shard id in a table of one stream, or
+/// `account:stream:epoch:shardId` in a table of several (KCL `MultiStreamLease`).
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LeaseKey(Arc<str>);
+
+/// The name of a worker of the fleet, unique among all that live.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkerId(Arc<str>);
+
+name!(LeaseKey);
+name!(WorkerId);
+
+/// One row of the lease table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// `leaseKey`.
+    pub key: LeaseKey,
+    /// `streamName`: the stream identifier `account:stream:epoch`, in a table of several streams.
+    pub stream: Option<Arc<str>>,
+    /// `shardId`, or the key itself in a table of one stream.
+    pub shard: ShardId,
+    /// `leaseCounter`: the fencing token; every change of owner or checkpoint raises it.
+    pub counter: u64,
+    /// `leaseOwner`: who owns the lease, or will once the hand-over is done.
+    pub owner: Option<WorkerId>,
+    /// `checkpointOwner`: who still reads and checkpoints while a hand-over is going on.
+    pub checkpoint_owner: Option<WorkerId>,
+    /// `checkpoint` and `checkpointSubSequenceNumber`.
+    pub checkpoint: Checkpoint,
+    /// `ownerSwitchesSinceCheckpoint`.
+    pub owner_switches: u64,
+    /// `parentShardId`: bare shard ids.
+    pub parents: Vec<ShardId>,
+    /// `childShardIds`: bare shard ids, known once the shard has ended.
+    pub children: Vec<ShardId>,
+    /// `startingHashKey` and `endingHashKey`.
+    pub hash_range: Option<HashKeyRange>,
+}
+
+impl Lease {
+    /// Who may read and checkpoint now (KCL `Lease.actualOwner`).
+    pub fn holder(&self) -> Option<&WorkerId> {
+        self.checkpoint_owner.as_ref().or(self.owner.as_ref())
+    }
+
+    /// Whether the shard has been processed to its end.
+    pub fn ended(&self) -> bool {
+        self.checkpoint == Checkpoint::ShardEnd
+    }
+}
+
+/// One conditional write to an existing lease. It is applied as a whole or refused as a whole.
+///
+/// The conditions are the KCL's, made stronger by naming the owner; a Java worker reads the results
+/// as its own (KCL `DynamoDBLeaseRefresher`, `DynamoDBLeaseSerializer`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LeaseWrite {
+    /// The holder keeps the lease, and records a checkpoint if one is due.
+    Renew {
+        /// The holder.
+        by: WorkerId,
+        /// The counter it last knew.
+        counter: u64,
+        /// How far it has come, when that is news.
+        checkpoint: Option<Checkpoint>,
+    },
+    /// A worker takes a lease that is unowned, expired, handed over to it, or taken by force.
+    /// Clears the mark of a hand-over.
+    Take {
+        /// The new owner.
+        by: WorkerId,
+        /// The counter it saw.
+        counter: u64,
+        /// The owner it saw.
+        from: Option<WorkerId>,
+    },
+    /// A worker asks the owner to hand the lease over. The owner goes on until it has drained, so
+    /// the counter stays: the owner's next renewal must not fail.
+    RequestHandOver {
+        /// The owner.
+        from: WorkerId,
+        /// Who wants the lease.
+        to: WorkerId,
+    },
+    /// The old owner has drained: the lease is the new owner's.
+    FinishHandOver {
+        /// The old owner.
+        by: WorkerId,
+        /// The new owner.
+        to: WorkerId,
+        /// The counter the old owner last knew.
+        counter: u64,
+        /// How far it came, when that is news.
+        checkpoint: Option<Checkpoint>,
+    },
+    /// The owner gives the lease up; anyone may take it at once.
+    Release {
+        /// The owner.
+        by: WorkerId,
+        /// The counter it last knew.
+        counter: u64,
+        /// How far it came, when that is news.
+        checkpoint: Option<Checkpoint>,
+    },
+    /// The shard is processed to its end. Its children's leases exist already.
+    End {
+        /// The holder.
+        by: WorkerId,
+        /// The counter it last knew.
+        counter: u64,
+        /// The shards that go on.
+        children: Vec<ShardId>,
+    },
+}
+
+impl LeaseWrite {
+    /// What the row looks like after this write, or `None` when its condition does not hold.
+    pub fn apply(&self, row: &Lease) -> Option<Lease> {
+        if !self.allowed(row) {
+            return None;
+        }
+        let mut next = row.clone();
+        match self {
+            Self::Renew { checkpoint, .. } => {
+                next.counter += 1;
+                next.set_checkpoint(checkpoint.as_ref());
+            }
+            Self::Take { by, from, .. } => {
+                next.counter += 1;
+                next.owner_switches += u64::from(from.as_ref().is_some_and(|owner| owner != by));
+                next.owner = Some(by.clone());
+                next.checkpoint_owner = None;
+            }
+            Self::RequestHandOver { from, to } => {
+                next.owner = Some(to.clone());
+                next.checkpoint_owner = Some(from.clone());
+            }
+            Self::FinishHandOver { checkpoint, .. } => {
+                next.counter += 1;
+                next.checkpoint_owner = None;
+                next.set_checkpoint(checkpoint.as_ref());
+            }
+            Self::Release { checkpoint, .. } => {
+                next.counter += 1;
+                next.owner = None;
+                next.set_checkpoint(checkpoint.as_ref());
+            }
+            Self::End { children, .. } => {
+                next.counter += 1;
+                next.owner = None;
+                next.checkpoint_owner = None;
+                next.children.clone_from(children);
+                next.set_checkpoint(Some(&Checkpoint::ShardEnd));
+            }
+        }
+        Some(next)
+    }
+
+    /// The condition of this write.
+    fn allowed(&self, row: &Lease) -> bool {
+        match self {
+            Self::Renew { by, counter, .. } | Self::End { by, counter, .. } => {
+                row.counter == *counter && row.holder() == Some(by)
+            }
+            Self::Take { counter, from, .. } => row.counter == *counter && row.owner == *from,
+            Self::RequestHandOver { from, .. } => {
+                row.owner.as_ref() == Some(from) && row.checkpoint_owner.is_none()
+            }
+            Self::FinishHandOver { by, to, counter, .. } => {
+                row.counter == *counter
+                    && row.owner.as_ref() == Some(to)
+                    && row.checkpoint_owner.as_ref() == Some(by)
+            }
+            Self::Release { by, counter, .. } => {
+                row.counter == *counter
+                    && row.owner.as_ref() == Some(by)
+                    && row.checkpoint_owner.is_none()
+            }
+        }
+    }
+
+    /// Whether `row`, read after a write whose answer was lost, shows that the write was applied.
+    pub fn shows_in(&self, row: &Lease) -> bool {
+        let (counter, owner, holder) = match self {
+            Self::Renew { by, counter, .. } => {
+                return row.counter == counter + 1 && row.holder() == Some(by);
+            }
+            Self::RequestHandOver { from, to } => {
+                return row.owner.as_ref() == Some(to) && row.checkpoint_owner.as_ref() == Some(from);
+            }
+            Self::End { counter, .. } => return row.counter == counter + 1 && row.ended(),
+            Self::Take { by, counter, .. } => (counter, Some(by), Some(by)),
+            Self::FinishHandOver { to, counter, .. } => (counter, Some(to), Some(to)),
+            Self::Release { counter, .. } => (counter, None, None),
+        };
+        row.counter == counter + 1 && row.owner.as_ref() == owner && row.holder() == holder
+    }
+
+    /// The checkpoint that this write carries.
+    pub fn checkpoint(&self) -> Option<&Checkpoint> {
+        match self {
+            Self::Renew { checkpoint, .. }
+            | Self::FinishHandOver { checkpoint, .. }
+            | Self::Release { checkpoint, .. } => checkpoint.as_ref(),
+            Self::End { .. } => Some(&Checkpoint::ShardEnd),
+            Self::Take { .. } | Self::RequestHandOver { .. } => None,
+        }
+    }
+}
+
+impl Lease {
+    fn set_checkpoint(&mut self, checkpoint: Option<&Checkpoint>) {
+        if let Some(checkpoint) = checkpoint {
+            self.checkpoint = checkpoint.clone();
+            self.owner_switches = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn worker(name: &str) -> WorkerId {
+        WorkerId::new(name)
+    }
+
+    fn owned_by(owner: Option<&str>) -> Lease {
+        Lease {
+            key: LeaseKey::new("shardId-1"),
+            stream: None,
+            shard: ShardId::new("shardId-1"),
+            counter: 5,
+            owner: owner.map(worker),
+            checkpoint_owner: None,
+            checkpoint: Checkpoint::TrimHorizon,
+            owner_switches: 0,
+            parents: vec![],
+            children: vec![],
+            hash_range: None,
+        }
+    }
+
+    #[test]
+    fn a_stale_counter_is_refused() {
+        let row = owned_by(Some("a"));
+        let renew = |counter| LeaseWrite::Renew { by: worker("a"), counter, checkpoint: None };
+        assert_eq!(renew(5).apply(&row).unwrap().counter, 6);
+        assert_eq!(renew(4).apply(&row), None);
+        assert_eq!(renew(6).apply(&row), None);
+    }
+
+    #[test]
+    fn a_hand_over_keeps_the_old_owner_until_it_is_done() {
+        let row = owned_by(Some("a"));
+        let asked = LeaseWrite::RequestHandOver { from: worker("a"), to: worker("b") }
+            .apply(&row)
+            .unwrap();
+        assert_eq!(asked.holder(), Some(&worker("a")));
+        assert_eq!(asked.counter, row.counter);
+
+        let renewed = LeaseWrite::Renew { by: worker("a"), counter: 5, checkpoint: None }
+            .apply(&asked)
+            .unwrap();
+        let third = LeaseWrite::RequestHandOver { from: worker("a"), to: worker("c") };
+        assert_eq!(third.apply(&renewed), None, "one hand-over at a time");
+
+        let done = LeaseWrite::FinishHandOver {
+            by: worker("a"),
+            to: worker("b"),
+            counter: 6,
+            checkpoint: None,
+        };
+        let handed = done.apply(&renewed).unwrap();
+        assert_eq!(handed.holder(), Some(&worker("b")));
+        assert!(done.shows_in(&handed));
+        let late = LeaseWrite::Renew { by: worker("a"), counter: 7, checkpoint: None };
+        assert_eq!(late.apply(&handed), None, "the old owner is out");
+    }
+
+    #[test]
+    fn a_take_fences_the_old_owner_and_counts_the_switch() {
+        let row = owned_by(Some("a"));
+        let take = LeaseWrite::Take { by: worker("b"), counter: 5, from: Some(worker("a")) };
+        let taken = take.apply(&row).unwrap();
+        assert_eq!((taken.counter, taken.owner_switches), (6, 1));
+        let renew = LeaseWrite::Renew { by: worker("a"), counter: 5, checkpoint: None };
+        assert_eq!(renew.apply(&taken), None);
+        assert!(take.shows_in(&taken));
+        assert!(!renew.shows_in(&taken));
+    }
+
+    #[test]
+    fn the_end_frees_the_row_and_names_the_children() {
+        let end = LeaseWrite::End {
+            by: worker("a"),
+            counter: 5,
+            children: vec![ShardId::new("shardId-2"), ShardId::new("shardId-3")],
+        };
+        let ended = end.apply(&owned_by(Some("a"))).unwrap();
+        assert!(ended.ended());
+        assert_eq!(ended.owner, None);
+        assert_eq!(ended.children.len(), 2);
+        assert_eq!(end.apply(&owned_by(Some("b"))), None);
+    }
+}

@@ -1,0 +1,20 @@
+//! The words of the project: plain values that every other module speaks in.
+//!
+//! Nothing here does I/O, reads a clock or knows another module of the crate. The names are those of
+//! Kinesis, the KCL and CloudWatch Logs.
+
+mod checkpoint;
+mod event;
+mod lease;
+mod record;
+mod sequence;
+mod shard;
+mod units;
+
+pub use checkpoint::{Checkpoint, CheckpointParseError, InitialPosition};
+pub use event::{EventId, Format, LogEvent, LogSource, OutputEvent};
+pub use lease::{Lease, LeaseKey, LeaseWrite, WorkerId};
+pub use record::{RawRecord, RecordPage, UserRecord};
+pub use sequence::{Position, SequenceNumber, SequenceNumberError};
+pub use shard::{ChildShard, HashKey, HashKeyRange, Shard, ShardId, StreamName};
+pub use units::EpochMillis;

@@ -1,0 +1,53 @@
+//! Where events go.
+
+use async_trait::async_trait;
+
+use crate::model::OutputEvent;
+
+/// What a sink says of one event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is there to stay.
+    Accepted,
+    /// Not now; the same event may be accepted later.
+    Retry(String),
+    /// Never: the event itself is what the sink cannot take.
+    Refused(String),
+}
+
+/// Why a sink took nothing of a batch, or cannot be used at all.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum SinkError {
+    /// A passing fault: nothing of the batch counts as delivered, all of it may be sent again.
+    #[error("{0}")]
+    Unavailable(String),
+    /// A human must change the configuration or a policy; sent again all the same.
+    #[error("{0}")]
+    Misconfigured(String),
+}
+
+/// A place that events are delivered to. Its documentation says what it does to order, and what a
+/// second delivery of the same event leaves behind.
+#[async_trait]
+pub trait Sink: Send + Sync {
+    /// Delivers a batch, in order; one verdict for each event, in the order of the batch.
+    ///
+    /// # Errors
+    /// When nothing can be said of single events; the caller sends all of them again.
+    ///
+    /// # Cancel safety
+    /// Any part of the batch may have been delivered when this future is dropped.
+    async fn deliver(&self, events: &[OutputEvent]) -> Result<Vec<Verdict>, SinkError>;
+
+    /// Whether the sink could take events now, found out without writing any.
+    ///
+    /// # Errors
+    /// What stands in the way.
+    async fn check(&self) -> Result<(), SinkError>;
+
+    /// Finishes what is half done, such as an open file.
+    ///
+    /// # Errors
+    /// When that fails. What [`Self::deliver`] accepted is not in danger.
+    async fn close(&self) -> Result<(), SinkError>;
+}
