@@ -61,9 +61,11 @@ const READ_TIMEOUT: Duration = Duration::from_secs(20);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time for a call with all its tries.
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(70);
-/// Time for one lease write or read of a lease: a third of the default lease duration, so that a
-/// lost answer leaves room for another try.
-const LEASE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Time for one lease write: a third of the default lease duration, so that a lost answer leaves room
+/// for another try.
+const LEASE_WRITE_TIMEOUT: Duration = Duration::from_secs(3);
+/// Time for one try of reading leases, up to 1 MB a page, and for all its tries.
+const LEASE_READ_TIMEOUTS: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(15));
 /// How long an answer may stall (below 1 byte a second) before it is given up.
 const STALL_GRACE: Duration = Duration::from_secs(10);
 /// Tries of a call that may be repeated.
@@ -91,26 +93,42 @@ impl AwsConnection {
             if !settings.has_endpoint() && sdk.endpoint_url().is_none() {
                 return Err(AwsError::NoRegion);
             }
-            sdk = sdk.into_builder().region(Region::new(EMULATOR_REGION)).build();
+            sdk = sdk
+                .into_builder()
+                .region(Region::new(EMULATOR_REGION))
+                .build();
         }
-        Ok(Self { sdk, settings: settings.clone() })
+        Ok(Self {
+            sdk,
+            settings: settings.clone(),
+        })
     }
 
-    /// For servers of our own on loopback, in `demo` and tests: fixed credentials, and nothing is
-    /// read from the environment.
+    /// For servers of our own on loopback, in `demo` and tests: fixed credentials, plain HTTP past
+    /// any proxy, and no region or endpoint from the environment.
     ///
     /// # Errors
-    /// When an endpoint is not a URL.
+    /// When an endpoint is not an `http://` URL.
     pub async fn emulator(settings: &AwsSettings) -> Result<Self, AwsError> {
         settings.check_endpoints()?;
-        let region = settings.region.clone().unwrap_or_else(|| EMULATOR_REGION.to_owned());
+        if let Some(endpoint) = settings.endpoints().find(|url| !url.starts_with("http://")) {
+            return Err(AwsError::BadEndpoint(endpoint.clone()));
+        }
+        let region = settings
+            .region
+            .clone()
+            .unwrap_or_else(|| EMULATOR_REGION.to_owned());
         let mut loader = base_loader()
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
             .region(Region::new(region))
             .credentials_provider(Credentials::new("test", "test", None, None, "emulator"));
         if let Some(endpoint) = &settings.endpoint_url {
             loader = loader.endpoint_url(endpoint);
         }
-        Ok(Self { sdk: loader.load().await, settings: settings.clone() })
+        Ok(Self {
+            sdk: loader.load().await,
+            settings: settings.clone(),
+        })
     }
 
     /// The region that requests are signed for.
@@ -125,16 +143,22 @@ impl AwsConnection {
 
     /// A Kinesis client. Calls are repeated by the SDK unless the call site says otherwise.
     pub fn kinesis(&self) -> aws_sdk_kinesis::Client {
-        let mut config = aws_sdk_kinesis::config::Builder::from(&self.sdk);
-        if let Some(endpoint) = &self.settings.kinesis_endpoint_url {
-            config = config.endpoint_url(endpoint);
-        }
+        aws_sdk_kinesis::Client::from_conf(self.kinesis_config().build())
+    }
+
+    /// A Kinesis client that sends each request once, for callers that repeat by themselves.
+    pub fn kinesis_once(&self) -> aws_sdk_kinesis::Client {
+        let config = self.kinesis_config().retry_config(RetryConfig::disabled());
         aws_sdk_kinesis::Client::from_conf(config.build())
     }
 
     /// A DynamoDB client for what may be repeated: reads, and the table's own life.
     pub(super) fn dynamodb_reads(&self) -> aws_sdk_dynamodb::Client {
-        aws_sdk_dynamodb::Client::from_conf(self.dynamodb_config().build())
+        let (attempt, operation) = LEASE_READ_TIMEOUTS;
+        let config = self
+            .dynamodb_config()
+            .timeout_config(time_outs(attempt, operation));
+        aws_sdk_dynamodb::Client::from_conf(config.build())
     }
 
     /// A DynamoDB client that sends each request once: a repeated conditional write that had been
@@ -143,8 +167,16 @@ impl AwsConnection {
         let config = self
             .dynamodb_config()
             .retry_config(RetryConfig::disabled())
-            .timeout_config(time_outs(LEASE_TIMEOUT, LEASE_TIMEOUT));
+            .timeout_config(time_outs(LEASE_WRITE_TIMEOUT, LEASE_WRITE_TIMEOUT));
         aws_sdk_dynamodb::Client::from_conf(config.build())
+    }
+
+    fn kinesis_config(&self) -> aws_sdk_kinesis::config::Builder {
+        let config = aws_sdk_kinesis::config::Builder::from(&self.sdk);
+        match &self.settings.kinesis_endpoint_url {
+            Some(endpoint) => config.endpoint_url(endpoint),
+            None => config,
+        }
     }
 
     fn dynamodb_config(&self) -> aws_sdk_dynamodb::config::Builder {
@@ -158,7 +190,11 @@ impl AwsConnection {
 
 impl AwsSettings {
     fn endpoints(&self) -> impl Iterator<Item = &String> {
-        let all = [&self.endpoint_url, &self.kinesis_endpoint_url, &self.dynamodb_endpoint_url];
+        let all = [
+            &self.endpoint_url,
+            &self.kinesis_endpoint_url,
+            &self.dynamodb_endpoint_url,
+        ];
         all.into_iter().flatten()
     }
 
@@ -190,13 +226,16 @@ fn base_loader() -> ConfigLoader {
         .retry_config(RetryConfig::standard().with_max_attempts(READ_ATTEMPTS))
         .timeout_config(time_outs(ATTEMPT_TIMEOUT, OPERATION_TIMEOUT))
         .stalled_stream_protection(
-            StalledStreamProtectionConfig::enabled().grace_period(STALL_GRACE).build(),
+            StalledStreamProtectionConfig::enabled()
+                .grace_period(STALL_GRACE)
+                .build(),
         )
 }
 
+/// Connecting gets half a try at most: a try that ends while it still connects was surely not sent.
 fn time_outs(attempt: Duration, operation: Duration) -> TimeoutConfig {
     TimeoutConfig::builder()
-        .connect_timeout(CONNECT_TIMEOUT.min(attempt))
+        .connect_timeout(CONNECT_TIMEOUT.min(attempt / 2))
         .read_timeout(READ_TIMEOUT.min(attempt))
         .operation_attempt_timeout(attempt)
         .operation_timeout(operation)
@@ -209,9 +248,17 @@ mod tests {
 
     #[tokio::test]
     async fn endpoints_must_be_urls() {
-        for bad in ["localhost:4566", "http://", "http:///path", "ftp://host", ""] {
-            let settings =
-                AwsSettings { kinesis_endpoint_url: Some(bad.to_owned()), ..AwsSettings::default() };
+        for bad in [
+            "localhost:4566",
+            "http://",
+            "http:///path",
+            "ftp://host",
+            "",
+        ] {
+            let settings = AwsSettings {
+                kinesis_endpoint_url: Some(bad.to_owned()),
+                ..AwsSettings::default()
+            };
             let error = AwsConnection::emulator(&settings).await.unwrap_err();
             assert_eq!(error, AwsError::BadEndpoint(bad.to_owned()));
         }
@@ -225,7 +272,10 @@ mod tests {
         };
         let connection = AwsConnection::emulator(&settings).await.unwrap();
         assert_eq!(connection.region(), "us-east-1");
-        assert_eq!(connection.sdk_config().endpoint_url(), Some("http://127.0.0.1:4566"));
+        assert_eq!(
+            connection.sdk_config().endpoint_url(),
+            Some("http://127.0.0.1:4566")
+        );
     }
 
     #[test]

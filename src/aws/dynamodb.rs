@@ -51,8 +51,9 @@ impl DynamoLeases {
 
     /// The row as it is, or an error when it is no lease.
     async fn read_consistently(&self, key: &LeaseKey) -> Result<Option<Lease>, StoreError> {
-        let item = self.get_item(&self.table, LEASE_KEY, key.as_str()).await?;
-        item.map_or(Ok(None), |item| lease_of(&item))
+        let item = self.get_item(&self.table, LEASE_KEY, key.as_str()).await;
+        item.map_err(Fault::into_store_read)?
+            .map_or(Ok(None), |item| lease_of(&item))
     }
 
     /// One item by a consistent read.
@@ -61,7 +62,7 @@ impl DynamoLeases {
         table: &str,
         key_name: &str,
         key: &str,
-    ) -> Result<Option<Item>, StoreError> {
+    ) -> Result<Option<Item>, Fault> {
         let answer = self
             .reads
             .get_item()
@@ -70,18 +71,24 @@ impl DynamoLeases {
             .consistent_read(true)
             .send()
             .await
-            .map_err(|error| Fault::of("dynamodb:GetItem", &error).into_store_read())?;
+            .map_err(|error| Fault::of("dynamodb:GetItem", &error))?;
         Ok(answer.item)
     }
 
     /// The row after an applied write. Servers that do not return it are asked again.
     async fn applied(&self, key: &LeaseKey, answer: UpdateItemOutput) -> Result<Swap, StoreError> {
-        if let Some(lease) = answer.attributes.as_ref().and_then(|item| lease_of(item).ok()?) {
+        if let Some(lease) = answer
+            .attributes
+            .as_ref()
+            .and_then(|item| lease_of(item).ok()?)
+        {
             return Ok(Swap::Applied(lease));
         }
         match self.read_consistently(key).await {
             Ok(Some(lease)) => Ok(Swap::Applied(lease)),
-            Ok(None) => Err(StoreError::Unknown(format!("the row {key} is gone after a write"))),
+            Ok(None) => Err(StoreError::Unknown(format!(
+                "the row {key} is gone after a write"
+            ))),
             Err(error) => Err(StoreError::Unknown(error.to_string())),
         }
     }
@@ -102,6 +109,14 @@ fn lease_of(item: &Item) -> Result<Option<Lease>, StoreError> {
         Row::Foreign { .. } => Ok(None),
         Row::Malformed(problem) => Err(StoreError::Corrupt(problem.to_string())),
     }
+}
+
+/// `false` when a write without further questions was refused.
+fn refused_or_failed(fault: Fault) -> Result<bool, StoreError> {
+    if fault.code.as_deref() == Some("ConditionalCheckFailedException") {
+        return Ok(false);
+    }
+    Err(fault.into_store_write())
 }
 
 #[async_trait]
@@ -145,12 +160,10 @@ impl LeaseStore for DynamoLeases {
             .condition_expression("attribute_not_exists(leaseKey)")
             .send()
             .await;
-        let Err(error) = answer else { return Ok(true) };
-        if error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception())
-        {
-            return Ok(false);
-        }
-        Err(Fault::of("dynamodb:PutItem", &error).into_store_write())
+        answer.map_or_else(
+            |error| refused_or_failed(Fault::of("dynamodb:PutItem", &error)),
+            |_| Ok(true),
+        )
     }
 
     async fn write(&self, key: &LeaseKey, write: &LeaseWrite) -> Result<Swap, StoreError> {
@@ -192,12 +205,10 @@ impl LeaseStore for DynamoLeases {
             )])))
             .send()
             .await;
-        let Err(error) = answer else { return Ok(true) };
-        if error.as_service_error().is_some_and(|error| error.is_conditional_check_failed_exception())
-        {
-            return Ok(false);
-        }
-        Err(Fault::of("dynamodb:DeleteItem", &error).into_store_write())
+        answer.map_or_else(
+            |error| refused_or_failed(Fault::of("dynamodb:DeleteItem", &error)),
+            |_| Ok(true),
+        )
     }
 }
 

@@ -33,7 +33,7 @@ pub(crate) enum FaultKind {
     Denied,
     /// The service does not accept the request.
     Invalid,
-    /// The service is busy with something that passes; nothing was done.
+    /// The service, or something on the way to it, is busy with what passes; nothing was done.
     Busy,
     /// The request never left this machine.
     NotSent,
@@ -47,7 +47,9 @@ impl Fault {
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
-        let status = error.raw_response().map_or(0, |response| response.status().as_u16());
+        let status = error
+            .raw_response()
+            .map_or(0, |response| response.status().as_u16());
         match error {
             SdkError::ServiceError(_) => {
                 let code = error.code().map(str::to_owned);
@@ -61,12 +63,19 @@ impl Fault {
                 if let Some(hint) = code.as_deref().and_then(hint) {
                     said = format!("{said}: {hint}");
                 }
-                Self { kind, code, message: one_line(&format!("{action}: {said}")) }
+                Self {
+                    kind,
+                    code,
+                    message: one_line(&format!("{action}: {said}")),
+                }
             }
-            SdkError::TimeoutError(_) => Self::local(action, FaultKind::Unanswered, error),
             SdkError::ConstructionFailure(_) => Self::local(action, FaultKind::Invalid, error),
             SdkError::DispatchFailure(_) => Self::unsent(action, error),
-            // An answer came and could not be read: the request was carried out, or not.
+            SdkError::ResponseError(_) => {
+                let action = format!("{action}: unreadable answer, HTTP {status}");
+                Self::local(&action, FaultKind::Unanswered, error)
+            }
+            // A time-out: it was carried out, or not.
             _ => Self::local(action, FaultKind::Unanswered, error),
         }
     }
@@ -74,8 +83,12 @@ impl Fault {
     /// A request that got no answer at all: no credentials, no connection, or a broken one.
     fn unsent(action: &str, error: &(dyn Error + 'static)) -> Self {
         let Some(credentials) = find::<CredentialsError>(error) else {
-            let connecting = chain(error).any(|cause| is_connecting(cause));
-            let kind = if connecting { FaultKind::NotSent } else { FaultKind::Unanswered };
+            let connecting = chain(error).any(is_connecting);
+            let kind = if connecting {
+                FaultKind::NotSent
+            } else {
+                FaultKind::Unanswered
+            };
             return Self::local(action, kind, error);
         };
         match credentials {
@@ -95,7 +108,11 @@ impl Fault {
     }
 
     fn local(action: &str, kind: FaultKind, error: &(dyn Error + 'static)) -> Self {
-        Self { kind, code: None, message: one_line(&format!("{action}: {}", flatten(error))) }
+        Self {
+            kind,
+            code: None,
+            message: one_line(&format!("{action}: {}", flatten(error))),
+        }
     }
 
     /// As the error of a stream call.
@@ -185,8 +202,9 @@ fn kind_of(code: Option<&str>, status: u16) -> FaultKind {
         | "OptInRequired" => FaultKind::Denied,
         _ => match status {
             401 | 403 => FaultKind::Denied,
-            404 => FaultKind::NotFound,
             429 => FaultKind::Throttled,
+            // Without a name it is not the service that speaks but something in between.
+            400..=499 if code.is_none() => FaultKind::Busy,
             400..=499 => FaultKind::Invalid,
             _ => FaultKind::Unanswered,
         },
@@ -216,7 +234,7 @@ fn hint(code: &str) -> Option<&'static str> {
 }
 
 fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| error.source())
+    std::iter::successors(Some(error), |&error| error.source())
 }
 
 fn find<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
@@ -239,8 +257,14 @@ fn is_connecting(cause: &(dyn Error + 'static)) -> bool {
 
 /// The causes in one line. The SDK's outer layers say nothing that their causes do not say better.
 fn flatten(error: &(dyn Error + 'static)) -> String {
-    const EMPTY: [&str; 6] =
-        ["dispatch failure", "io error", "other", "timeout", "response error", "user error"];
+    const EMPTY: [&str; 6] = [
+        "dispatch failure",
+        "io error",
+        "other",
+        "timeout",
+        "response error",
+        "user error",
+    ];
     let mut said: Vec<String> = Vec::new();
     for cause in chain(error) {
         let text = cause.to_string();
@@ -249,7 +273,11 @@ fn flatten(error: &(dyn Error + 'static)) -> String {
         }
         said.push(text);
     }
-    if said.is_empty() { error.to_string() } else { said.join(": ") }
+    if said.is_empty() {
+        error.to_string()
+    } else {
+        said.join(": ")
+    }
 }
 
 /// Services sometimes answer with pages of text; a log line and a dead letter want one line.
@@ -259,5 +287,86 @@ fn one_line(text: &str) -> String {
     match words.char_indices().nth(LONGEST) {
         Some((end, _)) => format!("{}…", words.get(..end).unwrap_or_default()),
         None => words,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use aws_sdk_dynamodb::{error::ConnectorError, operation::update_item::UpdateItemError};
+
+    use super::*;
+
+    type UpdateFault = SdkError<UpdateItemError, HttpResponse>;
+
+    fn of(error: &UpdateFault) -> Fault {
+        Fault::of("dynamodb:UpdateItem", error)
+    }
+
+    #[test]
+    fn a_timed_out_write_may_have_been_applied() {
+        let fault = of(&UpdateFault::timeout_error("no answer after 3 s"));
+        assert_eq!(fault.kind, FaultKind::Unanswered);
+        assert!(matches!(
+            fault.clone().into_store_write(),
+            StoreError::Unknown(_)
+        ));
+        assert!(matches!(
+            fault.into_store_read(),
+            StoreError::Unavailable(_)
+        ));
+    }
+
+    #[test]
+    fn only_a_failed_connection_was_surely_not_sent() {
+        let cases = [
+            (io::ErrorKind::ConnectionRefused, FaultKind::NotSent),
+            (io::ErrorKind::NetworkUnreachable, FaultKind::NotSent),
+            (io::ErrorKind::ConnectionReset, FaultKind::Unanswered),
+            (io::ErrorKind::BrokenPipe, FaultKind::Unanswered),
+            (io::ErrorKind::UnexpectedEof, FaultKind::Unanswered),
+        ];
+        for (kind, expect) in cases {
+            let error = ConnectorError::io(io::Error::from(kind).into());
+            assert_eq!(
+                of(&UpdateFault::dispatch_failure(error)).kind,
+                expect,
+                "{kind:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn missing_credentials_say_what_to_set() {
+        let error =
+            ConnectorError::other(CredentialsError::not_loaded("no providers").into(), None);
+        let fault = of(&UpdateFault::dispatch_failure(error));
+        assert_eq!(fault.kind, FaultKind::Denied);
+        assert!(
+            fault.message.contains("AWS_ACCESS_KEY_ID"),
+            "{}",
+            fault.message
+        );
+
+        let slow = CredentialsError::provider_timed_out(std::time::Duration::from_secs(5));
+        let error = ConnectorError::other(slow.into(), None);
+        assert_eq!(
+            of(&UpdateFault::dispatch_failure(error)).kind,
+            FaultKind::NotSent
+        );
+    }
+
+    #[test]
+    fn messages_are_one_line_of_bounded_length() {
+        let long = format!("first\n{}", "é".repeat(5000));
+        let fault = of(&UpdateFault::timeout_error(long));
+        assert!(
+            fault
+                .message
+                .starts_with("dynamodb:UpdateItem: request has timed out: first é")
+        );
+        assert_eq!(fault.message.chars().count(), 601);
+        assert!(!fault.message.contains('\n'));
     }
 }

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
-    TableDescription, TableStatus,
+use aws_sdk_dynamodb::{
+    operation::create_table::CreateTableError,
+    types::{
+        AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+        TableDescription, TableStatus,
+    },
 };
 use tokio::time::{Instant, sleep};
 
@@ -33,7 +36,7 @@ pub enum FleetMode {
 }
 
 /// How long a table may take to become active.
-const ACTIVE_WITHIN: Duration = Duration::from_secs(120);
+const ACTIVE_WITHIN: Duration = Duration::from_mins(2);
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Row of the KCL's migration from 2.x to 3.x; `cv` says which algorithms the fleet runs.
@@ -55,7 +58,7 @@ impl DynamoLeases {
         let deadline = Instant::now() + ACTIVE_WITHIN;
         let mut ready = TableReady::Existing;
         loop {
-            match self.describe_table(&self.table).await? {
+            match self.describe_table().await? {
                 None if !create => return Err(self.missing()),
                 None if ready == TableReady::Existing => {
                     self.create_table().await?;
@@ -90,38 +93,55 @@ impl DynamoLeases {
     /// # Errors
     /// When a table does not answer.
     pub async fn fleet_mode(&self, coordinator_table: &str) -> Result<FleetMode, StoreError> {
+        let migration = self
+            .attribute(coordinator_table, TABLE_MIGRATION_ROW, "tm")
+            .await?;
         let mut version = None;
-        if self.describe_table(coordinator_table).await?.is_some() {
-            let migration = self.attribute(coordinator_table, TABLE_MIGRATION_ROW, "tm").await?;
-            if migration.as_deref() != Some("TABLE_MIGRATION_STATUS_COMPLETE") {
-                version = self.attribute(coordinator_table, CLIENT_VERSION_ROW, "cv").await?;
-            }
+        if migration.as_deref() != Some("TABLE_MIGRATION_STATUS_COMPLETE") {
+            version = self
+                .attribute(coordinator_table, CLIENT_VERSION_ROW, "cv")
+                .await?;
         }
         if version.is_none() {
-            version = self.attribute(&self.table, CLIENT_VERSION_ROW, "cv").await?;
+            version = self
+                .attribute(&self.table, CLIENT_VERSION_ROW, "cv")
+                .await?;
         }
         Ok(match version.as_deref() {
             None | Some("CLIENT_VERSION_UPGRADE_FROM_2X" | "CLIENT_VERSION_2X") => FleetMode::Taker,
-            Some(client_version) => {
-                FleetMode::LeaderAssigned { client_version: client_version.to_owned() }
-            }
+            Some(client_version) => FleetMode::LeaderAssigned {
+                client_version: client_version.to_owned(),
+            },
         })
     }
 
-    /// A text attribute of a coordinator row; the key attribute is `leaseKey` in the lease table.
+    /// A text attribute of a coordinator row; `None` when attribute, row or table is not there. The
+    /// key attribute is `leaseKey` in the lease table.
     async fn attribute(
         &self,
         table: &str,
         row: &str,
         name: &str,
     ) -> Result<Option<String>, StoreError> {
-        let key_name = if table == self.table { LEASE_KEY } else { "key" };
-        let item = self.get_item(table, key_name, row).await?;
-        Ok(item.and_then(|item| item.get(name)?.as_s().ok().cloned()))
+        let key_name = if table == self.table {
+            LEASE_KEY
+        } else {
+            "key"
+        };
+        match self.get_item(table, key_name, row).await {
+            Ok(item) => Ok(item.and_then(|item| item.get(name)?.as_s().ok().cloned())),
+            Err(fault) if fault.kind == FaultKind::NotFound => Ok(None),
+            Err(fault) => Err(fault.into_store_read()),
+        }
     }
 
-    async fn describe_table(&self, table: &str) -> Result<Option<TableDescription>, StoreError> {
-        let answer = self.reads.describe_table().table_name(table).send().await;
+    async fn describe_table(&self) -> Result<Option<TableDescription>, StoreError> {
+        let answer = self
+            .reads
+            .describe_table()
+            .table_name(&self.table)
+            .send()
+            .await;
         let fault = match answer {
             Ok(answer) => return Ok(Some(answer.table.unwrap_or_else(unknown_table))),
             Err(error) => Fault::of("dynamodb:DescribeTable", &error),
@@ -162,7 +182,7 @@ impl DynamoLeases {
             Err(error)
                 if error
                     .as_service_error()
-                    .is_some_and(|error| error.is_resource_in_use_exception()) =>
+                    .is_some_and(CreateTableError::is_resource_in_use_exception) =>
             {
                 Ok(())
             }
@@ -188,7 +208,11 @@ impl DynamoLeases {
                     .iter()
                     .find(|attribute| attribute.attribute_name() == key.attribute_name())
                     .map_or("?", |attribute| attribute.attribute_type().as_str());
-                format!("{} ({kind}, {})", key.attribute_name(), key.key_type().as_str())
+                format!(
+                    "{} ({kind}, {})",
+                    key.attribute_name(),
+                    key.key_type().as_str()
+                )
             })
             .collect();
         let expected = format!("{LEASE_KEY} (S, HASH)");
@@ -199,7 +223,11 @@ impl DynamoLeases {
             "table {} has the key {}, a lease table has {expected}: set `lease.table` to the name of \
              a lease table, or to a name that is not taken",
             self.table,
-            if found.is_empty() { "(none)".to_owned() } else { found.join(" + ") },
+            if found.is_empty() {
+                "(none)".to_owned()
+            } else {
+                found.join(" + ")
+            },
         )))
     }
 }

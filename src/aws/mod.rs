@@ -16,6 +16,10 @@ mod kinesis;
 mod lease_expressions;
 mod lease_item;
 mod lease_table;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use client::{AwsConnection, AwsError, AwsSettings};
 pub use dynamodb::DynamoLeases;

@@ -15,8 +15,8 @@ use crate::model::{Format, LogEvent, LogSource, UserRecord};
 /// How much one user record may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DecodeLimits {
-    /// The most bytes that a payload may inflate to: 64 MiB by default. Ten times that is possible
-    /// in a record of 1 MiB, since deflate reaches 1000:1.
+    /// The most bytes that a payload may inflate to: 64 MiB by default. Without a cap, 1 MiB of
+    /// deflate could become 1 GiB.
     pub max_decompressed: usize,
     /// The most events in one payload: 1,000,000 by default. `PutLogEvents` takes 10,000.
     pub max_events: usize,
@@ -142,7 +142,7 @@ mod tests {
             gzip(two.as_bytes()),
             [gzip(CONTROL.as_bytes()), gzip(DATA.as_bytes()), gzip(DATA.as_bytes())].concat(),
             // One document goes on in the next member.
-            [gzip(two[..70].as_bytes()), gzip(two[70..].as_bytes())].concat(),
+            [gzip(&two.as_bytes()[..70]), gzip(&two.as_bytes()[70..])].concat(),
             zlib(two.as_bytes()),
             two.clone().into_bytes(),
             STANDARD.encode(gzip(two.as_bytes())).into_bytes(),

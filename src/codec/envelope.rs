@@ -1,10 +1,10 @@
 //! The JSON envelopes of a CloudWatch Logs subscription.
 //!
 //! Lenient where AWS has grown: unknown fields are kept in `extra`, the order of keys does not
-//! matter, an id may be a number, a timestamp may be text, and several documents may stand back to
-//! back (Firehose and producers that append do that). Strict where guessing would invent data: what
-//! has no known `messageType`, no `logEvents`, a `message` that is not text or a key twice is
-//! refused whole. Only inside an unknown field does the last of two equal keys win.
+//! matter, an id may be a number, a timestamp may be text, a message may be an object, and several
+//! documents may stand back to back (Firehose and producers that append do that). Strict where
+//! guessing would invent data: what has no known `messageType`, no `logEvents`, no `message`, a field
+//! of another type or a key twice is refused whole. Only inside an unknown field does the last of two equal keys win.
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
@@ -14,7 +14,7 @@ use serde::{
 };
 use serde_json::{Map, Value, error::Category};
 
-use super::field::{EventId, EventTime};
+use super::field::{EventId, EventMessage, EventTime};
 use crate::model::{EpochMillis, LogEvent, LogSource};
 
 /// One document of a subscription.
@@ -344,14 +344,14 @@ impl<'de> Visitor<'de> for EventSeed<'_> {
             match &*key {
                 "id" => once::<EventId, A>(&mut id, "id", place, &mut map)?,
                 "timestamp" => once::<EventTime, A>(&mut timestamp, "timestamp", place, &mut map)?,
-                "message" => once::<String, A>(&mut message, "message", place, &mut map)?,
+                "message" => once::<EventMessage, A>(&mut message, "message", place, &mut map)?,
                 other => keep(&mut extra, other, &mut map)?,
             }
         }
         Ok(Event {
             id: id.map(|id| id.0).unwrap_or_default(),
             timestamp: timestamp.and_then(|timestamp| timestamp.0),
-            message: message.ok_or_else(|| A::Error::custom("message is missing"))?,
+            message: message.ok_or_else(|| A::Error::custom("message is missing"))?.0,
             extra,
         })
     }

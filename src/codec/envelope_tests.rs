@@ -117,9 +117,9 @@ fn refusals_say_what_and_where() {
     let twice = r#"{"owner":"1","owner":"1"}"#;
     check(twice, "bad-field", "owner: the key is there twice (line 1, column 20)");
     check(
-        &around(r#"{"message":{"a":1}}"#),
+        &around(r#"{"message":[{"a":1}]}"#),
         "bad-field",
-        "logEvents[1].message: invalid type: map, expected a string (line 1, column 83)",
+        "logEvents[1].message: invalid type: sequence, expected a string (line 1, column 84)",
     );
 }
 

@@ -1,13 +1,17 @@
-//! The two event fields that come in more than one JSON type.
+//! The fields of an event, which come in more than one JSON type.
 //!
-//! Both are read from their source text: a 186-bit id would lose digits in any number type, and a
-//! timestamp in milliseconds should not pass through a float.
+//! Ids and times are read from their source text: a 186-bit id would lose digits in any number type,
+//! and a time in milliseconds should not pass through a float.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
-use serde::{Deserialize, Deserializer, de::Error as _};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error as _, MapAccess, Visitor},
+};
 use serde_json::value::RawValue;
 
+use super::json::compact;
 use crate::model::EpochMillis;
 
 /// An event's id: text, or an unsigned number with its digits kept. `null` is no id.
@@ -15,6 +19,46 @@ pub(super) struct EventId(pub(super) String);
 
 /// An event's time: an integer, a float without a fraction, or text of either. `null` is no time.
 pub(super) struct EventTime(pub(super) Option<EpochMillis>);
+
+/// An event's message: text, or an object as its compact source text. CloudWatch Logs writes text;
+/// the object comes from producers that parse the message and put the envelope again (the sample
+/// payload of AWS Lambda Powertools).
+pub(super) struct EventMessage(pub(super) String);
+
+impl<'de> Deserialize<'de> for EventMessage {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(MessageVisitor).map(Self)
+    }
+}
+
+struct MessageVisitor;
+
+impl<'de> Visitor<'de> for MessageVisitor {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<String, E> {
+        Ok(text.to_owned())
+    }
+
+    /// Puts the object together from the source of its values, so that order and digits stay.
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<String, A::Error> {
+        let mut text = String::from("{");
+        while let Some(key) = map.next_key::<String>()? {
+            if text.len() > 1 {
+                text.push(',');
+            }
+            text.push_str(&serde_json::to_string(&key).map_err(A::Error::custom)?);
+            text.push(':');
+            text.push_str(&compact(map.next_value::<&RawValue>()?.get()));
+        }
+        text.push('}');
+        Ok(text)
+    }
+}
 
 impl<'de> Deserialize<'de> for EventId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -111,6 +155,23 @@ mod tests {
             "[]",
             "{}",
         ] {
+            check(bad, None);
+        }
+    }
+
+    #[test]
+    fn reads_messages_that_are_text_or_objects() {
+        let check = |json: &str, expect: Option<&str>| {
+            let got = serde_json::from_str::<EventMessage>(json).ok().map(|message| message.0);
+            assert_eq!(got.as_deref(), expect, "{json}");
+        };
+        check(r#""a\n\u0000""#, Some("a\n\0"));
+        check("{ }", Some("{}"));
+        check(
+            r#"{ "b\"" : 1.50, "a": {"z": [1, 1e400], "é": "x y"} , "a": null}"#,
+            Some(r#"{"b\"":1.50,"a":{"z":[1,1e400],"é":"x y"},"a":null}"#),
+        );
+        for bad in ["5", "1.5", "true", "null", "[]", r#""\ud800""#] {
             check(bad, None);
         }
     }

@@ -27,7 +27,7 @@ pub fn split_documents(text: &str, max_documents: usize) -> Result<Vec<String>, 
 }
 
 /// Drops the white space between the tokens of one valid document.
-fn compact(document: &str) -> String {
+pub(super) fn compact(document: &str) -> String {
     let mut in_string = false;
     let mut escaped = false;
     let significant = |c: &char| {

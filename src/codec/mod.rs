@@ -1,10 +1,10 @@
 //! The codec: record payloads in, log events out, and back. Pure: no I/O, no clock.
 //!
 //! A Kinesis record passes these steps, each in its own file:
-//! 1. [`deaggregate`]: a KPL aggregate becomes its user records, anything else is one user record.
+//! 1. [`mod@deaggregate`]: a KPL aggregate becomes its user records, anything else is one user record.
 //!    This comes first: a user record may itself be a gzip envelope.
 //! 2. [`payload`]: what the bytes are: gzip, zlib, plain, or base64 text of these;
-//!    [`gunzip`] inflates, never past a cap.
+//!    [`mod@gunzip`] inflates, never past a cap.
 //! 3. [`envelope`]: the JSON of a CloudWatch Logs subscription becomes events; [`json`] reads the
 //!    documents of other producers.
 //! 4. [`render`]: one event as one JSON line.

@@ -47,8 +47,9 @@ impl SourceRecord {
 pub struct Delivery {
     /// Index of the sink.
     pub sink: usize,
-    /// Index of the event within its record; several deliveries may belong to one event.
-    pub event: u32,
+    /// Index of the event within its record; several deliveries may belong to one event. `None` for
+    /// the dead letter of a record that holds no readable event.
+    pub event: Option<u32>,
     /// Index of the route; `None` for a dead letter.
     pub route: Option<usize>,
     /// What the sink gets.
@@ -60,7 +61,8 @@ pub struct Delivery {
 pub struct Processed {
     /// What is to be delivered, in order.
     pub deliveries: Vec<Delivery>,
-    /// What is settled already.
+    /// What is known already: `delivered`, `dead_lettered` and `undecodable` are counted once their
+    /// sinks have said so.
     pub tally: Tally,
     /// Why records and events went to the dead letters, for the log.
     pub failures: Vec<(Stage, String)>,
@@ -101,15 +103,23 @@ impl Pipeline {
                     self.route(record, index, event, &mut processed);
                 }
             }
-            Err(error) => {
-                processed.tally.undecodable = 1;
-                let reason = error.to_string();
-                processed.failures.push((Stage::Decode, reason.clone()));
-                let letter = DeadLetter::of_record(record, &self.parts.configuration, reason);
-                processed.deliveries.push(self.letter(letter, record, 0));
-            }
+            Err(error) => self.undecodable(record, error.to_string(), &mut processed),
         }
         processed
+    }
+
+    /// A record that gives no events: its bytes go to the dead letters.
+    pub fn park(&self, record: &SourceRecord, reason: String) -> Processed {
+        let mut processed = Processed::default();
+        processed.tally.user_records = 1;
+        self.undecodable(record, reason, &mut processed);
+        processed
+    }
+
+    fn undecodable(&self, record: &SourceRecord, reason: String, out: &mut Processed) {
+        out.failures.push((Stage::Decode, reason.clone()));
+        let letter = DeadLetter::of_record(record, &self.parts.configuration, reason);
+        out.deliveries.push(self.letter(letter, record, None));
     }
 
     /// The dead letter for a delivery that its sink will never take. The event is decoded again
@@ -126,7 +136,7 @@ impl Pipeline {
         let configuration = &self.parts.configuration;
         let decoded = decode_user_record(record.source.format, &record.record, &self.parts.limits);
         let event = decoded.ok().and_then(|decoded| {
-            decoded.events.into_iter().nth(usize::try_from(refused.event).ok()?)
+            decoded.events.into_iter().nth(usize::try_from(refused.event?).ok()?)
         })?;
         let failure = (Stage::Deliver, reason);
         let letter = DeadLetter::of_event(record, configuration, &event, &route.name, failure);
@@ -143,7 +153,7 @@ impl Pipeline {
             match apply(route, record, event) {
                 Ok(documents) => out.deliveries.extend(documents.into_iter().map(|json| Delivery {
                     sink: route.sink,
-                    event: index,
+                    event: Some(index),
                     route: Some(number),
                     output: OutputEvent {
                         id: record.event_id(index),
@@ -157,7 +167,7 @@ impl Pipeline {
                     let configuration = &self.parts.configuration;
                     let letter =
                         DeadLetter::of_event(record, configuration, event, &route.name, failure);
-                    out.deliveries.push(self.letter(letter, record, index));
+                    out.deliveries.push(self.letter(letter, record, Some(index)));
                 }
             }
             if !route.also {
@@ -168,8 +178,8 @@ impl Pipeline {
         out.tally.filtered += u64::from(out.deliveries.len() == before);
     }
 
-    fn letter(&self, letter: DeadLetter, record: &SourceRecord, event: u32) -> Delivery {
-        let output = letter.into_output(record, event);
+    fn letter(&self, letter: DeadLetter, record: &SourceRecord, event: Option<u32>) -> Delivery {
+        let output = letter.into_output(record, event.unwrap_or(0));
         Delivery { sink: self.parts.dead_letters, event, route: None, output }
     }
 }
@@ -330,7 +340,7 @@ pub(super) mod tests {
     fn a_record_that_cannot_be_decoded_is_kept_byte_for_byte() {
         let bytes = b"\x1f\x8bnot gzip";
         let processed = pipeline(vec![route("all", 0)]).process(&source_record(bytes));
-        assert_eq!(processed.tally.undecodable, 1);
+        assert_eq!(processed.tally.decoded, 0);
         let [only] = processed.deliveries.as_slice() else { panic!("one letter") };
         let letter: DeadLetter = serde_json::from_slice(&only.output.json).unwrap();
         assert_eq!(only.sink, LETTERS);

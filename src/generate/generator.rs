@@ -154,8 +154,7 @@ impl Generator {
         if roll < aggregated {
             return self.aggregated(&source, family, now);
         }
-        let lines = self.lines(family, now);
-        self.wrap(&source, lines, now)
+        self.data(&source, family, now)
     }
 
     /// Makes one envelope out of the given messages, for producing from files.
@@ -165,8 +164,16 @@ impl Generator {
         messages: impl IntoIterator<Item = String>,
         now: EpochMillis,
     ) -> GeneratedRecord {
-        // AWS adds these when a subscription has `emitSystemFields`; it goes with a policy here.
-        let extra = if source.extra.is_empty() { Map::new() } else { system_fields() };
+        self.envelope(source, messages, &Map::new(), now)
+    }
+
+    fn envelope(
+        &mut self,
+        source: &LogSource,
+        messages: impl IntoIterator<Item = String>,
+        extra: &Map<String, Value>,
+        now: EpochMillis,
+    ) -> GeneratedRecord {
         let shared = Arc::new(source.clone());
         let events: Vec<_> = messages
             .into_iter()
@@ -192,8 +199,7 @@ impl Generator {
     }
 
     fn broken(&mut self, source: &LogSource, family: Family, now: EpochMillis) -> GeneratedRecord {
-        let lines = self.lines(family, now);
-        let mut record = self.wrap(source, lines, now);
+        let mut record = self.data(source, family, now);
         let breakage = Breakage::ALL.choose(&mut self.rng).copied();
         let breakage = breakage.unwrap_or(Breakage::NotJson);
         record.data = break_record(breakage, &record.data, &mut self.rng);
@@ -224,8 +230,7 @@ impl Generator {
             let member = if self.rng.random_range(0..100) < self.profile.broken {
                 self.broken(source, family, now)
             } else {
-                let lines = self.lines(family, now);
-                self.wrap(source, lines, now)
+                self.data(source, family, now)
             };
             expect.user_records += 1;
             expect.event_ids.extend(member.expect.event_ids);
@@ -258,13 +263,16 @@ impl Generator {
         (source, family)
     }
 
-    fn lines(&mut self, family: Family, now: EpochMillis) -> Vec<String> {
+    fn data(&mut self, source: &LogSource, family: Family, now: EpochMillis) -> GeneratedRecord {
         let count = match self.profile.size {
             EnvelopeSize::Small => self.rng.random_range(1..=2),
             EnvelopeSize::Medium => self.rng.random_range(20..=40),
             EnvelopeSize::Large => self.rng.random_range(900..=1100),
         };
-        messages(family, count, now, &mut self.rng)
+        let lines = messages(family, count, now, &mut self.rng);
+        // What a subscription with `emitSystemFields` adds to each event.
+        let extra = if family == Family::VpcFlow { system_fields() } else { Map::new() };
+        self.envelope(source, lines, &extra, now)
     }
 
     fn partition_key(&mut self, source: &LogSource) -> String {

@@ -90,6 +90,25 @@ fn sizes_are_as_named() {
 }
 
 #[test]
+fn large_aggregates_fit_a_kinesis_record() {
+    let profile = Profile { aggregated: 100, ..Profile::plain(EnvelopeSize::Large) };
+    for record in records(4, profile, 20) {
+        assert_eq!(record.expect.kind, RecordKind::Aggregated);
+        assert!(record.data.len() < 1 << 20, "{} bytes", record.data.len());
+    }
+}
+
+#[test]
+fn some_events_carry_the_fields_that_aws_added() {
+    let all: Vec<_> =
+        records(6, Profile::plain(EnvelopeSize::Small), 100).iter().flat_map(check).collect();
+    let with = |event: &&LogEvent| event.source.extra.contains_key("policyLevel");
+    assert!(all.iter().filter(with).all(|event| event.extra.contains_key("extractedFields")));
+    let count = all.iter().filter(with).count();
+    assert!(0 < count && count < all.len());
+}
+
+#[test]
 fn messages_are_of_every_family() {
     let all: Vec<String> = records(5, Profile::plain(EnvelopeSize::Medium), 200)
         .iter()

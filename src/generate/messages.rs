@@ -28,19 +28,16 @@ pub enum Family {
 
 /// Writes `count` lines that follow each other, as events of one envelope.
 pub fn messages(family: Family, count: usize, now: EpochMillis, rng: &mut StdRng) -> Vec<String> {
-    if family == Family::Lambda {
-        return lambda(count, now, rng);
-    }
-    (0..count)
-        .map(|_| match family {
-            Family::Json => json_line(now, rng),
-            Family::SaveKinesis => save_kinesis(now, rng),
-            Family::AccessLog => access_log(now, rng),
-            Family::VpcFlow => vpc_flow(now, rng),
-            Family::Java => java(now, rng),
-            Family::Odd | Family::Lambda => odd(rng),
-        })
-        .collect()
+    let line: fn(EpochMillis, &mut StdRng) -> String = match family {
+        Family::Json => json_line,
+        Family::SaveKinesis => save_kinesis,
+        Family::Lambda => return lambda(count, now, rng),
+        Family::AccessLog => access_log,
+        Family::VpcFlow => vpc_flow,
+        Family::Java => java,
+        Family::Odd => |_, rng| odd(rng),
+    };
+    (0..count).map(|_| line(now, rng)).collect()
 }
 
 fn pick<'a>(choices: &[&'a str], rng: &mut StdRng) -> &'a str {
@@ -53,17 +50,27 @@ fn level(rng: &mut StdRng) -> &'static str {
 
 /// A random id in the form of a UUID.
 pub(super) fn uuid(rng: &mut StdRng) -> String {
-    let hex = format!("{:032x}", rng.random::<u128>());
-    let (a, rest) = hex.split_at(8);
-    let (b, rest) = rest.split_at(4);
-    let (c, rest) = rest.split_at(4);
-    let (d, e) = rest.split_at(4);
-    format!("{a}-{b}-{c}-{d}-{e}")
+    let bits = rng.random::<u128>();
+    let group = |shift: u32, digits: u32| bits >> shift & ((1 << (4 * digits)) - 1);
+    format!(
+        "{:08x}-{:04x}-{:04x}-{:04x}-{:012x}",
+        group(96, 8),
+        group(80, 4),
+        group(64, 4),
+        group(48, 4),
+        group(0, 12)
+    )
 }
 
 fn json_line(now: EpochMillis, rng: &mut StdRng) -> String {
     let level = level(rng);
-    let mut line = json!({
+    let error = (level == "ERROR").then(|| {
+        json!({
+            "type": pick(&["TimeoutError", "ValidationError"], rng),
+            "stack": "TimeoutError: no answer\n    at call (/app/client.js:42:7)",
+        })
+    });
+    let line = json!({
         "timestamp": now.to_string(),
         "level": level,
         "requestId": uuid(rng),
@@ -78,13 +85,8 @@ fn json_line(now: EpochMillis, rng: &mut StdRng) -> String {
             "tags": [pick(&["eu", "us", "apac"], rng), pick(&["web", "app"], rng)],
         },
         "parent": null,
+        "error": error,
     });
-    if level == "ERROR" {
-        line["error"] = json!({
-            "type": pick(&["TimeoutError", "ValidationError"], rng),
-            "stack": "TimeoutError: no answer\n    at call (/app/client.js:42:7)",
-        });
-    }
     line.to_string()
 }
 

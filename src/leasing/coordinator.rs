@@ -11,7 +11,10 @@ use std::{
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use tokio::{sync::mpsc, time::Instant};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
 use tracing::{error, info, warn};
 
 use super::{
@@ -41,8 +44,23 @@ pub enum Command {
     Drain,
 }
 
+/// What the admin port and the shutdown report say of the lease engine.
+#[derive(Clone, Debug)]
+pub struct LeaseStatus {
+    /// When the loop last turned.
+    pub turned: Instant,
+    /// Whether the table has answered a scan since the start.
+    pub table_reached: bool,
+    /// Whether the worker is leaving.
+    pub draining: bool,
+    /// The leases held now.
+    pub held: BTreeSet<LeaseKey>,
+}
+
 /// The other end of a coordinator.
 pub struct CoordinatorHandle {
+    /// How the engine is doing.
+    pub status: watch::Receiver<LeaseStatus>,
     /// Commands in.
     pub commands: mpsc::UnboundedSender<Command>,
     /// Leases taken, each for a new consumer. Closes when the coordinator ends.
@@ -83,6 +101,7 @@ pub struct Coordinator {
     operations: FuturesUnordered<Operation>,
     commands: mpsc::UnboundedReceiver<Command>,
     grants: mpsc::UnboundedSender<LeaseGrant>,
+    status: watch::Sender<LeaseStatus>,
 }
 
 enum Action {
@@ -102,6 +121,12 @@ impl Coordinator {
     ) -> (Self, CoordinatorHandle) {
         let (command_tx, commands) = mpsc::unbounded_channel();
         let (grants, grant_rx) = mpsc::unbounded_channel();
+        let (status, status_rx) = watch::channel(LeaseStatus {
+            turned: Instant::now(),
+            table_reached: false,
+            draining: false,
+            held: BTreeSet::new(),
+        });
         let lacking = vec![(0, false); streams.len()];
         let coordinator = Self {
             me,
@@ -122,8 +147,11 @@ impl Coordinator {
             operations: FuturesUnordered::new(),
             commands,
             grants,
+            status,
         };
-        (coordinator, CoordinatorHandle { commands: command_tx, grants: grant_rx })
+        let handle =
+            CoordinatorHandle { status: status_rx, commands: command_tx, grants: grant_rx };
+        (coordinator, handle)
     }
 
     /// Runs until it has drained, or until its handle is dropped.
@@ -139,7 +167,18 @@ impl Coordinator {
                 None => return,
             }
             self.start_due(Instant::now());
+            self.tell_status();
         }
+    }
+
+    fn tell_status(&self) {
+        self.status.send_modify(|status| {
+            status.turned = Instant::now();
+            status.draining = self.draining;
+            if !status.held.iter().eq(self.held.keys()) {
+                status.held = self.held.keys().cloned().collect();
+            }
+        });
     }
 
     /// Waits for what happens next. `None` when nobody listens any more.
@@ -372,6 +411,7 @@ impl Coordinator {
         match result {
             Ok(leases) => {
                 self.scan_failures = 0;
+                self.status.send_modify(|status| status.table_reached = true);
                 let jitter = self.rng.random_range(0.9..1.1);
                 self.next_scan = now + self.params.scan_pause(leases.len()).mul_f64(jitter);
                 self.observations.observe(&leases, started);

@@ -23,7 +23,7 @@ pub(crate) mod fixtures;
 #[cfg(test)]
 mod tests;
 
-pub use coordinator::{Command, Coordinator, CoordinatorHandle};
+pub use coordinator::{Command, Coordinator, CoordinatorHandle, LeaseStatus};
 pub use grant::{ConsumerExit, LeaseGrant};
 
 use std::{sync::Arc, time::Duration};

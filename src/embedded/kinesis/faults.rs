@@ -80,9 +80,14 @@ impl FaultRule {
     /// Each match only with this probability, 0 to 1.
     #[must_use]
     pub fn probability(self, probability: f64) -> Self {
-        // NaN counts as never: `clamp` would keep it.
+        // NaN, which `clamp` would keep, counts as never.
+        let probability = if probability.is_nan() {
+            0.0
+        } else {
+            probability.clamp(0.0, 1.0)
+        };
         Self {
-            probability: probability.max(0.0).min(1.0),
+            probability,
             ..self
         }
     }

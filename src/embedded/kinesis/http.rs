@@ -13,6 +13,7 @@ use super::error::ApiError;
 use super::faults::{FaultKind, Verdict, refusal};
 use super::operation::Operation;
 use super::service::Service;
+use super::shard::shard_id;
 use super::token::{Position, Token};
 
 /// 500 records at 10 MiB in all, as base64, with room for long keys; a larger body is refused.
@@ -94,22 +95,25 @@ fn judge(service: &Service, operation: Operation, body: &[u8]) -> Verdict {
 /// The shard that a request names, outright or inside its iterator.
 fn shard_in(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
-    #[serde(rename_all = "PascalCase")]
     struct Named {
-        shard_id: Option<String>,
-        shard_iterator: Option<String>,
-        shard_to_split: Option<String>,
-        shard_to_merge: Option<String>,
+        #[serde(rename = "ShardId")]
+        id: Option<String>,
+        #[serde(rename = "ShardIterator")]
+        iterator: Option<String>,
+        #[serde(rename = "ShardToSplit")]
+        to_split: Option<String>,
+        #[serde(rename = "ShardToMerge")]
+        to_merge: Option<String>,
     }
     let named: Named = serde_json::from_slice(body).ok()?;
     let in_iterator = || {
-        let token = Token::<Position>::open(named.shard_iterator.as_deref()?)?;
-        Some(super::shard::shard_id(token.content.shard))
+        let token = Token::<Position>::open(named.iterator.as_deref()?)?;
+        Some(shard_id(token.content.shard))
     };
     named
-        .shard_id
-        .or(named.shard_to_split)
-        .or(named.shard_to_merge)
+        .id
+        .or(named.to_split)
+        .or(named.to_merge)
         .or_else(in_iterator)
 }
 

@@ -13,7 +13,8 @@
 //! `hash_range`, `sequence`, `token` (iterators), `limits` (quotas).
 //!
 //! Not here: enhanced fan-out, encryption and tags (`UnknownOperationException`), the CBOR form of
-//! the protocol, signatures, and quotas of the account (calls a second of `ListShards` and such).
+//! the protocol, signatures, any bound on memory besides retention, and quotas on calls other than
+//! reads and writes of records (`GetShardIterator`, `ListShards` and such).
 
 mod clock;
 mod connection;

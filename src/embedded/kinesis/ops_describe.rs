@@ -94,15 +94,19 @@ pub(super) struct ListStreamsAnswer {
     stream_summaries: Vec<StreamSummary>,
 }
 
+/// A stream in a listing.
 #[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
 struct StreamSummary {
-    stream_name: String,
+    #[serde(rename = "StreamName")]
+    name: String,
     #[serde(rename = "StreamARN")]
-    stream_arn: String,
-    stream_status: &'static str,
-    stream_mode_details: ModeDetails,
-    stream_creation_timestamp: Timestamp,
+    arn: String,
+    #[serde(rename = "StreamStatus")]
+    status: &'static str,
+    #[serde(rename = "StreamModeDetails")]
+    mode_details: ModeDetails,
+    #[serde(rename = "StreamCreationTimestamp")]
+    created: Timestamp,
 }
 
 #[derive(Serialize)]
@@ -146,11 +150,11 @@ impl From<&Stream> for Common {
 impl From<&Stream> for StreamSummary {
     fn from(stream: &Stream) -> Self {
         Self {
-            stream_name: stream.name.clone(),
-            stream_arn: stream.arn.clone(),
-            stream_status: stream.status().name(),
-            stream_mode_details: stream.mode.into(),
-            stream_creation_timestamp: Timestamp(stream.created_ms),
+            name: stream.name.clone(),
+            arn: stream.arn.clone(),
+            status: stream.status().name(),
+            mode_details: stream.mode.into(),
+            created: Timestamp(stream.created_ms),
         }
     }
 }
@@ -158,7 +162,7 @@ impl From<&Stream> for StreamSummary {
 impl Service {
     pub(super) fn describe_stream(
         &self,
-        request: DescribeStream,
+        request: &DescribeStream,
     ) -> Result<DescribeStreamAnswer, ApiError> {
         let name = self.name_of(
             request.stream_name.as_deref(),
@@ -183,7 +187,7 @@ impl Service {
 
     pub(super) fn describe_stream_summary(
         &self,
-        request: DescribeStream,
+        request: &DescribeStream,
     ) -> Result<SummaryAnswer, ApiError> {
         let name = self.name_of(
             request.stream_name.as_deref(),
@@ -214,14 +218,14 @@ impl Service {
             }
         };
         let mut summaries = self.each_stream(|stream| StreamSummary::from(stream));
-        summaries.retain(|summary| summary.stream_name > after);
+        summaries.retain(|summary| summary.name > after);
         let has_more_streams = summaries.len() > limit;
         summaries.truncate(limit);
         let last = summaries.last().filter(|_| has_more_streams);
         Ok(ListStreamsAnswer {
-            stream_names: summaries.iter().map(|s| s.stream_name.clone()).collect(),
+            stream_names: summaries.iter().map(|s| s.name.clone()).collect(),
             has_more_streams,
-            next_token: last.map(|summary| STANDARD.encode(&summary.stream_name)),
+            next_token: last.map(|summary| STANDARD.encode(&summary.name)),
             stream_summaries: summaries,
         })
     }

@@ -91,10 +91,10 @@ impl Filter {
 }
 
 impl Service {
-    pub(super) fn list_shards(&self, request: ListShards) -> Result<ListShardsAnswer, ApiError> {
+    pub(super) fn list_shards(&self, request: &ListShards) -> Result<ListShardsAnswer, ApiError> {
         let limit = page_limit(request.max_results, "maxResults", 1000, 10_000)?;
         if let Some(token) = &request.next_token {
-            return self.list_shards_on(token, &request, limit);
+            return self.list_shards_on(token, request, limit);
         }
         let name = self.name_of(
             request.stream_name.as_deref(),

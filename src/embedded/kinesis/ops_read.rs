@@ -51,7 +51,7 @@ pub(super) struct GetRecordsAnswer {
 impl Service {
     pub(super) fn get_shard_iterator(
         &self,
-        request: GetShardIterator,
+        request: &GetShardIterator,
     ) -> Result<GetShardIteratorAnswer, ApiError> {
         let name = self.name_of(
             request.stream_name.as_deref(),
@@ -70,7 +70,7 @@ impl Service {
                 stream: name.clone(),
                 stream_id: stream.id,
                 shard: shard.number,
-                sequence: starting_position(&request, shard, now_ms)?,
+                sequence: starting_position(request, shard, now_ms)?,
             };
             Ok(GetShardIteratorAnswer {
                 shard_iterator: Token::new(position, now_ms).seal(),

@@ -114,7 +114,7 @@ impl Service {
         self.insert(stream)
     }
 
-    pub(super) fn delete_stream(&self, request: NamedStream) -> Result<(), ApiError> {
+    pub(super) fn delete_stream(&self, request: &NamedStream) -> Result<(), ApiError> {
         let name = self.name_of(
             request.stream_name.as_deref(),
             request.stream_arn.as_deref(),
@@ -130,13 +130,13 @@ impl Service {
         Ok(())
     }
 
-    pub(super) fn increase_retention(&self, request: ChangeRetention) -> Result<(), ApiError> {
+    pub(super) fn increase_retention(&self, request: &ChangeRetention) -> Result<(), ApiError> {
         self.change_retention(request, |old, new| {
             (new < old).then_some("can not be shorter than")
         })
     }
 
-    pub(super) fn decrease_retention(&self, request: ChangeRetention) -> Result<(), ApiError> {
+    pub(super) fn decrease_retention(&self, request: &ChangeRetention) -> Result<(), ApiError> {
         self.change_retention(request, |old, new| {
             (new > old).then_some("can not be longer than")
         })
@@ -145,7 +145,7 @@ impl Service {
     /// `objection` says what is wrong with a change from the old to the new number of hours.
     fn change_retention(
         &self,
-        request: ChangeRetention,
+        request: &ChangeRetention,
         objection: impl FnOnce(u64, u64) -> Option<&'static str>,
     ) -> Result<(), ApiError> {
         let name = self.name_of(

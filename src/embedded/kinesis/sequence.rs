@@ -109,7 +109,7 @@ impl SequenceNumber {
         (
             Self {
                 hi,
-                lo: (middle / CHUNK) << 64 | bottom / CHUNK,
+                lo: ((middle / CHUNK) << 64) | (bottom / CHUNK),
             },
             bottom % CHUNK,
         )

@@ -88,8 +88,9 @@ impl KinesisServer {
         &self.service.settings.faults
     }
 
-    /// Performs one call without the network and past the faults of connections: the request's
-    /// JSON in, the answer's JSON out (`null` for an operation without an answer).
+    /// Performs one call without the network: the request's JSON in, the answer's JSON out (`null`
+    /// for an operation without an answer). Faults do not touch it, except those of the entries of
+    /// a put.
     ///
     /// # Errors
     /// What the service would answer with a status other than 200.

@@ -46,24 +46,24 @@ impl Service {
         match operation {
             Operation::CreateStream => silent(body, |r| self.create_stream(r)),
             Operation::DecreaseStreamRetentionPeriod => {
-                silent(body, |r| self.decrease_retention(r))
+                silent(body, |r| self.decrease_retention(&r))
             }
-            Operation::DeleteStream => silent(body, |r| self.delete_stream(r)),
+            Operation::DeleteStream => silent(body, |r| self.delete_stream(&r)),
             Operation::DescribeAccountSettings => {
                 answer(body, |_: Nothing| Ok(Self::describe_account_settings()))
             }
             Operation::DescribeLimits => answer(body, |_: Nothing| Ok(self.describe_limits())),
-            Operation::DescribeStream => answer(body, |r| self.describe_stream(r)),
-            Operation::DescribeStreamSummary => answer(body, |r| self.describe_stream_summary(r)),
+            Operation::DescribeStream => answer(body, |r| self.describe_stream(&r)),
+            Operation::DescribeStreamSummary => answer(body, |r| self.describe_stream_summary(&r)),
             Operation::DisableEnhancedMonitoring | Operation::EnableEnhancedMonitoring => {
                 answer(body, |r| self.enhanced_monitoring(r))
             }
             Operation::GetRecords => answer(body, |r| self.get_records(r)),
-            Operation::GetShardIterator => answer(body, |r| self.get_shard_iterator(r)),
+            Operation::GetShardIterator => answer(body, |r| self.get_shard_iterator(&r)),
             Operation::IncreaseStreamRetentionPeriod => {
-                silent(body, |r| self.increase_retention(r))
+                silent(body, |r| self.increase_retention(&r))
             }
-            Operation::ListShards => answer(body, |r| self.list_shards(r)),
+            Operation::ListShards => answer(body, |r| self.list_shards(&r)),
             Operation::ListStreams => answer(body, |r| self.list_streams(r)),
             Operation::MergeShards => silent(body, |r| self.merge_shards(r)),
             Operation::PutRecord => answer(body, |r| self.put_record(r)),

@@ -23,7 +23,7 @@ pub(super) enum Status {
 }
 
 /// A change that has been accepted and takes effect at the end of its status window.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) enum Change {
     Create {
         shards: u32,

@@ -142,7 +142,9 @@ fn entry(cursor: &mut Cursor<'_>) -> Result<Entry, PatternError> {
         return Ok(Entry::default());
     }
     // Read ahead: the name is a part of the condition, if there is one.
-    let rest = cursor.rest().trim_start_matches('(');
+    let rest = cursor
+        .rest()
+        .trim_start_matches(|c: char| c == '(' || c.is_whitespace());
     let name = rest.split(|c| !is_name(c)).next().unwrap_or_default();
     if !name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
         return Err(cursor.error("expected a field name, `...` or nothing"));

@@ -73,13 +73,12 @@ fn item(cursor: &mut Cursor<'_>) -> Result<(Sign, String), PatternError> {
     }
     let word = cursor.take_while(is_word);
     match cursor.peek() {
-        None | Some('-' | '?') if !word.is_empty() => Ok((sign, word.to_owned())),
-        Some(next) if next.is_whitespace() && !word.is_empty() => Ok((sign, word.to_owned())),
-        None | Some('-' | '?') => Err(cursor.error("expected a term after `-` or `?`")),
-        Some(next) if next.is_whitespace() => Err(cursor.error("expected a term after `-` or `?`")),
-        Some(next) => Err(cursor.error(format!(
-            "`{next}` cannot stand in a bare term; put the term in double quotes"
-        ))),
+        Some(next) if !next.is_whitespace() && !matches!(next, '-' | '?') => {
+            let reason = format!("`{next}` cannot stand in a bare term; use double quotes");
+            Err(cursor.error(reason))
+        }
+        _ if word.is_empty() => Err(cursor.error("expected a term after `-` or `?`")),
+        _ => Ok((sign, word.to_owned())),
     }
 }
 

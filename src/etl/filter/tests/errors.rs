@@ -6,7 +6,7 @@ fn an_error_shows_where_and_why() {
     assert_eq!((error.offset(), error.column()), (4, 5));
     let error = FilterPattern::parse("  größe: x").unwrap_err();
     assert_eq!((error.offset(), error.column()), (9, 8));
-    let why = "`:` cannot stand in a bare term; put the term in double quotes";
+    let why = "`:` cannot stand in a bare term; use double quotes";
     assert_eq!(error.reason(), why);
     assert_eq!(error.to_string(), format!("column 8: {why}"));
     assert_eq!(

@@ -1,0 +1,330 @@
+//! The application: the only place where adapters, engines and configuration meet.
+//!
+//! | Task | Ends when |
+//! |---|---|
+//! | lease engine | it has drained, or the process aborts |
+//! | consumer, one per lease | its shard ends, it has drained, or its lease is lost |
+//! | admin port | the process ends |
+//! | signals | the process ends |
+
+use std::{sync::Arc, time::Duration};
+
+use rand::RngExt;
+use tokio::{task::JoinSet, time::sleep};
+use tracing::{error, info, warn};
+
+use crate::{
+    admin::{Admin, AdminError},
+    aws::{AwsConnection, DynamoLeases, FleetMode, KinesisStream, StreamTarget, TableReady},
+    config::{AdminSettings, Compiled, StreamSettings},
+    consumer::{
+        BatchLimits, Budget, ConsumerContext, ConsumerParams, ConsumerStream, FailureLog,
+        NamedSink, PacingParams, RetryPause, SharedTally,
+    },
+    etl::{Pipeline, PipelineParts, Tally},
+    leasing::{LeaseParams, LeasedStream, plan::BalanceLimits},
+    model::{LeaseKey, StreamName, WorkerId},
+    ports::{LeaseStore, SinkError, StoreError, StreamReader},
+    shutdown::Shutdown,
+    sinks,
+    worker::Worker,
+};
+
+/// Why the application cannot start. Each is for a person to mend: trying again would not help.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A sink cannot work as configured.
+    #[error("sinks.{name}: {problem}")]
+    Sink {
+        /// The sink's name.
+        name: String,
+        /// What stands in the way.
+        problem: SinkError,
+    },
+    /// A stream's settings name no stream.
+    #[error("streams: {0}")]
+    Stream(String),
+    /// The lease table is not one that this program may work on.
+    #[error("lease table: {0}")]
+    Table(StoreError),
+    /// Another fleet's leader assigns the leases of this table.
+    #[error(
+        "the lease table {table} is in the KCL 3.x mode {client_version}, where a leader assigns leases; \
+         this version takes leases as KCL 1.x and 2.x do: set lease.table to another table, or run the \
+         Java workers with CLIENT_VERSION_CONFIG_COMPATIBLE_WITH_2X"
+    )]
+    LeaderAssigned {
+        /// The table.
+        table: String,
+        /// The mode as its row says it.
+        client_version: String,
+    },
+    /// The admin port cannot be opened.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything in flight was delivered, checkpointed and released.
+    Drained,
+    /// The deadline passed or a second signal came; these leases were not released.
+    Aborted(Vec<LeaseKey>),
+}
+
+/// A configured application.
+pub struct App {
+    admin: AdminSettings,
+    drain_timeout: Duration,
+    create_table: bool,
+    worker_id: WorkerId,
+    params: LeaseParams,
+    store: Arc<DynamoLeases>,
+    streams: Vec<Stream>,
+    context: Arc<ConsumerContext>,
+}
+
+/// One of its streams.
+struct Stream {
+    name: StreamName,
+    settings: StreamSettings,
+    reader: Arc<KinesisStream>,
+}
+
+/// Pauses between attempts to reach the world at the start.
+const START_RETRY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
+
+impl App {
+    /// Puts an application together. Calls AWS for nothing yet, except where a sink does.
+    ///
+    /// # Errors
+    /// What a person must mend in the configuration.
+    pub async fn build(compiled: Compiled, aws: &AwsConnection) -> Result<Self, StartError> {
+        let Compiled { settings, routes, dead_letters, limits, hash } = compiled;
+        let mut streams = Vec::with_capacity(settings.streams.len());
+        for settings in settings.streams {
+            let target = target(&settings)?;
+            let name = target.stream_name().clone();
+            let reader = Arc::new(KinesisStream::new(aws, target));
+            streams.push(Stream { name, settings, reader });
+        }
+        let mut named = Vec::with_capacity(settings.sinks.len());
+        for (name, entry) in &settings.sinks {
+            let sink = sinks::build(&entry.sink, &settings.aws)
+                .await
+                .map_err(|problem| StartError::Sink { name: name.clone(), problem })?;
+            let batch = BatchLimits {
+                events: entry.batch.batch_size.max(1),
+                bytes: usize_of(entry.batch.batch_bytes.as_u64()).max(1),
+                window: entry.batch.maximum_batching_window,
+            };
+            named.push(NamedSink { name: Arc::from(name.as_str()), sink, batch });
+        }
+        let consumer = &settings.consumer;
+        let parts = PipelineParts { routes, dead_letters, limits, configuration: hash };
+        let context = Arc::new(ConsumerContext {
+            streams: streams.iter().map(consumer_stream).collect(),
+            pipeline: Arc::new(Pipeline::new(parts)),
+            sinks: named,
+            budget: Budget::new(consumer.in_flight_bytes.as_u64()),
+            params: ConsumerParams {
+                pacing: PacingParams {
+                    poll_interval: consumer.poll_interval,
+                    idle_poll_interval: consumer.idle_poll_interval,
+                },
+                queue_bytes: usize_of(consumer.queue_bytes.as_u64()),
+                retry: RetryPause { min: consumer.retry_min, max: consumer.retry_max },
+            },
+            tally: SharedTally::default(),
+            failures: FailureLog::default(),
+        });
+        let lease = settings.lease;
+        let table = lease.table.unwrap_or_else(|| settings.application.clone());
+        Ok(Self {
+            admin: settings.admin,
+            drain_timeout: settings.shutdown.drain_timeout,
+            create_table: lease.create_table,
+            worker_id: WorkerId::new(settings.worker_id.unwrap_or_else(fresh_worker_id)),
+            params: LeaseParams {
+                failover_time: lease.failover_time,
+                hand_over_timeout: lease.hand_over_timeout,
+                scan_interval: lease.scan_interval,
+                limits: BalanceLimits {
+                    max_leases: lease.max_leases_per_worker,
+                    max_hand_overs: lease.max_leases_to_steal,
+                },
+            },
+            store: Arc::new(DynamoLeases::new(aws, table)),
+            streams,
+            context,
+        })
+    }
+
+    /// What became of records and events, now and later.
+    pub fn tally(&self) -> impl Fn() -> Tally + Send + Sync + 'static {
+        let context = Arc::clone(&self.context);
+        move || context.tally.get()
+    }
+
+    /// Works until it is told to stop.
+    ///
+    /// # Errors
+    /// What a person must mend before it can start.
+    pub async fn run(self, shutdown: Shutdown) -> Result<Outcome, StartError> {
+        let admin = match self.admin.enabled {
+            true => Some(Admin::bind(self.admin.listen).await?),
+            false => None,
+        };
+        info!(worker = %self.worker_id, table = self.store.table(), "starting");
+        let ready = tokio::select! { biased;
+            () = shutdown.drain.cancelled() => None,
+            ready = self.reach_the_world() => Some(ready?),
+        };
+        let Some(streams) = ready else { return Ok(Outcome::Drained) };
+        let worker = Worker::new(
+            self.worker_id,
+            self.params.clone(),
+            Arc::clone(&self.store) as Arc<dyn LeaseStore>,
+            streams,
+            Arc::clone(&self.context),
+            rand::rng().random(),
+        );
+        let status = worker.status();
+        let mut side = JoinSet::new();
+        if let Some(admin) = admin {
+            side.spawn(admin.serve(status.clone(), self.params.renew_interval() * 3));
+        }
+        let work = worker.run(shutdown.drain.clone());
+        tokio::select! { biased;
+            () = work => {
+                close_sinks(&self.context).await;
+                info!("drained");
+                Ok(Outcome::Drained)
+            }
+            why = overdue(&shutdown, self.drain_timeout) => {
+                let held: Vec<LeaseKey> = status.borrow().held.iter().cloned().collect();
+                let names: Vec<String> = held.iter().map(ToString::to_string).collect();
+                error!(why, not_done = names.join(", "), "stopped before everything was drained");
+                Ok(Outcome::Aborted(held))
+            }
+        }
+    }
+
+    /// Waits for the lease table and, where names alone do not do, for the streams.
+    async fn reach_the_world(&self) -> Result<Vec<LeasedStream>, StartError> {
+        self.reach_the_table().await?;
+        let several = self.streams.len() > 1;
+        let mut leased = Vec::with_capacity(self.streams.len());
+        for stream in &self.streams {
+            let identifier = if several { Some(identifier(stream).await) } else { None };
+            leased.push(LeasedStream {
+                name: stream.name.clone(),
+                identifier,
+                initial_position: stream.settings.initial_position,
+                reader: Arc::clone(&stream.reader) as Arc<dyn StreamReader>,
+            });
+        }
+        Ok(leased)
+    }
+
+    async fn reach_the_table(&self) -> Result<(), StartError> {
+        let mut pause = START_RETRY.0;
+        let coordinator_table = format!("{}-CoordinatorState", self.store.table());
+        loop {
+            let found = async {
+                let ready = self.store.ensure_table(self.create_table).await?;
+                Ok((ready, self.store.fleet_mode(&coordinator_table).await?))
+            };
+            match found.await {
+                Ok((_, FleetMode::LeaderAssigned { client_version })) => {
+                    let table = self.store.table().to_owned();
+                    return Err(StartError::LeaderAssigned { table, client_version });
+                }
+                Ok((TableReady::Created, _)) => {
+                    info!(table = self.store.table(), "created the lease table");
+                    return Ok(());
+                }
+                Ok((TableReady::Existing, _)) => return Ok(()),
+                Err(problem @ StoreError::Corrupt(_)) => return Err(StartError::Table(problem)),
+                Err(problem) => {
+                    warn!(%problem, retry_in = ?pause, "cannot use the lease table yet, will retry");
+                    sleep(pause).await;
+                    pause = (pause * 2).min(START_RETRY.1);
+                }
+            }
+        }
+    }
+}
+
+/// Waits until a drain has taken too long, or nobody wants to wait for it.
+async fn overdue(shutdown: &Shutdown, drain_timeout: Duration) -> &'static str {
+    let deadline = async {
+        shutdown.drain.cancelled().await;
+        sleep(drain_timeout).await;
+    };
+    tokio::select! { biased;
+        () = shutdown.abort.cancelled() => "a second signal",
+        () = deadline => "shutdown.drain_timeout has passed",
+    }
+}
+
+async fn close_sinks(context: &ConsumerContext) {
+    for sink in &context.sinks {
+        if let Err(problem) = sink.sink.close().await {
+            warn!(sink = %sink.name, %problem, "the sink did not close cleanly");
+        }
+    }
+}
+
+/// The stream's identifier in the lease keys of an application with several streams:
+/// `account:name:creation time in seconds` (KCL `StreamIdentifier`).
+async fn identifier(stream: &Stream) -> Arc<str> {
+    let mut pause = START_RETRY.0;
+    loop {
+        match stream.reader.describe().await {
+            Ok(summary) => {
+                let account = summary.arn.split(':').nth(4).unwrap_or_default();
+                let created = summary.created.0 / 1000;
+                return Arc::from(format!("{account}:{}:{created}", stream.name));
+            }
+            Err(problem) => {
+                warn!(stream = %stream.name, %problem, retry_in = ?pause,
+                    "cannot describe the stream yet, will retry");
+            }
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(START_RETRY.1);
+    }
+}
+
+fn target(stream: &StreamSettings) -> Result<StreamTarget, StartError> {
+    match (&stream.name, &stream.arn) {
+        (_, Some(arn)) => {
+            StreamTarget::arn(arn).map_err(|problem| StartError::Stream(problem.to_string()))
+        }
+        (Some(name), None) => Ok(StreamTarget::Name(StreamName::new(name))),
+        (None, None) => Err(StartError::Stream("needs either name or arn".to_owned())),
+    }
+}
+
+fn consumer_stream(stream: &Stream) -> ConsumerStream {
+    ConsumerStream {
+        name: stream.name.clone(),
+        format: stream.settings.format,
+        initial_position: stream.settings.initial_position,
+        reader: Arc::clone(&stream.reader) as Arc<dyn StreamReader>,
+    }
+}
+
+/// A name that no other worker has, and that tells an operator where to look.
+fn fresh_worker_id() -> String {
+    let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
+    let host = host.trim();
+    let host = if host.is_empty() { "worker" } else { host };
+    format!("{host}:{}", uuid::Uuid::new_v4())
+}
+
+fn usize_of(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,73 @@
+//! `healthcheck`: asks the running daemon's admin port.
+
+use std::{net::SocketAddr, process::ExitCode, time::Duration};
+
+use http_body_util::{BodyExt, Empty};
+use hyper::{Request, StatusCode, body::Bytes, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::{ConfigArgs, FOUND, block_on, complain, refuse, refuse_config};
+use crate::config::load;
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Ask whether it is ready for work (`/readyz`), not only alive (`/livez`)
+    #[arg(long)]
+    ready: bool,
+}
+
+/// How long the daemon may take to answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+pub(super) fn run(args: &Args) -> ExitCode {
+    let settings = match load(&args.config.layers()) {
+        Ok((settings, _)) => settings,
+        Err(problems) => return refuse_config(&problems),
+    };
+    if !settings.admin.enabled {
+        return refuse("admin.enabled is false: there is no port to ask");
+    }
+    let mut address: SocketAddr = settings.admin.listen;
+    if address.ip().is_unspecified() {
+        address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    }
+    let path = if args.ready { "/readyz" } else { "/livez" };
+    let answer = block_on(async { tokio::time::timeout(PATIENCE, ask(address, path)).await });
+    match answer {
+        Ok(Ok(Ok((StatusCode::OK, text)))) => {
+            eprint!("{text}");
+            ExitCode::SUCCESS
+        }
+        Ok(Ok(Ok((status, text)))) => unhealthy(&format!("{status}: {}", text.trim())),
+        Ok(Ok(Err(problem))) => unhealthy(&format!("http://{address}{path}: {problem}")),
+        Ok(Err(_)) => unhealthy(&format!("http://{address}{path}: no answer within 3 s")),
+        Err(problem) => unhealthy(&problem.to_string()),
+    }
+}
+
+fn unhealthy(message: &str) -> ExitCode {
+    complain(message);
+    ExitCode::from(FOUND)
+}
+
+async fn ask(address: SocketAddr, path: &str) -> anyhow::Result<(StatusCode, String)> {
+    let stream = TcpStream::connect(address).await?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    let request = Request::get(path).header("host", address.to_string()).body(Empty::<Bytes>::new())?;
+    let exchange = async {
+        let answer = sender.send_request(request).await?;
+        let status = answer.status();
+        let body = answer.into_body().collect().await?.to_bytes();
+        Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    };
+    tokio::select! { biased;
+        answer = exchange => answer,
+        closed = connection => {
+            closed?;
+            anyhow::bail!("the connection was closed without an answer")
+        }
+    }
+}

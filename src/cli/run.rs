@@ -1,0 +1,59 @@
+//! `run`: the daemon.
+
+use std::process::ExitCode;
+
+use super::{CUT_SHORT, ConfigArgs, FOUND, block_on, complain, refuse, refuse_config};
+use crate::{
+    app::{App, Outcome, StartError},
+    aws::AwsConnection,
+    config::Compiled,
+    logging,
+    shutdown::{Shutdown, Signals},
+};
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+pub(super) fn run(args: &Args) -> ExitCode {
+    let compiled = match args.config.compile() {
+        Ok(compiled) => compiled,
+        Err(problems) => return refuse_config(&problems),
+    };
+    if let Err(problem) = logging::start(&compiled.settings.log) {
+        return refuse(problem);
+    }
+    match block_on(daemon(compiled)) {
+        Ok(Ok(Outcome::Drained)) => ExitCode::SUCCESS,
+        Ok(Ok(Outcome::Aborted(_))) => ExitCode::from(CUT_SHORT),
+        Ok(Err(problem)) => refuse(problem),
+        Err(problem) => {
+            complain(format!("cannot start the runtime: {problem}"));
+            ExitCode::from(FOUND)
+        }
+    }
+}
+
+/// Why the daemon cannot start.
+#[derive(Debug, thiserror::Error)]
+enum DaemonError {
+    #[error("cannot catch signals: {0}")]
+    Signals(std::io::Error),
+    #[error(transparent)]
+    Aws(#[from] crate::aws::AwsError),
+    #[error(transparent)]
+    Start(#[from] StartError),
+}
+
+async fn daemon(compiled: Compiled) -> Result<Outcome, DaemonError> {
+    let signals = Signals::catch().map_err(DaemonError::Signals)?;
+    let aws = AwsConnection::open(&compiled.settings.aws).await?;
+    let app = App::build(compiled, &aws).await?;
+    let shutdown = Shutdown::default();
+    tokio::select! { biased;
+        outcome = app.run(shutdown.clone()) => Ok(outcome?),
+        never = signals.drive(shutdown) => match never {},
+    }
+}

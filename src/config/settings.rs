@@ -1,0 +1,244 @@
+//! The settings as people write them. Each key is documented here, beside its field; the defaults
+//! stand in `config/default.toml`, and a test holds the two together.
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+
+use bytesize::ByteSize;
+use serde::Deserialize;
+
+use crate::{
+    aws::AwsSettings,
+    model::{Format, InitialPosition},
+    sinks::SinkConfig,
+};
+
+/// All settings.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Settings {
+    /// The KCL application name: the lease table's name unless `lease.table` says otherwise.
+    /// Required.
+    pub application: String,
+    /// The name of this worker, unique in the fleet, another one after each restart. Default: the
+    /// host's name and a random part.
+    pub worker_id: Option<String>,
+    /// How AWS is reached.
+    pub aws: AwsSettings,
+    /// The lease table and the times of the fleet.
+    pub lease: LeaseSettings,
+    /// How shards are read and how much may be in flight.
+    pub consumer: ConsumerSettings,
+    /// What a SIGTERM may take.
+    pub shutdown: ShutdownSettings,
+    /// The port for health checks.
+    pub admin: AdminSettings,
+    /// What is logged, and how.
+    pub log: LogSettings,
+    /// The streams to read. At least one.
+    pub streams: Vec<StreamSettings>,
+    /// What happens to events: the first route that matches takes an event. At least one.
+    pub routes: Vec<RouteSettings>,
+    /// Where events go, by name.
+    pub sinks: BTreeMap<String, SinkEntry>,
+    /// Where records and events go that cannot be processed.
+    pub dead_letter: DeadLetterSettings,
+}
+
+/// `[lease]`: the lease table and the times of the fleet.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct LeaseSettings {
+    /// The name of the lease table. Default: the application's name.
+    #[serde(default)]
+    pub table: Option<String>,
+    /// Whether the table is created, pay per request, when it is absent.
+    pub create_table: bool,
+    /// How long a lease may go without renewal before others take it (KCL `failoverTimeMillis`).
+    /// The same for all workers of the fleet, Java ones too.
+    #[serde(with = "humantime_serde")]
+    pub failover_time: Duration,
+    /// How long an owner may take to hand a lease over before it is taken by force
+    /// (KCL `gracefulLeaseHandoffTimeoutMillis`).
+    #[serde(with = "humantime_serde")]
+    pub hand_over_timeout: Duration,
+    /// How often the table is scanned for leases that became free. A scan of 32 leases costs 1.5
+    /// read units; above 1000 leases the pause grows in proportion.
+    #[serde(with = "humantime_serde")]
+    pub scan_interval: Duration,
+    /// Most leases that this worker holds (KCL `maxLeasesForWorker`). Too small a number leaves
+    /// shards unread.
+    pub max_leases_per_worker: usize,
+    /// Most leases that this worker asks others for in one round
+    /// (KCL `maxLeasesToStealAtOneTime`).
+    pub max_leases_to_steal: usize,
+}
+
+/// `[consumer]`: how shards are read and how much may be in flight.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct ConsumerSettings {
+    /// Pause between two reads at the tip of a shard that is written to. Kinesis allows five reads
+    /// a second and shard, shared by all polling consumers of the stream.
+    #[serde(with = "humantime_serde")]
+    pub poll_interval: Duration,
+    /// Longest pause between two reads of a shard where nothing comes.
+    #[serde(with = "humantime_serde")]
+    pub idle_poll_interval: Duration,
+    /// Bytes of records that all shards together may have in flight. Reading waits when they are
+    /// spent.
+    pub in_flight_bytes: ByteSize,
+    /// Bytes of events that may wait for the sinks, per shard.
+    pub queue_bytes: ByteSize,
+    /// Most bytes that one record may decompress to; a larger one goes to the dead letters.
+    pub max_decompressed: ByteSize,
+    /// Most events that one record may hold; one with more goes to the dead letters.
+    pub max_events_per_record: usize,
+    /// First pause after a sink has not taken a batch; it doubles with each attempt.
+    #[serde(with = "humantime_serde")]
+    pub retry_min: Duration,
+    /// Longest pause between two attempts.
+    #[serde(with = "humantime_serde")]
+    pub retry_max: Duration,
+}
+
+/// `[shutdown]`: what a SIGTERM may take.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct ShutdownSettings {
+    /// How long a drain may take before the process exits all the same, non-zero, and names the
+    /// shards that were not done. Keep it below the orchestrator's own patience
+    /// (`stopTimeout`, `terminationGracePeriodSeconds`).
+    #[serde(with = "humantime_serde")]
+    pub drain_timeout: Duration,
+}
+
+/// `[admin]`: the port for health checks.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+pub struct AdminSettings {
+    /// Whether the port is opened.
+    pub enabled: bool,
+    /// Address and port. It answers everyone who reaches it: keep it on loopback, or behind the
+    /// orchestrator's network rules.
+    pub listen: SocketAddr,
+}
+
+impl Default for AdminSettings {
+    fn default() -> Self {
+        Self { enabled: true, listen: SocketAddr::from(([127, 0, 0, 1], 9464)) }
+    }
+}
+
+/// `[log]`: what is logged, and how.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct LogSettings {
+    /// `error`, `warn`, `info`, `debug` or `trace`, or directives such as
+    /// `info,shardwright::leasing=debug`.
+    pub level: String,
+    /// `auto` is `text` on a terminal and `json` elsewhere.
+    pub format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    #[default]
+    Auto,
+    /// For people.
+    Text,
+    /// For machines, one object a line.
+    Json,
+}
+
+/// `[[streams]]`: one stream to read.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct StreamSettings {
+    /// Its name. Either this or `arn`.
+    #[serde(default)]
+    pub name: Option<String>,
+    /// Its ARN, for a stream of another account.
+    #[serde(default)]
+    pub arn: Option<String>,
+    /// Where it is read from while it has no leases: `TRIM_HORIZON`, `LATEST`, or a time such as
+    /// `2026-01-31T08:00:00Z`.
+    #[serde(default)]
+    pub initial_position: InitialPosition,
+    /// How it is read.
+    #[serde(default)]
+    pub retrieval: Retrieval,
+    /// What its records hold: `cloudwatch-logs`, `json`, `text` or `bytes`.
+    #[serde(default)]
+    pub format: Format,
+}
+
+/// How a stream is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Retrieval {
+    /// `GetRecords` calls, within the limits of the shard that all polling consumers share.
+    #[default]
+    Polling,
+}
+
+/// `[[routes]]`: which events go through which checks to which sink.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct RouteSettings {
+    /// Its name, for logs and dead letters.
+    pub name: String,
+    /// A CloudWatch Logs filter pattern on the message. Without it the route takes all events.
+    #[serde(default)]
+    pub filter: Option<String>,
+    /// Log groups whose events the route takes; `*` and `?` are wildcards.
+    #[serde(default)]
+    pub log_groups: Vec<String>,
+    /// Whether later routes see the events that this one takes.
+    #[serde(default)]
+    pub also: bool,
+    /// A JSON Schema file that the message must satisfy; relative to the configuration file.
+    #[serde(default)]
+    pub validate: Option<PathBuf>,
+    /// A VRL program file that makes the event that is delivered; relative to the configuration
+    /// file.
+    #[serde(default)]
+    pub transform: Option<PathBuf>,
+    /// The name of the sink.
+    pub sink: String,
+}
+
+/// `[sinks.NAME]`: one place that events go to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SinkEntry {
+    /// When a batch is closed.
+    pub batch: BatchSettings,
+    /// The sink itself, by its `type`.
+    pub sink: SinkConfig,
+}
+
+/// The keys that every sink has: when a batch is closed, whichever comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct BatchSettings {
+    /// Most events in a batch. Default 500.
+    pub batch_size: usize,
+    /// Most bytes in a batch; one larger event is a batch of its own. Default 4 MiB.
+    pub batch_bytes: ByteSize,
+    /// How long the first event of a batch waits for more. Default 0: what is there is sent as soon
+    /// as the sink is free.
+    #[serde(with = "humantime_serde")]
+    pub maximum_batching_window: Duration,
+}
+
+impl Default for BatchSettings {
+    fn default() -> Self {
+        Self {
+            batch_size: 500,
+            batch_bytes: ByteSize::mib(4),
+            maximum_batching_window: Duration::ZERO,
+        }
+    }
+}
+
+/// `[dead_letter]`: where records and events go that cannot be processed.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct DeadLetterSettings {
+    /// The name of the sink. Required: nothing is thrown away silently.
+    #[serde(default)]
+    pub sink: String,
+}

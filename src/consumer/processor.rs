@@ -1,0 +1,341 @@
+//! From pages to settled records: one loop that owns a shard's queues and its ledger.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+};
+
+use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use tokio::{sync::mpsc, time::Instant};
+use tracing::warn;
+
+use super::{
+    ConsumerContext, Ledger, Reservation, Ticket,
+    delivery::{Delivered, deliver},
+    fetcher::Fetched,
+    queue::{Queued, SinkQueue},
+};
+use crate::{
+    codec::deaggregate,
+    etl::{Delivery, Processed, Source, SourceRecord, Tally},
+    leasing::{ConsumerExit, LeaseGrant},
+    model::{Checkpoint, ChildShard, Position, RawRecord, UserRecord},
+};
+
+/// Processes one shard's pages.
+pub(super) struct Processor {
+    grant: Arc<LeaseGrant>,
+    context: Arc<ConsumerContext>,
+    source: Arc<Source>,
+    /// Everything up to here was processed before this consumer began.
+    done_before: Option<Position>,
+    ledger: Ledger,
+    queues: Vec<SinkQueue>,
+    busy: Vec<bool>,
+    deliveries: FuturesUnordered<BoxFuture<'static, Delivered>>,
+    /// Deliveries that each event still waits for, and whether one of them is a dead letter.
+    open_events: HashMap<(Ticket, Option<u32>), OpenEvent>,
+    phase: Phase,
+}
+
+#[derive(Default)]
+struct OpenEvent {
+    deliveries: usize,
+    dead: bool,
+}
+
+enum Phase {
+    /// Taking pages.
+    Reading,
+    /// Asked to drain: what is queued is delivered, nothing new is taken.
+    Draining,
+    /// The shard is read to its end.
+    Ended(Vec<ChildShard>),
+}
+
+enum Action {
+    Page(Vec<RawRecord>, Reservation),
+    End(Vec<ChildShard>),
+    Drain,
+    Delivered(Delivered),
+    Due,
+}
+
+impl Processor {
+    pub(super) fn new(grant: Arc<LeaseGrant>, context: Arc<ConsumerContext>, source: Source) -> Self {
+        let done_before = match &grant.lease.checkpoint {
+            Checkpoint::After(position) => Some(position.clone()),
+            _ => None,
+        };
+        let queues = context.sinks.iter().map(|sink| SinkQueue::new(sink.batch)).collect();
+        Self {
+            busy: vec![false; context.sinks.len()],
+            grant,
+            context,
+            source: Arc::new(source),
+            done_before,
+            ledger: Ledger::default(),
+            queues,
+            deliveries: FuturesUnordered::new(),
+            open_events: HashMap::new(),
+            phase: Phase::Reading,
+        }
+    }
+
+    /// Runs until everything that was taken is settled and there is nothing more to take.
+    ///
+    /// # Cancel safety
+    /// What was settled is reported; what was not will be read again.
+    pub(super) async fn run(mut self, mut pages: mpsc::Receiver<Fetched>) -> ConsumerExit {
+        loop {
+            match (&self.phase, self.idle()) {
+                (Phase::Draining, true) => return ConsumerExit::Drained(self.checkpoint()),
+                (Phase::Ended(children), true) => {
+                    return ConsumerExit::ShardEnded(children.clone());
+                }
+                _ => {}
+            }
+            let action = self.select(&mut pages).await;
+            self.apply(action).await;
+            self.start_deliveries();
+        }
+    }
+
+    async fn select(&mut self, pages: &mut mpsc::Receiver<Fetched>) -> Action {
+        let reading = matches!(self.phase, Phase::Reading);
+        let due = self.next_due();
+        tokio::select! { biased;
+            () = self.grant.draining().cancelled(), if reading => Action::Drain,
+            Some(delivered) = self.deliveries.next(), if !self.deliveries.is_empty() => {
+                Action::Delivered(delivered)
+            }
+            () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                Action::Due
+            }
+            fetched = pages.recv(), if reading && !self.full() => match fetched {
+                Some(Fetched::Page(records, reservation)) => Action::Page(records, reservation),
+                Some(Fetched::End(children)) => Action::End(children),
+                None => Action::Drain,
+            },
+        }
+    }
+
+    async fn apply(&mut self, action: Action) {
+        match action {
+            Action::Page(records, reservation) => self.take_page(records, reservation).await,
+            Action::End(children) => self.phase = Phase::Ended(children),
+            Action::Drain => self.phase = Phase::Draining,
+            Action::Delivered(delivered) => self.delivered(delivered),
+            Action::Due => {}
+        }
+    }
+
+    fn idle(&self) -> bool {
+        self.ledger.is_empty()
+            && self.deliveries.is_empty()
+            && self.queues.iter().all(SinkQueue::is_empty)
+    }
+
+    /// Whether this shard has its share in its queues; then batches close early, and no page is
+    /// taken until they are through.
+    fn full(&self) -> bool {
+        let waiting: usize = self.queues.iter().map(SinkQueue::bytes).sum();
+        waiting >= self.context.params.queue_bytes
+    }
+
+    /// When the next batch of an idle sink is due.
+    fn next_due(&self) -> Option<Instant> {
+        let free = self.queues.iter().zip(&self.busy).filter(|(_, busy)| !**busy);
+        free.filter_map(|(queue, _)| queue.due()).min()
+    }
+
+    // === Records in ===
+
+    async fn take_page(&mut self, records: Vec<RawRecord>, reservation: Reservation) {
+        let mut tally = Tally::default();
+        let mut reservation = Some(reservation);
+        let last = records.len().saturating_sub(1);
+        for (index, raw) in records.into_iter().enumerate() {
+            tally.records += 1;
+            tally.bytes += raw.data.len() as u64;
+            let held = if index == last { reservation.take() } else { None };
+            self.take_record(&raw, held, &mut tally);
+            // Decoding is work without waiting: let renewals and other shards have their turn.
+            tokio::task::yield_now().await;
+        }
+        self.context.tally.add(tally);
+        self.report();
+    }
+
+    fn take_record(&mut self, raw: &RawRecord, held: Option<Reservation>, tally: &mut Tally) {
+        let members = deaggregate(raw);
+        let beyond = members.records.last().map_or(0, |last| last.position.sub_sequence + 1);
+        let unreadable = members.unreadable;
+        let mut held = held;
+        let mut left = members.records.len() + usize::from(unreadable > 0);
+        if left == 0 {
+            // An aggregate of none: nothing to deliver, but a place to checkpoint.
+            let position = Position { sequence: raw.sequence.clone(), sub_sequence: 0 };
+            self.enter(position, Vec::new(), None, held.take());
+        }
+        for user in members.records {
+            left -= 1;
+            let reservation = if left == 0 { held.take() } else { None };
+            let record = Arc::new(SourceRecord { source: Arc::clone(&self.source), record: user });
+            self.take_user_record(record, reservation, tally, None);
+        }
+        if unreadable > 0 {
+            let reason = format!("{unreadable} user records of this KPL aggregate name keys that it does not hold");
+            let record = Arc::new(SourceRecord {
+                source: Arc::clone(&self.source),
+                record: whole(raw, beyond),
+            });
+            self.take_user_record(record, held.take(), tally, Some(reason));
+        }
+    }
+
+    fn take_user_record(
+        &mut self,
+        record: Arc<SourceRecord>,
+        reservation: Option<Reservation>,
+        tally: &mut Tally,
+        park: Option<String>,
+    ) {
+        let position = record.record.position.clone();
+        if self.done_before.as_ref().is_some_and(|done| position <= *done) {
+            return;
+        }
+        let pipeline = &self.context.pipeline;
+        let processed = match park {
+            Some(reason) => pipeline.park(&record, reason),
+            None => pipeline.process(&record),
+        };
+        let Processed { deliveries, tally: counted, failures } = processed;
+        *tally += counted;
+        for (stage, reason) in failures {
+            self.context.failures.record(&self.source, &position, &stage, &reason);
+        }
+        self.enter(position, deliveries, Some(&record), reservation);
+    }
+
+    /// Opens a record on the ledger and queues its deliveries.
+    fn enter(
+        &mut self,
+        position: Position,
+        deliveries: Vec<Delivery>,
+        record: Option<&Arc<SourceRecord>>,
+        reservation: Option<Reservation>,
+    ) {
+        let ticket = self.ledger.open(position, deliveries.len(), reservation);
+        let Some(record) = record else { return };
+        for delivery in deliveries {
+            self.open_events.entry((ticket, delivery.event)).or_default().deliveries += 1;
+            self.queue(Queued { delivery, ticket, record: Arc::clone(record) });
+        }
+    }
+
+    fn queue(&mut self, queued: Queued) {
+        let sink = queued.delivery.sink;
+        let queue = self.queues.get_mut(sink).expect("the configuration names every sink");
+        queue.push(queued, Instant::now());
+    }
+
+    // === Deliveries out ===
+
+    fn start_deliveries(&mut self) {
+        let now = Instant::now();
+        let flush = !matches!(self.phase, Phase::Reading) || self.full();
+        for index in 0..self.queues.len() {
+            let (Some(queue), Some(busy), Some(sink)) = (
+                self.queues.get_mut(index),
+                self.busy.get_mut(index),
+                self.context.sinks.get(index),
+            ) else {
+                continue;
+            };
+            let due = queue.due().is_some_and(|due| flush || due <= now);
+            if *busy || !due {
+                continue;
+            }
+            *busy = true;
+            self.deliveries.push(Box::pin(deliver(
+                index,
+                Arc::clone(&sink.sink),
+                Arc::clone(&sink.name),
+                queue.take(now),
+                Arc::clone(&self.grant),
+                self.context.params.retry,
+            )));
+        }
+    }
+
+    fn delivered(&mut self, delivered: Delivered) {
+        if let Some(busy) = self.busy.get_mut(delivered.sink) {
+            *busy = false;
+        }
+        let mut tally = Tally::default();
+        for (queued, refusal) in delivered.verdicts {
+            match refusal {
+                None => self.settle(&queued, &mut tally),
+                Some(reason) => self.refused(queued, reason),
+            }
+        }
+        self.context.tally.add(tally);
+        self.report();
+    }
+
+    fn settle(&mut self, queued: &Queued, tally: &mut Tally) {
+        let key = (queued.ticket, queued.delivery.event);
+        let Some(event) = self.open_events.get_mut(&key) else { return };
+        event.dead |= queued.delivery.route.is_none();
+        event.deliveries -= 1;
+        if event.deliveries == 0 {
+            let dead = event.dead;
+            self.open_events.remove(&key);
+            match (queued.delivery.event, dead) {
+                (None, _) => tally.undecodable += 1,
+                (Some(_), true) => tally.dead_lettered += 1,
+                (Some(_), false) => tally.delivered += 1,
+            }
+        }
+        self.ledger.settle(queued.ticket);
+    }
+
+    /// A refused event becomes a dead letter under the same ticket. A refused dead letter has
+    /// nowhere else to go: it is offered again and the shard waits.
+    fn refused(&mut self, queued: Queued, reason: String) {
+        let letter = self.context.pipeline.refused(&queued.record, &queued.delivery, reason.clone());
+        if letter.is_none() {
+            warn!(shard = %self.source.shard, position = %queued.record.record.position, %reason,
+                "the dead-letter sink refuses a letter, the shard waits");
+        }
+        let delivery = letter.unwrap_or_else(|| queued.delivery.clone());
+        self.queue(Queued { delivery, ..queued });
+    }
+
+    /// Tells the coordinator how far the shard is processed.
+    fn report(&self) {
+        let checkpoint = self.checkpoint();
+        if let Some(checkpoint) = checkpoint
+            && self.grant.last_checkpoint().as_ref() != Some(&checkpoint)
+        {
+            self.grant.checkpoint(checkpoint);
+        }
+    }
+
+    fn checkpoint(&self) -> Option<Checkpoint> {
+        self.ledger.frontier().cloned().map(Checkpoint::After)
+    }
+}
+
+/// A Kinesis record as one user record, at a place behind its readable members.
+fn whole(raw: &RawRecord, sub_sequence: u64) -> UserRecord {
+    UserRecord {
+        position: Position { sequence: raw.sequence.clone(), sub_sequence },
+        partition_key: Arc::from(raw.partition_key.as_str()),
+        explicit_hash_key: None,
+        aggregated: false,
+        data: raw.data.clone(),
+        arrival: raw.arrival,
+    }
+}

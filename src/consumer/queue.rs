@@ -1,0 +1,85 @@
+//! What waits for one sink: batches by count, bytes and age.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use super::Ticket;
+use crate::etl::{Delivery, SourceRecord};
+
+/// When a batch is closed, whichever comes first. Lambda's names.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchLimits {
+    /// Most events in a batch (`batch_size`).
+    pub events: usize,
+    /// Most bytes in a batch (`batch_bytes`); a single larger event is a batch of its own.
+    pub bytes: usize,
+    /// How long the first event of a batch waits for more (`maximum_batching_window`). Zero sends
+    /// what is there as soon as the sink is free.
+    pub window: Duration,
+}
+
+/// One delivery on its way.
+#[derive(Debug)]
+pub(super) struct Queued {
+    pub(super) delivery: Delivery,
+    /// The user record that it belongs to.
+    pub(super) ticket: Ticket,
+    /// For the dead letter, should the sink refuse it.
+    pub(super) record: Arc<SourceRecord>,
+}
+
+/// The queue of one shard for one sink.
+#[derive(Debug)]
+pub(super) struct SinkQueue {
+    limits: BatchLimits,
+    waiting: VecDeque<Queued>,
+    bytes: usize,
+    /// Since when the first one waits.
+    since: Option<Instant>,
+}
+
+impl SinkQueue {
+    pub(super) fn new(limits: BatchLimits) -> Self {
+        Self { limits, waiting: VecDeque::new(), bytes: 0, since: None }
+    }
+
+    pub(super) fn push(&mut self, queued: Queued, now: Instant) {
+        self.bytes += queued.delivery.output.json.len();
+        self.waiting.push_back(queued);
+        self.since.get_or_insert(now);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// When the batch that waits is due; `None` when nothing waits.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let since = self.since?;
+        let full = self.waiting.len() >= self.limits.events || self.bytes >= self.limits.bytes;
+        Some(if full { since } else { since + self.limits.window })
+    }
+
+    /// Takes the next batch, in order: at least one, and no more than the limits allow.
+    pub(super) fn take(&mut self, now: Instant) -> Vec<Queued> {
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        while let Some(next) = self.waiting.front() {
+            let size = next.delivery.output.json.len();
+            let full = batch.len() >= self.limits.events || bytes + size > self.limits.bytes;
+            if !batch.is_empty() && full {
+                break;
+            }
+            bytes += size;
+            batch.extend(self.waiting.pop_front());
+        }
+        self.bytes -= bytes;
+        self.since = if self.waiting.is_empty() { None } else { Some(now) };
+        batch
+    }
+}

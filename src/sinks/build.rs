@@ -1,0 +1,94 @@
+//! Sinks from their configuration.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    file::{FileConfig, FileSink},
+    kinesis::{KinesisSink, KinesisSinkConfig},
+    stdout::{StdoutConfig, StdoutSink},
+};
+use crate::{
+    aws::AwsSettings,
+    ports::{Sink, SinkError},
+};
+
+/// One `[sinks.<name>]` of the configuration, told apart by `type`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case")]
+pub enum SinkConfig {
+    /// JSON lines on the terminal or into a pipe.
+    Stdout(StdoutConfig),
+    /// JSON lines into files of a directory.
+    File(FileConfig),
+    /// Records of another Kinesis data stream.
+    Kinesis(KinesisSinkConfig),
+}
+
+/// Makes a sink ready. `aws` is how AWS is reached where the sink does not say otherwise.
+///
+/// # Errors
+/// When the sink can never work as configured; see also [`Sink::check`].
+pub async fn build(config: &SinkConfig, aws: &AwsSettings) -> Result<Arc<dyn Sink>, SinkError> {
+    Ok(match config {
+        SinkConfig::Stdout(_) => Arc::new(StdoutSink::stdout()),
+        SinkConfig::File(config) => Arc::new(FileSink::open(config.clone()).await?),
+        SinkConfig::Kinesis(config) => Arc::new(KinesisSink::open(config.clone(), aws).await?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<SinkConfig, String> {
+        toml::from_str(text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn sinks_are_told_apart_by_type() {
+        assert!(matches!(
+            parse("type = 'stdout'"),
+            Ok(SinkConfig::Stdout(_))
+        ));
+        let file = parse("type = 'file'\npath = 'out'\nrotate_size = '1MiB'\nrotate_age = '5m'");
+        assert!(matches!(file, Ok(SinkConfig::File(_))), "{file:?}");
+        let kinesis = parse("type = 'kinesis'\nstream = 'next'\npartition_key = 'random'");
+        assert!(matches!(kinesis, Ok(SinkConfig::Kinesis(_))), "{kinesis:?}");
+    }
+
+    #[test]
+    fn unknown_keys_and_types_are_errors() {
+        for (text, part) in [
+            ("type = 'stdout'\ncolour = true", "colour"),
+            ("type = 'file'\npath = 'out'\nrotate = 1", "rotate"),
+            ("type = 'file'", "path"),
+            ("type = 'kinesis'\nstream = 'next'\nkey = 'a'", "key"),
+            ("type = 'carrier-pigeon'", "carrier-pigeon"),
+        ] {
+            let error = parse(text).unwrap_err();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_config_reads_as_it_prints() {
+        let config = parse("type = 'file'\npath = 'out'\ncompression = 'zstd'").unwrap();
+        assert_eq!(parse(&toml::to_string(&config).unwrap()).unwrap(), config);
+    }
+
+    #[tokio::test]
+    async fn a_kinesis_sink_needs_one_stream() {
+        let aws = AwsSettings::default();
+        for text in [
+            "type = 'kinesis'",
+            "type = 'kinesis'\nstream = 'a'\narn = 'b'",
+        ] {
+            let Err(error) = build(&parse(text).unwrap(), &aws).await else {
+                panic!("{text}")
+            };
+            assert!(matches!(error, SinkError::Misconfigured(_)), "{error:?}");
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Where events go: adapters of the [`Sink`] port, chosen by `type` in the configuration.
+//!
+//! | `type` | order | a second delivery of the same event |
+//! |---|---|---|
+//! | `stdout` | kept | prints it again |
+//! | `file` | kept within a batch, batches of several shards interleave | writes it again |
+//! | `kinesis` | not kept within a batch | puts it again |
+//!
+//! None of these recognises an event that it has seen: they deliver at least once. Each sink's own
+//! documentation says what it does to order, its limits, and what a replay leaves behind.
+
+mod build;
+mod file;
+mod kinesis;
+mod lines;
+mod stdout;
+
+pub use build::{SinkConfig, build};
+pub use file::{Compression, FileConfig, FileSink, Fsync};
+pub use kinesis::{KinesisSink, KinesisSinkConfig, PartitionKey};
+pub use stdout::{StdoutConfig, StdoutSink};
+
+#[cfg(test)]
+mod testing;

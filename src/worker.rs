@@ -1,0 +1,104 @@
+//! A worker: the lease engine and one consumer for each lease it holds.
+
+use std::sync::Arc;
+
+use tokio::{sync::watch, task::JoinSet};
+use tokio_util::{sync::CancellationToken, task::JoinMap};
+use tracing::{error, info};
+
+use crate::{
+    consumer::{ConsumerContext, ShardConsumer},
+    leasing::{
+        Command, ConsumerExit, Coordinator, CoordinatorHandle, LeaseGrant, LeaseParams,
+        LeaseStatus, LeasedStream,
+    },
+    model::{LeaseKey, WorkerId},
+    ports::LeaseStore,
+};
+
+/// One member of the fleet.
+pub struct Worker {
+    coordinator: Coordinator,
+    handle: CoordinatorHandle,
+    context: Arc<ConsumerContext>,
+}
+
+/// A consumer's name among the tasks: the lease and its acquisition.
+type ConsumerKey = (LeaseKey, u64);
+
+impl Worker {
+    /// A worker that holds no leases yet. `seed` decides its jitter and its choices.
+    pub fn new(
+        id: WorkerId,
+        params: LeaseParams,
+        store: Arc<dyn LeaseStore>,
+        streams: Vec<LeasedStream>,
+        context: Arc<ConsumerContext>,
+        seed: u64,
+    ) -> Self {
+        let (coordinator, handle) = Coordinator::new(id, params, store, streams, seed);
+        Self { coordinator, handle, context }
+    }
+
+    /// How the lease engine is doing.
+    pub fn status(&self) -> watch::Receiver<LeaseStatus> {
+        self.handle.status.clone()
+    }
+
+    /// Works until `drain` is cancelled and everything in flight is delivered, checkpointed and
+    /// released.
+    ///
+    /// # Cancel safety
+    /// Dropping it ends all its tasks at once, as a crash would: leases stay owned until they
+    /// expire, and what was not checkpointed is processed again.
+    pub async fn run(self, drain: CancellationToken) {
+        let Self { coordinator, mut handle, context } = self;
+        let mut engine = JoinSet::new();
+        engine.spawn(coordinator.run());
+        let mut consumers: JoinMap<ConsumerKey, ConsumerExit> = JoinMap::new();
+        let mut draining = false;
+        loop {
+            tokio::select! { biased;
+                () = drain.cancelled(), if !draining => {
+                    draining = true;
+                    info!("draining: no new leases, finishing what is in flight");
+                    tell(&handle, Command::Drain);
+                }
+                Some((key, exit)) = consumers.join_next() => {
+                    finished(&handle, key, exit.unwrap_or_else(|problem| broken(&problem)));
+                }
+                grant = handle.grants.recv() => match grant {
+                    Some(grant) => start(&mut consumers, grant, &context),
+                    None => break,
+                },
+            }
+        }
+        if let Some(Err(problem)) = engine.join_next().await {
+            error!(%problem, "the lease engine broke, this is a bug");
+        }
+    }
+}
+
+fn start(
+    consumers: &mut JoinMap<ConsumerKey, ConsumerExit>,
+    grant: LeaseGrant,
+    context: &Arc<ConsumerContext>,
+) {
+    let key = (grant.lease.key.clone(), grant.acquisition);
+    consumers.spawn(key, ShardConsumer::new(grant, Arc::clone(context)).run());
+}
+
+fn finished(handle: &CoordinatorHandle, (key, acquisition): ConsumerKey, exit: ConsumerExit) {
+    tell(handle, Command::Finished { key, acquisition, exit });
+}
+
+/// A consumer that panicked leaves its shard where its last checkpoint was.
+fn broken(problem: &tokio::task::JoinError) -> ConsumerExit {
+    error!(%problem, "a consumer broke, this is a bug; its lease is released");
+    ConsumerExit::Drained(None)
+}
+
+fn tell(handle: &CoordinatorHandle, command: Command) {
+    // The coordinator is gone only when the worker is ending; then its grants close too.
+    let _ = handle.commands.send(command);
+}
