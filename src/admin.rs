@@ -22,7 +22,9 @@ struct Health {
 
 /// Why the port cannot be opened.
 #[derive(Debug, thiserror::Error)]
-#[error("admin.listen: cannot listen on {address}: {problem}; set another address, or admin.enabled = false")]
+#[error(
+    "admin.listen: cannot listen on {address}: {problem}; set another address, or admin.enabled = false"
+)]
 pub struct AdminError {
     address: SocketAddr,
     problem: std::io::Error,
@@ -68,7 +70,10 @@ async fn readyz(State(health): State<Health>) -> (StatusCode, String) {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n".to_owned());
     }
     if !status.table_reached {
-        return (StatusCode::SERVICE_UNAVAILABLE, "the lease table has not answered yet\n".to_owned());
+        return (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the lease table has not answered yet\n".to_owned(),
+        );
     }
     (StatusCode::OK, format!("ready, {} leases held\n", status.held.len()))
 }

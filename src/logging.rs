@@ -8,7 +8,9 @@ use crate::config::{LogFormat, LogSettings};
 
 /// A `log.level` that says nothing usable.
 #[derive(Debug, thiserror::Error)]
-#[error("log.level: {0}; expected error, warn, info, debug, trace or directives such as info,shardwright::leasing=debug")]
+#[error(
+    "log.level: {0}; expected error, warn, info, debug, trace or directives such as info,shardwright::leasing=debug"
+)]
 pub struct LogLevelError(String);
 
 /// Starts logging to standard error, once per process.

@@ -31,20 +31,12 @@ impl Fixture {
             .start()
             .await
             .unwrap();
-        let settings = AwsSettings {
-            kinesis_endpoint_url: Some(server.endpoint()),
-            ..AwsSettings::default()
-        };
+        let settings =
+            AwsSettings { kinesis_endpoint_url: Some(server.endpoint()), ..AwsSettings::default() };
         let connection = AwsConnection::emulator(&settings).await.unwrap();
-        let fixture = Self {
-            server,
-            clock,
-            connection,
-        };
-        fixture.call(
-            Operation::CreateStream,
-            &json!({"StreamName": "orders", "ShardCount": shards}),
-        );
+        let fixture = Self { server, clock, connection };
+        fixture
+            .call(Operation::CreateStream, &json!({"StreamName": "orders", "ShardCount": shards}));
         fixture
     }
 
@@ -76,10 +68,7 @@ impl Fixture {
 
     fn stored(&self) -> Vec<String> {
         let records = self.server.records("orders");
-        records
-            .iter()
-            .map(|record| String::from_utf8(record.data.to_vec()).unwrap())
-            .collect()
+        records.iter().map(|record| String::from_utf8(record.data.to_vec()).unwrap()).collect()
     }
 }
 
@@ -111,10 +100,7 @@ async fn every_place_to_start_at_is_understood() {
     fixture.put(10..20);
     let all: Vec<_> = (0..20).map(|number: u32| number.to_string()).collect();
 
-    let from_start = stream
-        .iterator(&shard, &StartAt::TrimHorizon)
-        .await
-        .unwrap();
+    let from_start = stream.iterator(&shard, &StartAt::TrimHorizon).await.unwrap();
     let page = stream.records(&from_start, 10_000).await.unwrap();
     assert_eq!(page.records.len(), 20);
     let fifteenth = &page.records[15];
@@ -125,11 +111,7 @@ async fn every_place_to_start_at_is_understood() {
         (StartAt::Timestamp(fifteenth.arrival), &all[10..]),
         (StartAt::Latest, &all[20..]),
     ] {
-        assert_eq!(
-            read(&stream, &shard, &start).await,
-            (expect.to_vec(), false),
-            "{start:?}"
-        );
+        assert_eq!(read(&stream, &shard, &start).await, (expect.to_vec(), false), "{start:?}");
     }
 }
 
@@ -157,12 +139,7 @@ async fn a_split_shard_ends_and_names_its_children() {
     assert!(!shards[&parent].open);
 
     let stream = fixture.stream();
-    let mut at = Some(
-        stream
-            .iterator(&parent, &StartAt::TrimHorizon)
-            .await
-            .unwrap(),
-    );
+    let mut at = Some(stream.iterator(&parent, &StartAt::TrimHorizon).await.unwrap());
     let (mut payloads, mut children) = (0, vec![]);
     while let Some(iterator) = at {
         let page = stream.records(&iterator, 2).await.unwrap();
@@ -174,10 +151,7 @@ async fn a_split_shard_ends_and_names_its_children() {
     for child in children {
         let listed = &shards[&child.id];
         assert!(listed.open);
-        assert_eq!(
-            (&child.parents, child.hash_range),
-            (&vec![parent.clone()], listed.hash_range)
-        );
+        assert_eq!((&child.parents, child.hash_range), (&vec![parent.clone()], listed.hash_range));
         assert_eq!(listed.parents, child.parents);
     }
 }
@@ -186,10 +160,7 @@ async fn a_split_shard_ends_and_names_its_children() {
 async fn a_stream_describes_itself_by_name_and_by_arn() {
     let fixture = Fixture::start(3).await;
     let summary = fixture.stream().describe().await.unwrap();
-    assert_eq!(
-        (summary.status.as_str(), summary.open_shards),
-        ("ACTIVE", 3)
-    );
+    assert_eq!((summary.status.as_str(), summary.open_shards), ("ACTIVE", 3));
     assert_eq!(summary.retention, Duration::from_hours(24));
     assert!(summary.created > EpochMillis(0));
 
@@ -203,55 +174,29 @@ async fn a_stream_describes_itself_by_name_and_by_arn() {
 async fn faults_are_told_apart() {
     let fixture = Fixture::start(1).await;
     let (stream, shard) = (fixture.stream(), ShardId::new("shardId-000000000000"));
-    let at = stream
-        .iterator(&shard, &StartAt::TrimHorizon)
-        .await
-        .unwrap();
+    let at = stream.iterator(&shard, &StartAt::TrimHorizon).await.unwrap();
     let next_read_fails = async |kind| {
-        fixture
-            .server
-            .faults()
-            .add(FaultRule::on(Operation::GetRecords, kind).times(1));
+        fixture.server.faults().add(FaultRule::on(Operation::GetRecords, kind).times(1));
         stream.records(&at, 10).await.unwrap_err()
     };
-    assert!(matches!(
-        next_read_fails(FaultKind::Throttle).await,
-        StreamError::Throttled
-    ));
+    assert!(matches!(next_read_fails(FaultKind::Throttle).await, StreamError::Throttled));
     assert!(matches!(
         next_read_fails(FaultKind::ExpiredIterator).await,
         StreamError::IteratorExpired
     ));
-    for kind in [
-        FaultKind::InternalFailure,
-        FaultKind::CutConnection,
-        FaultKind::LoseResponse,
-    ] {
+    for kind in [FaultKind::InternalFailure, FaultKind::CutConnection, FaultKind::LoseResponse] {
         let error = next_read_fails(kind).await;
-        assert!(
-            matches!(error, StreamError::Unavailable(_)),
-            "{kind:?}: {error:?}"
-        );
+        assert!(matches!(error, StreamError::Unavailable(_)), "{kind:?}: {error:?}");
         assert!(error.to_string().contains("kinesis:GetRecords"), "{error}");
     }
     stream.records(&at, 10).await.unwrap();
     fixture.clock.advance(Duration::from_secs(301));
-    assert!(matches!(
-        stream.records(&at, 10).await,
-        Err(StreamError::IteratorExpired)
-    ));
+    assert!(matches!(stream.records(&at, 10).await, Err(StreamError::IteratorExpired)));
 
-    let nowhere = stream
-        .iterator(&ShardId::new("shardId-000000000009"), &StartAt::Latest)
-        .await;
-    assert!(
-        matches!(nowhere, Err(StreamError::NotFound(_))),
-        "{nowhere:?}"
-    );
+    let nowhere = stream.iterator(&ShardId::new("shardId-000000000009"), &StartAt::Latest).await;
+    assert!(matches!(nowhere, Err(StreamError::NotFound(_))), "{nowhere:?}");
     let target = StreamTarget::Name(StreamName::new("nowhere"));
-    let gone = KinesisStream::new(&fixture.connection, target)
-        .shards()
-        .await;
+    let gone = KinesisStream::new(&fixture.connection, target).shards().await;
     assert!(matches!(gone, Err(StreamError::NotFound(_))), "{gone:?}");
 }
 
@@ -261,10 +206,7 @@ fn event(number: usize, json: String) -> OutputEvent {
         id: EventId {
             stream: StreamName::new("source"),
             shard: ShardId::new("shardId-000000000000"),
-            position: Position {
-                sequence,
-                sub_sequence: 0,
-            },
+            position: Position { sequence, sub_sequence: 0 },
             index: 0,
         },
         partition_key: Arc::from(format!("key-{number}")),
@@ -274,9 +216,7 @@ fn event(number: usize, json: String) -> OutputEvent {
 }
 
 fn events(range: std::ops::Range<usize>) -> Vec<OutputEvent> {
-    range
-        .map(|number| event(number, format!("{{\"number\":{number}}}")))
-        .collect()
+    range.map(|number| event(number, format!("{{\"number\":{number}}}"))).collect()
 }
 
 #[tokio::test]
@@ -290,11 +230,7 @@ async fn a_batch_is_split_by_the_services_limits() {
     let verdicts = fixture.sink("").deliver(&events(0..1201)).await.unwrap();
     assert_eq!(verdicts, vec![Verdict::Accepted; 1201]);
     assert!(
-        fixture
-            .server
-            .records("orders")
-            .iter()
-            .any(|record| record.partition_key == "key-1200")
+        fixture.server.records("orders").iter().any(|record| record.partition_key == "key-1200")
     );
     assert_eq!(sink.deliver(&[]).await.unwrap(), []);
 }
@@ -306,32 +242,20 @@ async fn an_event_too_large_is_refused_alone() {
     batch[1] = event(1, format!("\"{}\"", "x".repeat(1024 * 1024)));
     let verdicts = fixture.sink("").deliver(&batch).await.unwrap();
     assert!(matches!(&verdicts[1], Verdict::Refused(why) if why.contains("maximum_record_size")));
-    assert_eq!(
-        (&verdicts[0], &verdicts[2]),
-        (&Verdict::Accepted, &Verdict::Accepted)
-    );
+    assert_eq!((&verdicts[0], &verdicts[2]), (&Verdict::Accepted, &Verdict::Accepted));
     assert_eq!(fixture.stored(), ["{\"number\":0}", "{\"number\":2}"]);
     // Just below the limit goes through, with its key.
     let largest = event(5, "x".repeat(1024 * 1024 - "key-5".len()));
-    assert_eq!(
-        fixture.sink("").deliver(&[largest]).await.unwrap(),
-        [Verdict::Accepted]
-    );
+    assert_eq!(fixture.sink("").deliver(&[largest]).await.unwrap(), [Verdict::Accepted]);
 }
 
 #[tokio::test]
 async fn records_that_fail_alone_are_sent_again_alone() {
     let fixture = Fixture::start(2).await;
     let throttle = FaultRule::on(Operation::PutRecords, FaultKind::Throttle);
-    fixture
-        .server
-        .faults()
-        .add(throttle.shard("shardId-000000000001").times(3));
+    fixture.server.faults().add(throttle.shard("shardId-000000000001").times(3));
     let verdicts = fixture.sink("").deliver(&events(0..20)).await.unwrap();
-    let retries = verdicts
-        .iter()
-        .filter(|verdict| matches!(verdict, Verdict::Retry(_)))
-        .count();
+    let retries = verdicts.iter().filter(|verdict| matches!(verdict, Verdict::Retry(_))).count();
     assert_eq!(retries, 3);
     assert_eq!(fixture.stored().len(), 17);
 }
@@ -340,15 +264,8 @@ async fn records_that_fail_alone_are_sent_again_alone() {
 async fn a_request_is_sent_once() {
     let fixture = Fixture::start(1).await;
     let sink = fixture.sink("");
-    for kind in [
-        FaultKind::Throttle,
-        FaultKind::InternalFailure,
-        FaultKind::CutConnection,
-    ] {
-        fixture
-            .server
-            .faults()
-            .add(FaultRule::on(Operation::PutRecords, kind).times(1));
+    for kind in [FaultKind::Throttle, FaultKind::InternalFailure, FaultKind::CutConnection] {
+        fixture.server.faults().add(FaultRule::on(Operation::PutRecords, kind).times(1));
         let error = sink.deliver(&events(0..10)).await.unwrap_err();
         assert!(matches!(error, SinkError::Unavailable(_)), "{error:?}");
         assert!(error.to_string().contains("kinesis:PutRecords"), "{error}");
@@ -362,10 +279,7 @@ async fn a_missing_stream_is_a_human_s_business() {
     let config: KinesisSinkConfig = toml::from_str("stream = 'nowhere'").unwrap();
     let target = StreamTarget::Name(StreamName::new("nowhere"));
     let sink = KinesisSink::new(config, target, &fixture.connection);
-    for error in [
-        sink.check().await.unwrap_err(),
-        sink.deliver(&events(0..1)).await.unwrap_err(),
-    ] {
+    for error in [sink.check().await.unwrap_err(), sink.deliver(&events(0..1)).await.unwrap_err()] {
         assert!(matches!(error, SinkError::Misconfigured(_)), "{error:?}");
     }
 }

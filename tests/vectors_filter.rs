@@ -12,16 +12,11 @@ fn vectors_dir() -> PathBuf {
 
 /// `None` stands for a pattern that AWS rejects.
 fn answer(pattern: &str, message: &str) -> Option<bool> {
-    FilterPattern::parse(pattern)
-        .ok()
-        .map(|pattern| pattern.matches(message))
+    FilterPattern::parse(pattern).ok().map(|pattern| pattern.matches(message))
 }
 
 #[test]
-#[expect(
-    clippy::print_stdout,
-    reason = "a skipped check must say so, a run one how much it saw"
-)]
+#[expect(clippy::print_stdout, reason = "a skipped check must say so, a run one how much it saw")]
 fn recorded_answers_agree() {
     let path = vectors_dir().join("filter_patterns.json");
     let Ok(text) = fs::read_to_string(&path) else {
@@ -29,9 +24,7 @@ fn recorded_answers_agree() {
         return;
     };
     let vectors: Vec<serde_json::Value> = serde_json::from_str(&text).unwrap();
-    let settled = vectors
-        .iter()
-        .filter(|vector| vector["agrees_with_observed_semantics"] != false);
+    let settled = vectors.iter().filter(|vector| vector["agrees_with_observed_semantics"] != false);
     let mut seen = 0;
     let mut wrong = Vec::new();
     for vector in settled {
@@ -40,16 +33,9 @@ fn recorded_answers_agree() {
         let message = vector["message"].as_str().unwrap_or_default();
         let (got, expect) = (answer(pattern, message), vector["matches"].as_bool());
         if got != expect {
-            wrong.push(format!(
-                "{pattern}\n  on {message:?}: {got:?}, AWS {expect:?}"
-            ));
+            wrong.push(format!("{pattern}\n  on {message:?}: {got:?}, AWS {expect:?}"));
         }
     }
     println!("{} of {seen} agree", seen - wrong.len());
-    assert!(
-        wrong.is_empty(),
-        "{} differ:\n{}",
-        wrong.len(),
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
 }

@@ -93,15 +93,9 @@ impl AwsConnection {
             if !settings.has_endpoint() && sdk.endpoint_url().is_none() {
                 return Err(AwsError::NoRegion);
             }
-            sdk = sdk
-                .into_builder()
-                .region(Region::new(EMULATOR_REGION))
-                .build();
+            sdk = sdk.into_builder().region(Region::new(EMULATOR_REGION)).build();
         }
-        Ok(Self {
-            sdk,
-            settings: settings.clone(),
-        })
+        Ok(Self { sdk, settings: settings.clone() })
     }
 
     /// For servers of our own on loopback, in `demo` and tests: fixed credentials, plain HTTP past
@@ -114,10 +108,7 @@ impl AwsConnection {
         if let Some(endpoint) = settings.endpoints().find(|url| !url.starts_with("http://")) {
             return Err(AwsError::BadEndpoint(endpoint.clone()));
         }
-        let region = settings
-            .region
-            .clone()
-            .unwrap_or_else(|| EMULATOR_REGION.to_owned());
+        let region = settings.region.clone().unwrap_or_else(|| EMULATOR_REGION.to_owned());
         let mut loader = base_loader()
             .http_client(aws_smithy_http_client::Builder::new().build_http())
             .region(Region::new(region))
@@ -125,10 +116,7 @@ impl AwsConnection {
         if let Some(endpoint) = &settings.endpoint_url {
             loader = loader.endpoint_url(endpoint);
         }
-        Ok(Self {
-            sdk: loader.load().await,
-            settings: settings.clone(),
-        })
+        Ok(Self { sdk: loader.load().await, settings: settings.clone() })
     }
 
     /// The region that requests are signed for.
@@ -155,9 +143,7 @@ impl AwsConnection {
     /// A DynamoDB client for what may be repeated: reads, and the table's own life.
     pub(super) fn dynamodb_reads(&self) -> aws_sdk_dynamodb::Client {
         let (attempt, operation) = LEASE_READ_TIMEOUTS;
-        let config = self
-            .dynamodb_config()
-            .timeout_config(time_outs(attempt, operation));
+        let config = self.dynamodb_config().timeout_config(time_outs(attempt, operation));
         aws_sdk_dynamodb::Client::from_conf(config.build())
     }
 
@@ -190,11 +176,7 @@ impl AwsConnection {
 
 impl AwsSettings {
     fn endpoints(&self) -> impl Iterator<Item = &String> {
-        let all = [
-            &self.endpoint_url,
-            &self.kinesis_endpoint_url,
-            &self.dynamodb_endpoint_url,
-        ];
+        let all = [&self.endpoint_url, &self.kinesis_endpoint_url, &self.dynamodb_endpoint_url];
         all.into_iter().flatten()
     }
 
@@ -226,9 +208,7 @@ fn base_loader() -> ConfigLoader {
         .retry_config(RetryConfig::standard().with_max_attempts(READ_ATTEMPTS))
         .timeout_config(time_outs(ATTEMPT_TIMEOUT, OPERATION_TIMEOUT))
         .stalled_stream_protection(
-            StalledStreamProtectionConfig::enabled()
-                .grace_period(STALL_GRACE)
-                .build(),
+            StalledStreamProtectionConfig::enabled().grace_period(STALL_GRACE).build(),
         )
 }
 
@@ -248,13 +228,7 @@ mod tests {
 
     #[tokio::test]
     async fn endpoints_must_be_urls() {
-        for bad in [
-            "localhost:4566",
-            "http://",
-            "http:///path",
-            "ftp://host",
-            "",
-        ] {
+        for bad in ["localhost:4566", "http://", "http:///path", "ftp://host", ""] {
             let settings = AwsSettings {
                 kinesis_endpoint_url: Some(bad.to_owned()),
                 ..AwsSettings::default()
@@ -272,10 +246,7 @@ mod tests {
         };
         let connection = AwsConnection::emulator(&settings).await.unwrap();
         assert_eq!(connection.region(), "us-east-1");
-        assert_eq!(
-            connection.sdk_config().endpoint_url(),
-            Some("http://127.0.0.1:4566")
-        );
+        assert_eq!(connection.sdk_config().endpoint_url(), Some("http://127.0.0.1:4566"));
     }
 
     #[test]

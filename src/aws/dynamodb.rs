@@ -52,8 +52,7 @@ impl DynamoLeases {
     /// The row as it is, or an error when it is no lease.
     async fn read_consistently(&self, key: &LeaseKey) -> Result<Option<Lease>, StoreError> {
         let item = self.get_item(&self.table, LEASE_KEY, key.as_str()).await;
-        item.map_err(Fault::into_store_read)?
-            .map_or(Ok(None), |item| lease_of(&item))
+        item.map_err(Fault::into_store_read)?.map_or(Ok(None), |item| lease_of(&item))
     }
 
     /// One item by a consistent read.
@@ -77,18 +76,12 @@ impl DynamoLeases {
 
     /// The row after an applied write. Servers that do not return it are asked again.
     async fn applied(&self, key: &LeaseKey, answer: UpdateItemOutput) -> Result<Swap, StoreError> {
-        if let Some(lease) = answer
-            .attributes
-            .as_ref()
-            .and_then(|item| lease_of(item).ok()?)
-        {
+        if let Some(lease) = answer.attributes.as_ref().and_then(|item| lease_of(item).ok()?) {
             return Ok(Swap::Applied(lease));
         }
         match self.read_consistently(key).await {
             Ok(Some(lease)) => Ok(Swap::Applied(lease)),
-            Ok(None) => Err(StoreError::Unknown(format!(
-                "the row {key} is gone after a write"
-            ))),
+            Ok(None) => Err(StoreError::Unknown(format!("the row {key} is gone after a write"))),
             Err(error) => Err(StoreError::Unknown(error.to_string())),
         }
     }

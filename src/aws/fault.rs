@@ -47,9 +47,7 @@ impl Fault {
     where
         E: ProvideErrorMetadata + Error + 'static,
     {
-        let status = error
-            .raw_response()
-            .map_or(0, |response| response.status().as_u16());
+        let status = error.raw_response().map_or(0, |response| response.status().as_u16());
         match error {
             SdkError::ServiceError(_) => {
                 let code = error.code().map(str::to_owned);
@@ -63,11 +61,7 @@ impl Fault {
                 if let Some(hint) = code.as_deref().and_then(hint) {
                     said = format!("{said}: {hint}");
                 }
-                Self {
-                    kind,
-                    code,
-                    message: one_line(&format!("{action}: {said}")),
-                }
+                Self { kind, code, message: one_line(&format!("{action}: {said}")) }
             }
             SdkError::ConstructionFailure(_) => Self::local(action, FaultKind::Invalid, error),
             SdkError::DispatchFailure(_) => Self::unsent(action, error),
@@ -84,11 +78,7 @@ impl Fault {
     fn unsent(action: &str, error: &(dyn Error + 'static)) -> Self {
         let Some(credentials) = find::<CredentialsError>(error) else {
             let connecting = chain(error).any(is_connecting);
-            let kind = if connecting {
-                FaultKind::NotSent
-            } else {
-                FaultKind::Unanswered
-            };
+            let kind = if connecting { FaultKind::NotSent } else { FaultKind::Unanswered };
             return Self::local(action, kind, error);
         };
         match credentials {
@@ -108,11 +98,7 @@ impl Fault {
     }
 
     fn local(action: &str, kind: FaultKind, error: &(dyn Error + 'static)) -> Self {
-        Self {
-            kind,
-            code: None,
-            message: one_line(&format!("{action}: {}", flatten(error))),
-        }
+        Self { kind, code: None, message: one_line(&format!("{action}: {}", flatten(error))) }
     }
 
     /// As the error of a stream call.
@@ -257,14 +243,8 @@ fn is_connecting(cause: &(dyn Error + 'static)) -> bool {
 
 /// The causes in one line. The SDK's outer layers say nothing that their causes do not say better.
 fn flatten(error: &(dyn Error + 'static)) -> String {
-    const EMPTY: [&str; 6] = [
-        "dispatch failure",
-        "io error",
-        "other",
-        "timeout",
-        "response error",
-        "user error",
-    ];
+    const EMPTY: [&str; 6] =
+        ["dispatch failure", "io error", "other", "timeout", "response error", "user error"];
     let mut said: Vec<String> = Vec::new();
     for cause in chain(error) {
         let text = cause.to_string();
@@ -273,11 +253,7 @@ fn flatten(error: &(dyn Error + 'static)) -> String {
         }
         said.push(text);
     }
-    if said.is_empty() {
-        error.to_string()
-    } else {
-        said.join(": ")
-    }
+    if said.is_empty() { error.to_string() } else { said.join(": ") }
 }
 
 /// Services sometimes answer with pages of text; a log line and a dead letter want one line.
@@ -308,14 +284,8 @@ mod tests {
     fn a_timed_out_write_may_have_been_applied() {
         let fault = of(&UpdateFault::timeout_error("no answer after 3 s"));
         assert_eq!(fault.kind, FaultKind::Unanswered);
-        assert!(matches!(
-            fault.clone().into_store_write(),
-            StoreError::Unknown(_)
-        ));
-        assert!(matches!(
-            fault.into_store_read(),
-            StoreError::Unavailable(_)
-        ));
+        assert!(matches!(fault.clone().into_store_write(), StoreError::Unknown(_)));
+        assert!(matches!(fault.into_store_read(), StoreError::Unavailable(_)));
     }
 
     #[test]
@@ -329,11 +299,7 @@ mod tests {
         ];
         for (kind, expect) in cases {
             let error = ConnectorError::io(io::Error::from(kind).into());
-            assert_eq!(
-                of(&UpdateFault::dispatch_failure(error)).kind,
-                expect,
-                "{kind:?}"
-            );
+            assert_eq!(of(&UpdateFault::dispatch_failure(error)).kind, expect, "{kind:?}");
         }
     }
 
@@ -343,29 +309,18 @@ mod tests {
             ConnectorError::other(CredentialsError::not_loaded("no providers").into(), None);
         let fault = of(&UpdateFault::dispatch_failure(error));
         assert_eq!(fault.kind, FaultKind::Denied);
-        assert!(
-            fault.message.contains("AWS_ACCESS_KEY_ID"),
-            "{}",
-            fault.message
-        );
+        assert!(fault.message.contains("AWS_ACCESS_KEY_ID"), "{}", fault.message);
 
         let slow = CredentialsError::provider_timed_out(std::time::Duration::from_secs(5));
         let error = ConnectorError::other(slow.into(), None);
-        assert_eq!(
-            of(&UpdateFault::dispatch_failure(error)).kind,
-            FaultKind::NotSent
-        );
+        assert_eq!(of(&UpdateFault::dispatch_failure(error)).kind, FaultKind::NotSent);
     }
 
     #[test]
     fn messages_are_one_line_of_bounded_length() {
         let long = format!("first\n{}", "é".repeat(5000));
         let fault = of(&UpdateFault::timeout_error(long));
-        assert!(
-            fault
-                .message
-                .starts_with("dynamodb:UpdateItem: request has timed out: first é")
-        );
+        assert!(fault.message.starts_with("dynamodb:UpdateItem: request has timed out: first é"));
         assert_eq!(fault.message.chars().count(), 601);
         assert!(!fault.message.contains('\n'));
     }

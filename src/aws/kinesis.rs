@@ -54,10 +54,7 @@ impl StreamTarget {
             && !name.is_empty()
             && !name.contains(['/', ':'])
         {
-            return Ok(Self::Arn {
-                arn: arn.to_owned(),
-                name: StreamName::new(name),
-            });
+            return Ok(Self::Arn { arn: arn.to_owned(), name: StreamName::new(name) });
         }
         Err(StreamTargetError(arn.chars().take(200).collect()))
     }
@@ -157,9 +154,7 @@ impl KinesisStream {
             name: self.target.stream_name().clone(),
             arn: summary.stream_arn().to_owned(),
             status: summary.stream_status().as_str().to_owned(),
-            mode: summary
-                .stream_mode_details()
-                .map(|mode| mode.stream_mode().as_str().to_owned()),
+            mode: summary.stream_mode_details().map(|mode| mode.stream_mode().as_str().to_owned()),
             retention: Duration::from_secs(hours.saturating_mul(3600)),
             open_shards: u32::try_from(summary.open_shard_count()).unwrap_or(0),
             created: EpochMillis(summary.stream_creation_timestamp().to_millis().unwrap_or(0)),
@@ -210,11 +205,9 @@ impl StreamReader for KinesisStream {
         let (kind, sequence, timestamp) = match start {
             StartAt::TrimHorizon => (ShardIteratorType::TrimHorizon, None, None),
             StartAt::Latest => (ShardIteratorType::Latest, None, None),
-            StartAt::Timestamp(time) => (
-                ShardIteratorType::AtTimestamp,
-                None,
-                Some(DateTime::from_millis(time.0)),
-            ),
+            StartAt::Timestamp(time) => {
+                (ShardIteratorType::AtTimestamp, None, Some(DateTime::from_millis(time.0)))
+            }
             StartAt::At(number) => (ShardIteratorType::AtSequenceNumber, Some(number), None),
             StartAt::After(number) => (ShardIteratorType::AfterSequenceNumber, Some(number), None),
         };
@@ -230,13 +223,9 @@ impl StreamReader for KinesisStream {
             .send()
             .await
             .map_err(|error| Fault::of("kinesis:GetShardIterator", &error).into_stream())?;
-        answer
-            .shard_iterator
-            .filter(|iterator| !iterator.is_empty())
-            .map(ShardIterator)
-            .ok_or_else(|| {
-                StreamError::Unavailable("kinesis:GetShardIterator: empty answer".to_owned())
-            })
+        answer.shard_iterator.filter(|iterator| !iterator.is_empty()).map(ShardIterator).ok_or_else(
+            || StreamError::Unavailable("kinesis:GetShardIterator: empty answer".to_owned()),
+        )
     }
 
     async fn records(
@@ -257,17 +246,10 @@ impl StreamReader for KinesisStream {
         let behind = answer.millis_behind_latest().unwrap_or(0);
         let children = answer.child_shards().iter().map(child).collect();
         Ok(RecordPage {
-            next: answer
-                .next_shard_iterator
-                .filter(|next| !next.is_empty())
-                .map(ShardIterator),
+            next: answer.next_shard_iterator.filter(|next| !next.is_empty()).map(ShardIterator),
             behind_latest: Duration::from_millis(u64::try_from(behind).unwrap_or(0)),
             children,
-            records: answer
-                .records
-                .into_iter()
-                .map(record)
-                .collect::<Result<_, _>>()?,
+            records: answer.records.into_iter().map(record).collect::<Result<_, _>>()?,
         })
     }
 }
@@ -275,9 +257,7 @@ impl StreamReader for KinesisStream {
 /// A shard is open while it has no last sequence number (API reference, `SequenceNumberRange`).
 fn shard(shard: &SdkShard) -> Shard {
     let parents = [shard.parent_shard_id(), shard.adjacent_parent_shard_id()];
-    let ending = shard
-        .sequence_number_range()
-        .and_then(|range| range.ending_sequence_number());
+    let ending = shard.sequence_number_range().and_then(|range| range.ending_sequence_number());
     Shard {
         id: ShardId::new(shard.shard_id()),
         parents: parents.into_iter().flatten().map(ShardId::new).collect(),
@@ -302,9 +282,7 @@ fn hash_range(range: Option<&SdkHashKeyRange>) -> Option<HashKeyRange> {
 /// A record whose arrival nobody knows counts as arrived now: as old as possible would make a limit
 /// on the age of records drop it.
 fn record(record: Record) -> Result<RawRecord, StreamError> {
-    let arrival = record
-        .approximate_arrival_timestamp
-        .and_then(|time| time.to_millis().ok());
+    let arrival = record.approximate_arrival_timestamp.and_then(|time| time.to_millis().ok());
     let sequence: SequenceNumber = record
         .sequence_number
         .parse()
@@ -326,10 +304,7 @@ mod tests {
     #[test]
     fn arns_name_their_stream() {
         let arn = "arn:aws-cn:kinesis:cn-north-1:123456789012:stream/app-logs";
-        assert_eq!(
-            StreamTarget::arn(arn).unwrap().stream_name().as_str(),
-            "app-logs"
-        );
+        assert_eq!(StreamTarget::arn(arn).unwrap().stream_name().as_str(), "app-logs");
         for bad in [
             "app-logs",
             "arn:aws:kinesis:eu-west-1:1:stream/",
@@ -354,10 +329,7 @@ mod tests {
     #[test]
     fn odd_records_are_refused_or_tolerated_but_never_panic() {
         let negative = record(sdk_record("0007", Some(DateTime::from_millis(-5)))).unwrap();
-        assert_eq!(
-            (negative.sequence.as_str(), negative.arrival),
-            ("7", EpochMillis(-5))
-        );
+        assert_eq!((negative.sequence.as_str(), negative.arrival), ("7", EpochMillis(-5)));
         let unknown = record(sdk_record("7", None)).unwrap();
         assert!(unknown.arrival > EpochMillis(0));
         let far = record(sdk_record("7", Some(DateTime::from_secs(i64::MAX)))).unwrap();

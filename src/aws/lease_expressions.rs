@@ -25,11 +25,7 @@ const NO_HAND_OVER: &str = "attribute_not_exists(checkpointOwner)";
 pub(super) fn expressions(write: &LeaseWrite) -> Expressions {
     let mut update = Update::default();
     match write {
-        LeaseWrite::Renew {
-            by,
-            counter,
-            checkpoint,
-        } => {
+        LeaseWrite::Renew { by, counter, checkpoint } => {
             update.bump(*counter);
             update.only_holder(by);
             update.checkpoint(checkpoint.as_ref());
@@ -52,34 +48,21 @@ pub(super) fn expressions(write: &LeaseWrite) -> Expressions {
             update.assign("leaseOwner = :to", ":to", to);
             update.set.push("checkpointOwner = :from");
         }
-        LeaseWrite::FinishHandOver {
-            by,
-            to,
-            counter,
-            checkpoint,
-        } => {
+        LeaseWrite::FinishHandOver { by, to, counter, checkpoint } => {
             update.bump(*counter);
             update.when("leaseOwner = :to", ":to", to);
             update.when("checkpointOwner = :by", ":by", by);
             update.remove.push("checkpointOwner");
             update.checkpoint(checkpoint.as_ref());
         }
-        LeaseWrite::Release {
-            by,
-            counter,
-            checkpoint,
-        } => {
+        LeaseWrite::Release { by, counter, checkpoint } => {
             update.bump(*counter);
             update.when("leaseOwner = :by", ":by", by);
             update.condition(NO_HAND_OVER);
             update.remove.push("leaseOwner");
             update.checkpoint(checkpoint.as_ref());
         }
-        LeaseWrite::End {
-            by,
-            counter,
-            children,
-        } => {
+        LeaseWrite::End { by, counter, children } => {
             update.bump(*counter);
             update.only_holder(by);
             update.remove.extend(["leaseOwner", "checkpointOwner"]);
@@ -157,11 +140,7 @@ impl Update {
     }
 
     fn finish(self) -> Expressions {
-        let clauses = [
-            ("SET", self.set),
-            ("REMOVE", self.remove),
-            ("ADD", self.add),
-        ];
+        let clauses = [("SET", self.set), ("REMOVE", self.remove), ("ADD", self.add)];
         let update: Vec<_> = clauses
             .iter()
             .filter(|(_, parts)| !parts.is_empty())
@@ -186,10 +165,7 @@ mod tests {
     #[track_caller]
     fn check(write: &LeaseWrite, condition: &str, update: &str) {
         let found = expressions(write);
-        assert_eq!(
-            (found.condition.as_str(), found.update.as_str()),
-            (condition, update)
-        );
+        assert_eq!((found.condition.as_str(), found.update.as_str()), (condition, update));
         // DynamoDB refuses values that no expression names, and names without a value.
         let text = format!("{condition} {update}");
         let words = text.split(|c: char| !c.is_alphanumeric() && c != ':');
@@ -206,11 +182,7 @@ mod tests {
         let holder = "leaseCounter = :seen AND \
             ((leaseOwner = :by AND attribute_not_exists(checkpointOwner)) OR checkpointOwner = :by)";
         check(
-            &LeaseWrite::Renew {
-                by: worker("a"),
-                counter: 7,
-                checkpoint: None,
-            },
+            &LeaseWrite::Renew { by: worker("a"), counter: 7, checkpoint: None },
             holder,
             "ADD leaseCounter :one",
         );
@@ -247,10 +219,7 @@ mod tests {
     #[test]
     fn hand_overs_leave_the_counter_to_the_old_owner() {
         check(
-            &LeaseWrite::RequestHandOver {
-                from: worker("a"),
-                to: worker("b"),
-            },
+            &LeaseWrite::RequestHandOver { from: worker("a"), to: worker("b") },
             "leaseOwner = :from AND attribute_not_exists(checkpointOwner)",
             "SET leaseOwner = :to, checkpointOwner = :from",
         );
@@ -265,11 +234,7 @@ mod tests {
             "REMOVE checkpointOwner ADD leaseCounter :one",
         );
         check(
-            &LeaseWrite::Release {
-                by: worker("a"),
-                counter: 1,
-                checkpoint: None,
-            },
+            &LeaseWrite::Release { by: worker("a"), counter: 1, checkpoint: None },
             "leaseCounter = :seen AND leaseOwner = :by AND attribute_not_exists(checkpointOwner)",
             "REMOVE leaseOwner ADD leaseCounter :one",
         );
@@ -277,17 +242,9 @@ mod tests {
 
     #[test]
     fn the_end_of_a_shard_without_children_writes_no_empty_set() {
-        let end = LeaseWrite::End {
-            by: worker("a"),
-            counter: 1,
-            children: vec![],
-        };
+        let end = LeaseWrite::End { by: worker("a"), counter: 1, children: vec![] };
         let found = expressions(&end);
-        assert!(
-            found
-                .update
-                .contains("checkpointOwner, childShardIds, pendingCheckpoint")
-        );
+        assert!(found.update.contains("checkpointOwner, childShardIds, pendingCheckpoint"));
         assert_eq!(found.values.get(":checkpoint"), Some(&s("SHARD_END")));
         assert!(!found.values.contains_key(":children"));
     }

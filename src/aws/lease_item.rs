@@ -53,20 +53,14 @@ pub(super) fn read_row(item: &Item) -> Row {
         Some(AttributeValue::S(key)) => key.clone(),
         _ => String::new(),
     };
-    let entity = item
-        .get(ENTITY_TYPE)
-        .map(|value| value.as_s().map(String::as_str));
+    let entity = item.get(ENTITY_TYPE).map(|value| value.as_s().map(String::as_str));
     let foreign_entity = entity.is_some_and(|entity| entity != Ok("LEASE"));
     if foreign_entity || !item.contains_key(COUNTER) {
         return Row::Foreign { key };
     }
     match read_lease(&key, item) {
         Ok(lease) => Row::Lease(Box::new(lease)),
-        Err((attribute, problem)) => Row::Malformed(Malformed {
-            key,
-            attribute,
-            problem,
-        }),
+        Err((attribute, problem)) => Row::Malformed(Malformed { key, attribute, problem }),
     }
 }
 
@@ -120,10 +114,7 @@ fn number(item: &Item, attribute: &'static str) -> Result<Option<u64>, Problem> 
         None | Some(AttributeValue::Null(_)) => Ok(None),
         Some(AttributeValue::N(digits)) => digits.parse().map(Some).map_err(|_| {
             let shown: String = digits.chars().take(40).collect();
-            (
-                attribute,
-                format!("{shown:?} is not a whole number from 0 on"),
-            )
+            (attribute, format!("{shown:?} is not a whole number from 0 on"))
         }),
         Some(_) => Err((attribute, "expected a number".to_owned())),
     }
@@ -207,10 +198,7 @@ mod tests {
     use crate::model::{HashKey, Position};
 
     fn item(pairs: &[(&str, AttributeValue)]) -> Item {
-        pairs
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), value.clone()))
-            .collect()
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
     }
 
     /// A row as KCL 3.1 writes it, with attributes that are not ours.
@@ -219,28 +207,16 @@ mod tests {
             ("leaseKey", s("shardId-000000000004")),
             ("leaseCounter", n(812)),
             ("leaseOwner", s("w-7")),
-            (
-                "checkpoint",
-                s("49671086172344534535231321321321321321321321321321321326"),
-            ),
+            ("checkpoint", s("49671086172344534535231321321321321321321321321321321326")),
             ("checkpointSubSequenceNumber", n(3)),
             ("ownerSwitchesSinceCheckpoint", n(1)),
-            (
-                "parentShardId",
-                AttributeValue::Ss(vec!["shardId-b".into(), "shardId-a".into()]),
-            ),
+            ("parentShardId", AttributeValue::Ss(vec!["shardId-b".into(), "shardId-a".into()])),
             ("startingHashKey", s("0")),
-            (
-                "endingHashKey",
-                s("170141183460469231731687303715884105727"),
-            ),
+            ("endingHashKey", s("170141183460469231731687303715884105727")),
             ("throughputKBps", AttributeValue::N("12.345678".into())),
             ("entityType", s("LEASE")),
             ("pendingCheckpoint", s("5")),
-            (
-                "pendingCheckpointState",
-                AttributeValue::B(Blob::new([1, 2])),
-            ),
+            ("pendingCheckpointState", AttributeValue::B(Blob::new([1, 2]))),
         ])
     }
 
@@ -258,10 +234,7 @@ mod tests {
         assert_eq!((lease.counter, lease.owner_switches), (812, 1));
         assert_eq!(lease.owner, Some(WorkerId::new("w-7")));
         assert_eq!(lease.checkpoint.sub_sequence(), 3);
-        assert_eq!(
-            lease.parents,
-            [ShardId::new("shardId-a"), ShardId::new("shardId-b")]
-        );
+        assert_eq!(lease.parents, [ShardId::new("shardId-a"), ShardId::new("shardId-b")]);
         assert_eq!(lease.hash_range.unwrap().start, HashKey(0));
     }
 
@@ -273,23 +246,14 @@ mod tests {
         row.insert("streamName".into(), s(stream));
         assert_eq!(lease(&row).shard.as_str(), "shardId-1", "from the key");
         row.insert("shardId".into(), s("shardId-2"));
-        assert_eq!(
-            lease(&row).shard.as_str(),
-            "shardId-2",
-            "from the attribute"
-        );
+        assert_eq!(lease(&row).shard.as_str(), "shardId-2", "from the attribute");
         assert_eq!(lease(&row).stream.as_deref(), Some(stream));
     }
 
     #[test]
     fn what_is_no_lease_is_foreign() {
         let lock = item(&[("leaseKey", s("Leader")), ("leaseDuration", s("120000"))]);
-        assert_eq!(
-            read_row(&lock),
-            Row::Foreign {
-                key: "Leader".into()
-            }
-        );
+        assert_eq!(read_row(&lock), Row::Foreign { key: "Leader".into() });
         let mut typed = java_row();
         typed.insert("entityType".into(), s("STREAM"));
         assert!(matches!(read_row(&typed), Row::Foreign { .. }));
@@ -344,13 +308,7 @@ mod tests {
         };
         let mut names: Vec<_> = new_item(&fresh).into_keys().collect();
         names.sort();
-        let kcl = [
-            "checkpoint",
-            SUB_SEQUENCE,
-            "leaseCounter",
-            "leaseKey",
-            OWNER_SWITCHES,
-        ];
+        let kcl = ["checkpoint", SUB_SEQUENCE, "leaseCounter", "leaseKey", OWNER_SWITCHES];
         assert_eq!(names, kcl);
         assert_eq!(lease(&new_item(&fresh)), fresh);
 
@@ -358,10 +316,8 @@ mod tests {
         fresh.checkpoint_owner = Some(WorkerId::new("b"));
         fresh.stream = Some(Arc::from("1:s:2"));
         fresh.key = LeaseKey::new("1:s:2:shardId-1");
-        fresh.checkpoint = Checkpoint::After(Position {
-            sequence: "77".parse().unwrap(),
-            sub_sequence: 9,
-        });
+        fresh.checkpoint =
+            Checkpoint::After(Position { sequence: "77".parse().unwrap(), sub_sequence: 9 });
         fresh.parents = vec![ShardId::new("shardId-0")];
         fresh.children = vec![ShardId::new("shardId-2"), ShardId::new("shardId-3")];
         fresh.hash_range = HashKeyRange::parse("0", "340282366920938463463374607431768211455");

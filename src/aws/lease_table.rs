@@ -93,25 +93,19 @@ impl DynamoLeases {
     /// # Errors
     /// When a table does not answer.
     pub async fn fleet_mode(&self, coordinator_table: &str) -> Result<FleetMode, StoreError> {
-        let migration = self
-            .attribute(coordinator_table, TABLE_MIGRATION_ROW, "tm")
-            .await?;
+        let migration = self.attribute(coordinator_table, TABLE_MIGRATION_ROW, "tm").await?;
         let mut version = None;
         if migration.as_deref() != Some("TABLE_MIGRATION_STATUS_COMPLETE") {
-            version = self
-                .attribute(coordinator_table, CLIENT_VERSION_ROW, "cv")
-                .await?;
+            version = self.attribute(coordinator_table, CLIENT_VERSION_ROW, "cv").await?;
         }
         if version.is_none() {
-            version = self
-                .attribute(&self.table, CLIENT_VERSION_ROW, "cv")
-                .await?;
+            version = self.attribute(&self.table, CLIENT_VERSION_ROW, "cv").await?;
         }
         Ok(match version.as_deref() {
             None | Some("CLIENT_VERSION_UPGRADE_FROM_2X" | "CLIENT_VERSION_2X") => FleetMode::Taker,
-            Some(client_version) => FleetMode::LeaderAssigned {
-                client_version: client_version.to_owned(),
-            },
+            Some(client_version) => {
+                FleetMode::LeaderAssigned { client_version: client_version.to_owned() }
+            }
         })
     }
 
@@ -123,11 +117,7 @@ impl DynamoLeases {
         row: &str,
         name: &str,
     ) -> Result<Option<String>, StoreError> {
-        let key_name = if table == self.table {
-            LEASE_KEY
-        } else {
-            "key"
-        };
+        let key_name = if table == self.table { LEASE_KEY } else { "key" };
         match self.get_item(table, key_name, row).await {
             Ok(item) => Ok(item.and_then(|item| item.get(name)?.as_s().ok().cloned())),
             Err(fault) if fault.kind == FaultKind::NotFound => Ok(None),
@@ -136,12 +126,7 @@ impl DynamoLeases {
     }
 
     async fn describe_table(&self) -> Result<Option<TableDescription>, StoreError> {
-        let answer = self
-            .reads
-            .describe_table()
-            .table_name(&self.table)
-            .send()
-            .await;
+        let answer = self.reads.describe_table().table_name(&self.table).send().await;
         let fault = match answer {
             Ok(answer) => return Ok(Some(answer.table.unwrap_or_else(unknown_table))),
             Err(error) => Fault::of("dynamodb:DescribeTable", &error),
@@ -208,11 +193,7 @@ impl DynamoLeases {
                     .iter()
                     .find(|attribute| attribute.attribute_name() == key.attribute_name())
                     .map_or("?", |attribute| attribute.attribute_type().as_str());
-                format!(
-                    "{} ({kind}, {})",
-                    key.attribute_name(),
-                    key.key_type().as_str()
-                )
+                format!("{} ({kind}, {})", key.attribute_name(), key.key_type().as_str())
             })
             .collect();
         let expected = format!("{LEASE_KEY} (S, HASH)");
@@ -223,11 +204,7 @@ impl DynamoLeases {
             "table {} has the key {}, a lease table has {expected}: set `lease.table` to the name of \
              a lease table, or to a name that is not taken",
             self.table,
-            if found.is_empty() {
-                "(none)".to_owned()
-            } else {
-                found.join(" + ")
-            },
+            if found.is_empty() { "(none)".to_owned() } else { found.join(" + ") },
         )))
     }
 }

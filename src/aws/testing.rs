@@ -23,10 +23,7 @@ pub(crate) fn ok(body: &str) -> Answer {
 }
 
 pub(crate) fn fault(status: u16, code: &str) -> Answer {
-    Answer::Json(
-        status,
-        format!(r#"{{"__type":"x#{code}","message":"because of {code}"}}"#),
-    )
+    Answer::Json(status, format!(r#"{{"__type":"x#{code}","message":"because of {code}"}}"#))
 }
 
 /// A server that gives these answers in order, then the last one for ever, and keeps the requests.
@@ -43,9 +40,8 @@ impl Canned {
         let seen = Arc::clone(&requests);
         tokio::spawn(async move {
             let last = answers.last().cloned();
-            for answer in answers
-                .into_iter()
-                .chain(std::iter::repeat_with(|| last.clone().unwrap()))
+            for answer in
+                answers.into_iter().chain(std::iter::repeat_with(|| last.clone().unwrap()))
             {
                 let (mut socket, _) = listener.accept().await.unwrap();
                 let body = read_request(&mut socket).await;
@@ -57,10 +53,8 @@ impl Canned {
     }
 
     pub(crate) async fn connection(&self) -> AwsConnection {
-        let settings = AwsSettings {
-            endpoint_url: Some(self.endpoint.clone()),
-            ..AwsSettings::default()
-        };
+        let settings =
+            AwsSettings { endpoint_url: Some(self.endpoint.clone()), ..AwsSettings::default() };
         AwsConnection::emulator(&settings).await.unwrap()
     }
 

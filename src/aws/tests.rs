@@ -23,20 +23,13 @@ impl Canned {
 }
 
 fn renewal() -> LeaseWrite {
-    LeaseWrite::Renew {
-        by: WorkerId::new("a"),
-        counter: 1,
-        checkpoint: None,
-    }
+    LeaseWrite::Renew { by: WorkerId::new("a"), counter: 1, checkpoint: None }
 }
 
 async fn write_fault(answer: Answer) -> StoreError {
     let server = Canned::start(vec![answer]).await;
     let leases = server.leases().await;
-    let error = leases
-        .write(&LeaseKey::new("k"), &renewal())
-        .await
-        .unwrap_err();
+    let error = leases.write(&LeaseKey::new("k"), &renewal()).await.unwrap_err();
     assert_eq!(server.requests().len(), 1, "a lease write is sent once");
     error
 }
@@ -60,47 +53,27 @@ async fn a_write_that_never_left_was_not_applied() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let endpoint = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let settings = AwsSettings {
-        endpoint_url: Some(endpoint),
-        ..AwsSettings::default()
-    };
+    let settings = AwsSettings { endpoint_url: Some(endpoint), ..AwsSettings::default() };
     let connection = AwsConnection::emulator(&settings).await.unwrap();
     let leases = DynamoLeases::new(&connection, "orders");
-    let error = leases
-        .write(&LeaseKey::new("k"), &renewal())
-        .await
-        .unwrap_err();
+    let error = leases.write(&LeaseKey::new("k"), &renewal()).await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
     assert!(error.to_string().contains("refused"), "{error}");
 }
 
 #[tokio::test]
 async fn faults_of_dynamodb_say_what_to_do() {
-    for code in [
-        "ProvisionedThroughputExceededException",
-        "ThrottlingException",
-        "RequestLimitExceeded",
-    ] {
+    for code in
+        ["ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"]
+    {
         let error = write_fault(fault(400, code)).await;
         assert!(matches!(error, StoreError::Throttled), "{error:?}");
     }
-    for code in [
-        "AccessDeniedException",
-        "UnrecognizedClientException",
-        "ExpiredTokenException",
-    ] {
+    for code in ["AccessDeniedException", "UnrecognizedClientException", "ExpiredTokenException"] {
         let error = write_fault(fault(400, code)).await;
-        let StoreError::Denied(message) = error else {
-            panic!("{error:?}")
-        };
-        assert!(
-            message.starts_with("dynamodb:UpdateItem: because of"),
-            "{message}"
-        );
-        assert!(
-            message.contains(code) && !message.contains('\n'),
-            "{message}"
-        );
+        let StoreError::Denied(message) = error else { panic!("{error:?}") };
+        assert!(message.starts_with("dynamodb:UpdateItem: because of"), "{message}");
+        assert!(message.contains(code) && !message.contains('\n'), "{message}");
     }
     let error = write_fault(fault(400, "TransactionConflictException")).await;
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
@@ -130,12 +103,7 @@ async fn rows_that_a_server_does_not_return_are_read_again() {
 #[tokio::test]
 async fn an_applied_write_whose_row_cannot_be_read_is_not_called_a_failure() {
     let server = Canned::start(vec![ok("{}"), fault(400, "AccessDeniedException")]).await;
-    let error = server
-        .leases()
-        .await
-        .write(&LeaseKey::new("k"), &renewal())
-        .await
-        .unwrap_err();
+    let error = server.leases().await.write(&LeaseKey::new("k"), &renewal()).await.unwrap_err();
     assert!(matches!(error, StoreError::Unknown(_)), "{error:?}");
 }
 
@@ -151,10 +119,7 @@ async fn shard_pages_go_on_by_token_alone() {
     let shards = server.stream().await.shards().await.unwrap();
     assert_eq!(shards.len(), 2);
     assert!(!shards[0].open && shards[1].open);
-    assert_eq!(
-        shards[1].parents,
-        [ShardId::new("shardId-0"), ShardId::new("shardId-9")]
-    );
+    assert_eq!(shards[1].parents, [ShardId::new("shardId-0"), ShardId::new("shardId-9")]);
     assert_eq!(shards[1].hash_range, None);
     let requests = server.requests();
     assert_eq!(requests[0], serde_json::json!({"StreamName": "orders"}));
@@ -171,16 +136,9 @@ async fn the_same_shard_page_for_ever_ends() {
 #[tokio::test]
 async fn streams_of_other_accounts_go_by_arn() {
     let arn = "arn:aws:kinesis:us-east-1:123456789012:stream/orders";
-    let server = Canned::start(vec![
-        ok(r#"{"ShardIterator":"i"}"#),
-        ok(r#"{"Records":[]}"#),
-    ])
-    .await;
+    let server = Canned::start(vec![ok(r#"{"ShardIterator":"i"}"#), ok(r#"{"Records":[]}"#)]).await;
     let stream = KinesisStream::new(&server.connection().await, StreamTarget::arn(arn).unwrap());
-    let iterator = stream
-        .iterator(&ShardId::new("s"), &StartAt::TrimHorizon)
-        .await
-        .unwrap();
+    let iterator = stream.iterator(&ShardId::new("s"), &StartAt::TrimHorizon).await.unwrap();
     let page = stream.records(&iterator, 5).await.unwrap();
     assert_eq!(page.next, None, "a null iterator is the end of the shard");
     for request in server.requests() {
@@ -191,16 +149,8 @@ async fn streams_of_other_accounts_go_by_arn() {
 
 async fn read_page(answer: Answer) -> Result<crate::model::RecordPage<ShardIterator>, StreamError> {
     let server = Canned::start(vec![answer]).await;
-    let page = server
-        .stream()
-        .await
-        .records(&ShardIterator("i".to_owned()), 10)
-        .await;
-    assert_eq!(
-        server.requests().len(),
-        1,
-        "the consumer itself decides when to read again"
-    );
+    let page = server.stream().await.records(&ShardIterator("i".to_owned()), 10).await;
+    assert_eq!(server.requests().len(), 1, "the consumer itself decides when to read again");
     page
 }
 
@@ -215,24 +165,12 @@ async fn odd_pages_are_tolerated_and_bad_ones_never_panic() {
     assert_eq!(page.records[0].sequence.as_str(), "12");
     assert_eq!(page.records[0].data, "hi");
     assert_eq!(page.records[0].arrival.0, -1500);
-    assert_eq!(
-        (page.behind_latest.as_millis(), page.children.len()),
-        (0, 0)
-    );
+    assert_eq!((page.behind_latest.as_millis(), page.children.len()), (0, 0));
     assert!(read_page(ok("{}")).await.unwrap().records.is_empty());
 
     let sequence = r#"{"Records":[{"SequenceNumber":"x","PartitionKey":"p","Data":""}]}"#;
-    assert!(matches!(
-        read_page(ok(sequence)).await,
-        Err(StreamError::Invalid(_))
-    ));
-    for garbage in [
-        "[",
-        "null",
-        r#"{"Records":7}"#,
-        r#"{"Records":[{"Data":"%%"}]}"#,
-        "\u{0}",
-    ] {
+    assert!(matches!(read_page(ok(sequence)).await, Err(StreamError::Invalid(_))));
+    for garbage in ["[", "null", r#"{"Records":7}"#, r#"{"Records":[{"Data":"%%"}]}"#, "\u{0}"] {
         match read_page(ok(garbage)).await {
             Ok(page) => assert!(page.records.is_empty(), "{garbage}"),
             Err(error) => assert!(
@@ -246,51 +184,24 @@ async fn odd_pages_are_tolerated_and_bad_ones_never_panic() {
 #[tokio::test]
 async fn faults_of_kinesis_say_what_to_do() {
     let kind = async |status, code| read_page(fault(status, code)).await.unwrap_err();
-    assert!(matches!(
-        kind(400, "ExpiredIteratorException").await,
-        StreamError::IteratorExpired
-    ));
+    assert!(matches!(kind(400, "ExpiredIteratorException").await, StreamError::IteratorExpired));
     for code in [
         "ProvisionedThroughputExceededException",
         "LimitExceededException",
         "KMSThrottlingException",
     ] {
-        assert!(
-            matches!(kind(400, code).await, StreamError::Throttled),
-            "{code}"
-        );
+        assert!(matches!(kind(400, code).await, StreamError::Throttled), "{code}");
     }
-    assert!(matches!(
-        kind(400, "ResourceNotFoundException").await,
-        StreamError::NotFound(_)
-    ));
-    for code in [
-        "KMSAccessDeniedException",
-        "KMSDisabledException",
-        "AccessDeniedException",
-    ] {
+    assert!(matches!(kind(400, "ResourceNotFoundException").await, StreamError::NotFound(_)));
+    for code in ["KMSAccessDeniedException", "KMSDisabledException", "AccessDeniedException"] {
         let error = kind(400, code).await;
         assert!(matches!(error, StreamError::Denied(_)), "{error:?}");
         assert!(error.to_string().contains("kinesis:GetRecords"), "{error}");
     }
-    assert!(matches!(
-        kind(400, "InvalidArgumentException").await,
-        StreamError::Invalid(_)
-    ));
-    assert!(matches!(
-        kind(400, "NeverHeardOfIt").await,
-        StreamError::Invalid(_)
-    ));
-    assert!(matches!(
-        kind(500, "InternalFailure").await,
-        StreamError::Unavailable(_)
-    ));
-    assert!(matches!(
-        read_page(Answer::HangUp).await,
-        Err(StreamError::Unavailable(_))
-    ));
-    let html = read_page(Answer::Text(500, "<h1>oh no</h1>"))
-        .await
-        .unwrap_err();
+    assert!(matches!(kind(400, "InvalidArgumentException").await, StreamError::Invalid(_)));
+    assert!(matches!(kind(400, "NeverHeardOfIt").await, StreamError::Invalid(_)));
+    assert!(matches!(kind(500, "InternalFailure").await, StreamError::Unavailable(_)));
+    assert!(matches!(read_page(Answer::HangUp).await, Err(StreamError::Unavailable(_))));
+    let html = read_page(Answer::Text(500, "<h1>oh no</h1>")).await.unwrap_err();
     assert!(matches!(html, StreamError::Unavailable(_)), "{html:?}");
 }

@@ -72,7 +72,10 @@ fn matching_lines(
         let text = String::from_utf8_lossy(bytes);
         let hit = if args.json_lines {
             let message: String = serde_json::from_str(&text).map_err(|error| {
-                io::Error::new(io::ErrorKind::InvalidData, format!("line {number} is not a JSON string: {error}"))
+                io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    format!("line {number} is not a JSON string: {error}"),
+                )
             })?;
             pattern.matches(&message)
         } else {

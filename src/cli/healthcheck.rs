@@ -56,7 +56,8 @@ fn unhealthy(message: &str) -> ExitCode {
 async fn ask(address: SocketAddr, path: &str) -> anyhow::Result<(StatusCode, String)> {
     let stream = TcpStream::connect(address).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let request = Request::get(path).header("host", address.to_string()).body(Empty::<Bytes>::new())?;
+    let request =
+        Request::get(path).header("host", address.to_string()).body(Empty::<Bytes>::new())?;
     let exchange = async {
         let answer = sender.send_request(request).await?;
         let status = answer.status();

@@ -61,7 +61,13 @@ enum Command {
 #[derive(clap::Args)]
 struct ConfigArgs {
     /// Configuration file; may be given several times, later ones win
-    #[arg(long = "config", short = 'c', value_name = "FILE", env = "SHARDWRIGHT_CONFIG", value_delimiter = ':')]
+    #[arg(
+        long = "config",
+        short = 'c',
+        value_name = "FILE",
+        env = "SHARDWRIGHT_CONFIG",
+        value_delimiter = ':'
+    )]
     files: Vec<PathBuf>,
 }
 

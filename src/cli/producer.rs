@@ -26,7 +26,10 @@ impl Producer {
         let id = EventId {
             stream: target.stream_name().clone(),
             shard: ShardId::new("unknown"),
-            position: Position { sequence: "0".parse().expect("zero is a number"), sub_sequence: 0 },
+            position: Position {
+                sequence: "0".parse().expect("zero is a number"),
+                sub_sequence: 0,
+            },
             index: 0,
         };
         Self { sink: KinesisSink::new(KinesisSinkConfig::default(), target, aws), id }

@@ -76,7 +76,8 @@ impl<'s> Compiler<'s> {
 
     fn problem(&mut self, key: impl Into<String>, message: impl Into<String>) {
         let key = key.into();
-        let inside = |setting: &&Setting| setting.key == key || setting.key.starts_with(&format!("{key}."));
+        let inside =
+            |setting: &&Setting| setting.key == key || setting.key.starts_with(&format!("{key}."));
         let place = self.listed.iter().find(inside).map(|setting| setting.origin.clone());
         let place = place.unwrap_or_default();
         self.problems.push(ConfigProblem { place, key, message: message.into() });
@@ -86,13 +87,19 @@ impl<'s> Compiler<'s> {
     fn relations(&mut self) {
         let Settings { application, lease, consumer, shutdown, worker_id, .. } = self.settings;
         if application.is_empty() {
-            self.problem("application", "missing: name the application, as in application = \"orders\"");
+            self.problem(
+                "application",
+                "missing: name the application, as in application = \"orders\"",
+            );
         }
         if worker_id.as_ref().is_some_and(|id| id.is_empty() || id.starts_with("shardId-")) {
             self.problem("worker_id", "must not be empty or look like a shard id");
         }
         if lease.failover_time.as_millis() < 1000 {
-            self.problem("lease.failover_time", "must be at least 1s: three renewals must fit into it");
+            self.problem(
+                "lease.failover_time",
+                "must be at least 1s: three renewals must fit into it",
+            );
         }
         if lease.scan_interval.is_zero() || lease.scan_interval > lease.failover_time {
             self.problem("lease.scan_interval", "must be above 0s and at most lease.failover_time");
@@ -100,7 +107,8 @@ impl<'s> Compiler<'s> {
         if lease.max_leases_per_worker == 0 {
             self.problem("lease.max_leases_per_worker", "must be at least 1");
         }
-        if consumer.poll_interval.is_zero() || consumer.poll_interval > consumer.idle_poll_interval {
+        if consumer.poll_interval.is_zero() || consumer.poll_interval > consumer.idle_poll_interval
+        {
             self.problem(
                 "consumer.poll_interval",
                 "must be above 0s and at most consumer.idle_poll_interval",
@@ -119,7 +127,10 @@ impl<'s> Compiler<'s> {
 
     fn streams(&mut self) {
         if self.settings.streams.is_empty() {
-            self.problem("streams", "missing: name a stream, as in [[streams]] name = \"app-logs\"");
+            self.problem(
+                "streams",
+                "missing: name a stream, as in [[streams]] name = \"app-logs\"",
+            );
         }
         for (index, stream) in self.settings.streams.iter().enumerate() {
             let key = format!("streams[{index}]");
@@ -138,7 +149,10 @@ impl<'s> Compiler<'s> {
     fn routes(&mut self) -> Vec<Route> {
         let routes = &self.settings.routes;
         if routes.is_empty() {
-            self.problem("routes", "missing: say where events go, as in [[routes]] name = \"all\", sink = \"out\"");
+            self.problem(
+                "routes",
+                "missing: say where events go, as in [[routes]] name = \"all\", sink = \"out\"",
+            );
         }
         let mut compiled = Vec::with_capacity(routes.len());
         for (index, route) in routes.iter().enumerate() {

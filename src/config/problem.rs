@@ -25,7 +25,11 @@ impl fmt::Display for ConfigProblem {
             }
         }
         // A diagnostic of several lines begins on its own.
-        if self.message.contains('\n') { write!(f, "\n{}", self.message) } else { f.write_str(&self.message) }
+        if self.message.contains('\n') {
+            write!(f, "\n{}", self.message)
+        } else {
+            f.write_str(&self.message)
+        }
     }
 }
 

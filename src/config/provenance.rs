@@ -32,7 +32,9 @@ fn walk(key: String, value: &Value, out: &mut Vec<Setting>) {
                 walk(format!("{key}{dot}{name}"), inner, out);
             }
         }
-        ValueKind::Array(items) if items.iter().any(|item| matches!(item.kind, ValueKind::Table(_))) => {
+        ValueKind::Array(items)
+            if items.iter().any(|item| matches!(item.kind, ValueKind::Table(_))) =>
+        {
             for (index, inner) in items.iter().enumerate() {
                 walk(format!("{key}[{index}]"), inner, out);
             }

@@ -8,7 +8,7 @@ use std::{
 use config::{Config, Environment, File, FileFormat, Value, ValueKind};
 use serde::de::DeserializeOwned;
 
-use super::{ConfigProblem, ConfigProblems, Setting, SinkEntry, Settings, locate::line_of};
+use super::{ConfigProblem, ConfigProblems, Setting, Settings, SinkEntry, locate::line_of};
 
 /// The defaults, compiled in: every key with its documentation.
 pub const DEFAULTS: &str = include_str!("../../config/default.toml");
@@ -111,7 +111,8 @@ fn renamed(value: Value, name: &String) -> Value {
 }
 
 fn read(path: &Path) -> Result<String, ConfigProblem> {
-    let problem = |place: String, message: String| ConfigProblem { place, key: String::new(), message };
+    let problem =
+        |place: String, message: String| ConfigProblem { place, key: String::new(), message };
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path)
         .map_err(|error| problem(name.clone(), format!("cannot read the file: {error}")))?;
@@ -182,7 +183,9 @@ impl Merged {
         };
         let indexed = items.into_iter().enumerate();
         indexed
-            .filter_map(|(index, item)| self.optional(&format!("{key}[{index}]"), Some(item), problems))
+            .filter_map(|(index, item)| {
+                self.optional(&format!("{key}[{index}]"), Some(item), problems)
+            })
             .collect()
     }
 
@@ -218,10 +221,9 @@ impl Merged {
         let mut unknown = BTreeSet::new();
         let mut track = serde_path_to_error::Track::new();
         let deserializer = serde_path_to_error::Deserializer::new(value, &mut track);
-        let typed =
-            serde_ignored::deserialize(deserializer, |path| {
-                unknown.insert(format!("{key}.{path}"));
-            });
+        let typed = serde_ignored::deserialize(deserializer, |path| {
+            unknown.insert(format!("{key}.{path}"));
+        });
         for path in unknown {
             problems.push(self.problem(&path, "unknown key".to_owned()));
         }
@@ -255,7 +257,12 @@ fn split_batch(entry: Value) -> (Value, Value) {
     let origin = entry.origin().map(str::to_owned);
     let table = match entry.kind {
         ValueKind::Table(table) => table,
-        other => return (Value::new(origin.as_ref(), config::Map::<String, Value>::new()), Value::new(origin.as_ref(), other)),
+        other => {
+            return (
+                Value::new(origin.as_ref(), config::Map::<String, Value>::new()),
+                Value::new(origin.as_ref(), other),
+            );
+        }
     };
     let (shared, own): (config::Map<_, _>, config::Map<_, _>) =
         table.into_iter().partition(|(key, _)| SHARED.contains(&key.as_str()));

@@ -27,5 +27,6 @@ pub use ledger::{Ledger, Ticket};
 pub use pacing::{Pacing, PacingParams};
 pub use queue::BatchLimits;
 pub use shard_consumer::{
-    ConsumerContext, ConsumerParams, ConsumerStream, FailureLog, NamedSink, ShardConsumer, SharedTally,
+    ConsumerContext, ConsumerParams, ConsumerStream, FailureLog, NamedSink, ShardConsumer,
+    SharedTally,
 };

@@ -1,9 +1,6 @@
 //! From pages to settled records: one loop that owns a shard's queues and its ledger.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-};
+use std::{collections::HashMap, sync::Arc};
 
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{sync::mpsc, time::Instant};
@@ -62,7 +59,11 @@ enum Action {
 }
 
 impl Processor {
-    pub(super) fn new(grant: Arc<LeaseGrant>, context: Arc<ConsumerContext>, source: Source) -> Self {
+    pub(super) fn new(
+        grant: Arc<LeaseGrant>,
+        context: Arc<ConsumerContext>,
+        source: Source,
+    ) -> Self {
         let done_before = match &grant.lease.checkpoint {
             Checkpoint::After(position) => Some(position.clone()),
             _ => None,
@@ -185,7 +186,9 @@ impl Processor {
             self.take_user_record(record, reservation, tally, None);
         }
         if unreadable > 0 {
-            let reason = format!("{unreadable} user records of this KPL aggregate name keys that it does not hold");
+            let reason = format!(
+                "{unreadable} user records of this KPL aggregate name keys that it does not hold"
+            );
             let record = Arc::new(SourceRecord {
                 source: Arc::clone(&self.source),
                 record: whole(raw, beyond),
@@ -304,7 +307,8 @@ impl Processor {
     /// A refused event becomes a dead letter under the same ticket. A refused dead letter has
     /// nowhere else to go: it is offered again and the shard waits.
     fn refused(&mut self, queued: Queued, reason: String) {
-        let letter = self.context.pipeline.refused(&queued.record, &queued.delivery, reason.clone());
+        let letter =
+            self.context.pipeline.refused(&queued.record, &queued.delivery, reason.clone());
         if letter.is_none() {
             warn!(shard = %self.source.shard, position = %queued.record.record.position, %reason,
                 "the dead-letter sink refuses a letter, the shard waits");

@@ -151,17 +151,19 @@ impl Pipeline {
                 continue;
             }
             match apply(route, record, event) {
-                Ok(documents) => out.deliveries.extend(documents.into_iter().map(|json| Delivery {
-                    sink: route.sink,
-                    event: Some(index),
-                    route: Some(number),
-                    output: OutputEvent {
-                        id: record.event_id(index),
-                        partition_key: Arc::clone(&record.record.partition_key),
-                        arrival: record.record.arrival,
-                        json,
-                    },
-                })),
+                Ok(documents) => {
+                    out.deliveries.extend(documents.into_iter().map(|json| Delivery {
+                        sink: route.sink,
+                        event: Some(index),
+                        route: Some(number),
+                        output: OutputEvent {
+                            id: record.event_id(index),
+                            partition_key: Arc::clone(&record.record.partition_key),
+                            arrival: record.record.arrival,
+                            json,
+                        },
+                    }))
+                }
                 Err(failure) => {
                     out.failures.push(failure.clone());
                     let configuration = &self.parts.configuration;
@@ -291,10 +293,10 @@ pub(super) mod tests {
     fn the_first_route_that_matches_takes_the_event() {
         let filter = |text| Some(FilterPattern::parse(text).unwrap());
         let routes = || {
-            vec![Route { filter: filter("ERROR"), ..route("errors", 0) }, Route {
-                filter: filter("saved"),
-                ..route("saved", 1)
-            }]
+            vec![
+                Route { filter: filter("ERROR"), ..route("errors", 0) },
+                Route { filter: filter("saved"), ..route("saved", 1) },
+            ]
         };
         check(routes(), &["ERROR saved", "saved", "noise"], &[0, 1], 1);
     }
@@ -345,10 +347,14 @@ pub(super) mod tests {
         let letter: DeadLetter = serde_json::from_slice(&only.output.json).unwrap();
         assert_eq!(only.sink, LETTERS);
         assert_eq!(
-            base64::Engine::decode(&base64::prelude::BASE64_STANDARD, letter.data.unwrap()).unwrap(),
+            base64::Engine::decode(&base64::prelude::BASE64_STANDARD, letter.data.unwrap())
+                .unwrap(),
             bytes
         );
-        assert_eq!((letter.sequence_number.as_str(), letter.configuration.as_str()), ("495", "c0ffee"));
+        assert_eq!(
+            (letter.sequence_number.as_str(), letter.configuration.as_str()),
+            ("495", "c0ffee")
+        );
     }
 
     #[test]

@@ -17,9 +17,7 @@
 
 use bytes::Bytes;
 use vrl::{
-    compiler::{
-        Context, ExpressionError, Function, TargetValue, TimeZone, state::RuntimeState,
-    },
+    compiler::{Context, ExpressionError, Function, TargetValue, TimeZone, state::RuntimeState},
     diagnostic::Formatter,
     value::{KeyString, ObjectMap, Secrets, Value},
 };
@@ -181,7 +179,8 @@ mod tests {
     #[test]
     fn the_message_is_parsed_and_the_record_is_metadata() {
         let source = r#". = {"total": .message.total, "group": .log_group, "shard": %shard}"#;
-        let expect = serde_json::json!({"total": 3, "group": "/app", "shard": "shardId-000000000000"});
+        let expect =
+            serde_json::json!({"total": 3, "group": "/app", "shard": "shardId-000000000000"});
         assert_eq!(events(source, r#"{"total": 3}"#), [expect]);
     }
 

@@ -331,10 +331,9 @@ impl Coordinator {
                 self.start_hand_over(&written.key);
             }
             Ok(Swap::Refused(row)) => {
-                let owner = row.and_then(|row| row.owner).map_or_else(
-                    || "nobody".to_owned(),
-                    |owner| owner.to_string(),
-                );
+                let owner = row
+                    .and_then(|row| row.owner)
+                    .map_or_else(|| "nobody".to_owned(), |owner| owner.to_string());
                 warn!(lease = %written.key, owner, "lost the lease");
                 self.lose(&written.key);
             }
@@ -447,8 +446,7 @@ impl Coordinator {
             .filter(|lease| plan::ready(lease, &by_shard))
             .map(|lease| lease.key.clone())
             .collect();
-        let plan =
-            plan::balance(leases, &available, &self.me, self.params.limits, &mut self.rng);
+        let plan = plan::balance(leases, &available, &self.me, self.params.limits, &mut self.rng);
         for lease in leases {
             if plan.take.contains(&lease.key) {
                 self.take(lease, Duration::ZERO, now);
@@ -509,8 +507,7 @@ impl Coordinator {
             counter: lease.counter,
             from: lease.owner.clone(),
         };
-        let written =
-            Written { key: lease.key.clone(), acquisition: None, write, sent: now, wait };
+        let written = Written { key: lease.key.clone(), acquisition: None, write, sent: now, wait };
         self.operations.push(operations::write(Arc::clone(&self.store), written));
     }
 
@@ -531,14 +528,8 @@ impl Coordinator {
         };
         self.acquisitions += 1;
         let not_before = written.sent + written.wait;
-        let (mut held, grant) = Held::acquire(
-            row,
-            stream,
-            self.acquisitions,
-            written.sent,
-            not_before,
-            &self.params,
-        );
+        let (mut held, grant) =
+            Held::acquire(row, stream, self.acquisitions, written.sent, not_before, &self.params);
         if self.draining {
             // A thief that still has to wait must let the row expire: releasing it would invite a
             // third worker in while the old owner believes in its lease.
@@ -571,11 +562,8 @@ impl Coordinator {
 
     fn start_syncs(&mut self, leases: &[Lease]) {
         for (index, stream) in self.streams.iter().enumerate() {
-            let own: Vec<Lease> = leases
-                .iter()
-                .filter(|lease| lease.stream == stream.identifier)
-                .cloned()
-                .collect();
+            let own: Vec<Lease> =
+                leases.iter().filter(|lease| lease.stream == stream.identifier).cloned().collect();
             let Some((scans, running)) = self.lacking.get_mut(index) else { continue };
             *scans = if plan::has_hole(&own) { *scans + 1 } else { 0 };
             let due = own.is_empty() || *scans >= SCANS_BEFORE_SYNC;

@@ -124,7 +124,9 @@ async fn reconcile(
         Err(StoreError::Unknown(_)) => loop {
             match store.read(&written.key).await {
                 Ok(row) => break Ok(Swap::Refused(row)),
-                Err(StoreError::Throttled | StoreError::Unavailable(_) | StoreError::Unknown(_)) => {
+                Err(
+                    StoreError::Throttled | StoreError::Unavailable(_) | StoreError::Unknown(_),
+                ) => {
                     sleep(RECONCILE_PAUSE).await;
                 }
                 Err(error) => break Err(error),

@@ -26,7 +26,9 @@ pub enum Checkpoint {
 
 /// A `checkpoint` attribute that no KCL would have written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a checkpoint: expected TRIM_HORIZON, LATEST, AT_TIMESTAMP, SHARD_END or a sequence number")]
+#[error(
+    "{0:?} is not a checkpoint: expected TRIM_HORIZON, LATEST, AT_TIMESTAMP, SHARD_END or a sequence number"
+)]
 pub struct CheckpointParseError(String);
 
 impl Checkpoint {

@@ -195,7 +195,8 @@ impl LeaseWrite {
                 return row.counter == counter + 1 && row.holder() == Some(by);
             }
             Self::RequestHandOver { from, to } => {
-                return row.owner.as_ref() == Some(to) && row.checkpoint_owner.as_ref() == Some(from);
+                return row.owner.as_ref() == Some(to)
+                    && row.checkpoint_owner.as_ref() == Some(from);
             }
             Self::End { counter, .. } => return row.counter == counter + 1 && row.ended(),
             Self::Take { by, counter, .. } => (counter, Some(by), Some(by)),
@@ -262,9 +263,8 @@ mod tests {
     #[test]
     fn a_hand_over_keeps_the_old_owner_until_it_is_done() {
         let row = owned_by(Some("a"));
-        let asked = LeaseWrite::RequestHandOver { from: worker("a"), to: worker("b") }
-            .apply(&row)
-            .unwrap();
+        let asked =
+            LeaseWrite::RequestHandOver { from: worker("a"), to: worker("b") }.apply(&row).unwrap();
         assert_eq!(asked.holder(), Some(&worker("a")));
         assert_eq!(asked.counter, row.counter);
 

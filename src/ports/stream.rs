@@ -65,8 +65,11 @@ pub trait StreamReader: Send + Sync {
     ///
     /// # Errors
     /// When the stream does not answer, or the place is not one of this shard.
-    async fn iterator(&self, shard: &ShardId, start: &StartAt)
-    -> Result<ShardIterator, StreamError>;
+    async fn iterator(
+        &self,
+        shard: &ShardId,
+        start: &StartAt,
+    ) -> Result<ShardIterator, StreamError>;
 
     /// The records from a place on, at most `limit` of them (1 to 10,000) and 10 MiB.
     ///

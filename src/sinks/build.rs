@@ -48,10 +48,7 @@ mod tests {
 
     #[test]
     fn sinks_are_told_apart_by_type() {
-        assert!(matches!(
-            parse("type = 'stdout'"),
-            Ok(SinkConfig::Stdout(_))
-        ));
+        assert!(matches!(parse("type = 'stdout'"), Ok(SinkConfig::Stdout(_))));
         let file = parse("type = 'file'\npath = 'out'\nrotate_size = '1MiB'\nrotate_age = '5m'");
         assert!(matches!(file, Ok(SinkConfig::File(_))), "{file:?}");
         let kinesis = parse("type = 'kinesis'\nstream = 'next'\npartition_key = 'random'");
@@ -81,13 +78,8 @@ mod tests {
     #[tokio::test]
     async fn a_kinesis_sink_needs_one_stream() {
         let aws = AwsSettings::default();
-        for text in [
-            "type = 'kinesis'",
-            "type = 'kinesis'\nstream = 'a'\narn = 'b'",
-        ] {
-            let Err(error) = build(&parse(text).unwrap(), &aws).await else {
-                panic!("{text}")
-            };
+        for text in ["type = 'kinesis'", "type = 'kinesis'\nstream = 'a'\narn = 'b'"] {
+            let Err(error) = build(&parse(text).unwrap(), &aws).await else { panic!("{text}") };
             assert!(matches!(error, SinkError::Misconfigured(_)), "{error:?}");
         }
     }

@@ -98,17 +98,15 @@ pub struct KinesisSink {
 }
 
 impl KinesisSink {
-    /// Makes the client. Calls nothing.
+    /// Makes the client. The stream itself is not called; see [`Sink::check`].
     ///
     /// # Errors
     /// [`SinkError::Misconfigured`] when the stream is not named once, or AWS cannot be reached so.
     pub async fn open(config: KinesisSinkConfig, aws: &AwsSettings) -> Result<Self, SinkError> {
         let mut settings = aws.clone();
         settings.region = config.region.clone().or(settings.region);
-        settings.kinesis_endpoint_url = config
-            .endpoint_url
-            .clone()
-            .or(settings.kinesis_endpoint_url);
+        settings.kinesis_endpoint_url =
+            config.endpoint_url.clone().or(settings.kinesis_endpoint_url);
         let target = config.target()?;
         let connection = AwsConnection::open(&settings)
             .await
@@ -124,11 +122,7 @@ impl KinesisSink {
     ) -> Self {
         // The pipeline repeats what was not accepted; a second layer of retries would multiply.
         let client = connection.kinesis_once();
-        Self {
-            client,
-            target,
-            config,
-        }
+        Self { client, target, config }
     }
 
     fn key_of(&self, event: &OutputEvent) -> String {
@@ -152,15 +146,9 @@ impl KinesisSink {
             .await
             .map_err(|error| Fault::of("kinesis:PutRecords", &error))?;
         if answer.records.len() != count {
-            let message = format!(
-                "kinesis:PutRecords: {} answers for {count} records",
-                answer.records.len()
-            );
-            return Err(Fault {
-                kind: FaultKind::Unanswered,
-                code: None,
-                message,
-            });
+            let message =
+                format!("kinesis:PutRecords: {} answers for {count} records", answer.records.len());
+            return Err(Fault { kind: FaultKind::Unanswered, code: None, message });
         }
         Ok(answer.records.iter().map(verdict).collect())
     }
@@ -184,10 +172,9 @@ impl KinesisSinkConfig {
 fn verdict(answer: &PutRecordsResultEntry) -> Verdict {
     match answer.error_code() {
         None => Verdict::Accepted,
-        Some(code) => Verdict::Retry(format!(
-            "{code}: {}",
-            answer.error_message().unwrap_or_default()
-        )),
+        Some(code) => {
+            Verdict::Retry(format!("{code}: {}", answer.error_message().unwrap_or_default()))
+        }
     }
 }
 
@@ -219,11 +206,7 @@ impl Sink for KinesisSink {
     async fn deliver(&self, events: &[OutputEvent]) -> Result<Vec<Verdict>, SinkError> {
         let largest = self.config.maximum_record_size.as_u64();
         let limit = self.config.maximum_request_size.as_u64();
-        let mut requests = Requests {
-            done: Vec::new(),
-            size: 0,
-            limit,
-        };
+        let mut requests = Requests { done: Vec::new(), size: 0, limit };
         // Each event has a verdict by the end; until then it is to be sent again.
         let mut verdicts = vec![Verdict::Retry("not sent yet".to_owned()); events.len()];
         for (index, (event, verdict)) in events.iter().zip(&mut verdicts).enumerate() {
@@ -273,11 +256,7 @@ impl Sink for KinesisSink {
             .await;
         let Err(error) = answer else { return Ok(()) };
         let fault = Fault::of("kinesis:DescribeStreamSummary", &error);
-        if fault
-            .code
-            .as_deref()
-            .is_some_and(|code| code.starts_with("AccessDenied"))
-        {
+        if fault.code.as_deref().is_some_and(|code| code.starts_with("AccessDenied")) {
             tracing::debug!(fault = %fault.message, "the sink's stream cannot be described");
             return Ok(());
         }
@@ -321,11 +300,7 @@ mod tests {
     #[tokio::test]
     async fn an_answer_with_too_few_verdicts_accepts_nothing() {
         let server = Canned::start(vec![ok(r#"{"Records":[]}"#)]).await;
-        let error = sink(&server, "")
-            .await
-            .deliver(&events(0..2))
-            .await
-            .unwrap_err();
+        let error = sink(&server, "").await.deliver(&events(0..2)).await.unwrap_err();
         assert!(matches!(error, SinkError::Unavailable(_)), "{error:?}");
     }
 
@@ -336,11 +311,7 @@ mod tests {
             {"SequenceNumber": "1", "ShardId": "s"},
         ]});
         let server = Canned::start(vec![ok(&mixed.to_string())]).await;
-        let verdicts = sink(&server, "")
-            .await
-            .deliver(&events(0..2))
-            .await
-            .unwrap();
+        let verdicts = sink(&server, "").await.deliver(&events(0..2)).await.unwrap();
         assert!(matches!(&verdicts[0], Verdict::Retry(why) if why.contains("slow down")));
         assert_eq!(verdicts[1], Verdict::Accepted);
     }

@@ -1,4 +1,5 @@
-//! Where events go: adapters of the [`Sink`] port, chosen by `type` in the configuration.
+//! Where events go: adapters of the [`crate::ports::Sink`] port, chosen by `type` in the
+//! configuration.
 //!
 //! | `type` | order | a second delivery of the same event |
 //! |---|---|---|

@@ -46,12 +46,7 @@ impl StdoutSink {
 impl<W> StdoutSink<W> {
     /// A sink on any writer.
     pub fn new(writer: W) -> Self {
-        Self {
-            out: Mutex::new(Out {
-                writer,
-                torn: false,
-            }),
-        }
+        Self { out: Mutex::new(Out { writer, torn: false }) }
     }
 }
 
@@ -100,10 +95,7 @@ mod tests {
     async fn a_batch_is_a_line_an_event() {
         let (near, mut far) = tokio::io::duplex(1024);
         let sink = StdoutSink::new(near);
-        assert_eq!(
-            sink.deliver(&events(0..2)).await.unwrap(),
-            vec![Verdict::Accepted; 2]
-        );
+        assert_eq!(sink.deliver(&events(0..2)).await.unwrap(), vec![Verdict::Accepted; 2]);
         assert_eq!(sink.deliver(&[]).await.unwrap(), []);
         drop(sink);
         let mut text = String::new();
@@ -115,10 +107,7 @@ mod tests {
     async fn a_broken_pipe_is_a_passing_fault() {
         let (near, far) = tokio::io::duplex(16);
         drop(far);
-        let error = StdoutSink::new(near)
-            .deliver(&events(0..1))
-            .await
-            .unwrap_err();
+        let error = StdoutSink::new(near).deliver(&events(0..1)).await.unwrap_err();
         assert!(matches!(error, SinkError::Unavailable(_)), "{error:?}");
     }
 

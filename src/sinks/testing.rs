@@ -12,10 +12,7 @@ pub(super) fn event(number: u64, json: &str) -> OutputEvent {
         id: EventId {
             stream: StreamName::new("orders"),
             shard: ShardId::new("shardId-000000000000"),
-            position: Position {
-                sequence: number.to_string().parse().unwrap(),
-                sub_sequence: 0,
-            },
+            position: Position { sequence: number.to_string().parse().unwrap(), sub_sequence: 0 },
             index: 0,
         },
         partition_key: Arc::from(format!("key-{number}")),
@@ -26,7 +23,5 @@ pub(super) fn event(number: u64, json: &str) -> OutputEvent {
 
 /// Events `range` with distinct JSON documents.
 pub(super) fn events(range: std::ops::Range<u64>) -> Vec<OutputEvent> {
-    range
-        .map(|number| event(number, &format!("{{\"number\":{number}}}")))
-        .collect()
+    range.map(|number| event(number, &format!("{{\"number\":{number}}}"))).collect()
 }

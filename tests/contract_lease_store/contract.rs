@@ -71,51 +71,20 @@ fn writes() -> Vec<LeaseWrite> {
         for checkpoint in [None, Some(checkpoint("12", 3)), Some(Checkpoint::Latest)] {
             let by = a.clone();
             writes.extend([
-                LeaseWrite::Renew {
-                    by: by.clone(),
-                    counter,
-                    checkpoint: checkpoint.clone(),
-                },
-                LeaseWrite::Release {
-                    by: by.clone(),
-                    counter,
-                    checkpoint: checkpoint.clone(),
-                },
-                LeaseWrite::FinishHandOver {
-                    by,
-                    to: b.clone(),
-                    counter,
-                    checkpoint,
-                },
+                LeaseWrite::Renew { by: by.clone(), counter, checkpoint: checkpoint.clone() },
+                LeaseWrite::Release { by: by.clone(), counter, checkpoint: checkpoint.clone() },
+                LeaseWrite::FinishHandOver { by, to: b.clone(), counter, checkpoint },
             ]);
         }
         for from in [None, Some(a.clone()), Some(b.clone())] {
-            writes.push(LeaseWrite::Take {
-                by: a.clone(),
-                counter,
-                from,
-            });
+            writes.push(LeaseWrite::Take { by: a.clone(), counter, from });
         }
-        for children in [
-            vec![],
-            vec![ShardId::new("shardId-8"), ShardId::new("shardId-9")],
-        ] {
-            writes.push(LeaseWrite::End {
-                by: a.clone(),
-                counter,
-                children,
-            });
+        for children in [vec![], vec![ShardId::new("shardId-8"), ShardId::new("shardId-9")]] {
+            writes.push(LeaseWrite::End { by: a.clone(), counter, children });
         }
     }
-    writes.push(LeaseWrite::Renew {
-        by: b.clone(),
-        counter: 0,
-        checkpoint: None,
-    });
-    writes.push(LeaseWrite::RequestHandOver {
-        from: a.clone(),
-        to: b.clone(),
-    });
+    writes.push(LeaseWrite::Renew { by: b.clone(), counter: 0, checkpoint: None });
+    writes.push(LeaseWrite::RequestHandOver { from: a.clone(), to: b.clone() });
     writes.push(LeaseWrite::RequestHandOver { from: b, to: a });
     writes
 }
@@ -126,11 +95,8 @@ pub(crate) async fn writes_follow_the_model(store: Store) {
     for (i, state) in states().into_iter().enumerate() {
         for (j, write) in writes().into_iter().enumerate() {
             let key = LeaseKey::new(format!("shardId-{i}-{j}"));
-            let row = Lease {
-                key: key.clone(),
-                shard: ShardId::new(key.as_str()),
-                ..state.clone()
-            };
+            let row =
+                Lease { key: key.clone(), shard: ShardId::new(key.as_str()), ..state.clone() };
             assert!(store.create(&row).await.unwrap());
             let expect = match write.apply(&row) {
                 Some(next) => Swap::Applied(next),
@@ -139,9 +105,7 @@ pub(crate) async fn writes_follow_the_model(store: Store) {
             let found = store.write(&key, &write).await.unwrap();
             assert_eq!(found, expect, "\n{write:?}\non {row:?}");
 
-            let (Swap::Applied(row) | Swap::Refused(Some(row))) = &found else {
-                unreachable!()
-            };
+            let (Swap::Applied(row) | Swap::Refused(Some(row))) = &found else { unreachable!() };
             assert_eq!(store.read(&key).await.unwrap().as_ref(), Some(row));
             match found {
                 Swap::Applied(row) => {
@@ -152,19 +116,13 @@ pub(crate) async fn writes_follow_the_model(store: Store) {
             }
         }
     }
-    assert!(
-        applied > 50 && refused > 50,
-        "{applied} applied, {refused} refused"
-    );
+    assert!(applied > 50 && refused > 50, "{applied} applied, {refused} refused");
 }
 
 /// A lease that somebody deleted cannot be written back to life.
 pub(crate) async fn missing_rows_refuse_writes(store: Store) {
     for write in writes() {
-        let found = store
-            .write(&LeaseKey::new("nowhere"), &write)
-            .await
-            .unwrap();
+        let found = store.write(&LeaseKey::new("nowhere"), &write).await.unwrap();
         assert_eq!(found, Swap::Refused(None), "{write:?}");
     }
     assert_eq!(store.read(&LeaseKey::new("nowhere")).await.unwrap(), None);
@@ -183,10 +141,7 @@ pub(crate) async fn a_lease_is_created_once(store: Store) {
         ..fresh("")
     };
     assert!(store.create(&lease).await.unwrap());
-    let other = Lease {
-        checkpoint: Checkpoint::Latest,
-        ..lease.clone()
-    };
+    let other = Lease { checkpoint: Checkpoint::Latest, ..lease.clone() };
     assert!(!store.create(&other).await.unwrap());
     assert_eq!(store.read(&lease.key).await.unwrap(), Some(lease.clone()));
     assert_eq!(store.scan().await.unwrap(), [lease]);
@@ -196,14 +151,8 @@ pub(crate) async fn a_lease_is_created_once(store: Store) {
 pub(crate) async fn only_an_unchanged_lease_is_deleted(store: Store) {
     let seen = fresh("shardId-1");
     store.create(&seen).await.unwrap();
-    let take = LeaseWrite::Take {
-        by: worker("a"),
-        counter: 0,
-        from: None,
-    };
-    let Swap::Applied(taken) = store.write(&seen.key, &take).await.unwrap() else {
-        panic!()
-    };
+    let take = LeaseWrite::Take { by: worker("a"), counter: 0, from: None };
+    let Swap::Applied(taken) = store.write(&seen.key, &take).await.unwrap() else { panic!() };
     assert!(!store.delete(&seen).await.unwrap());
     assert_eq!(store.read(&seen.key).await.unwrap().as_ref(), Some(&taken));
     assert!(store.delete(&taken).await.unwrap());
@@ -222,22 +171,14 @@ pub(crate) async fn a_race_has_one_winner(store: Store) {
             creations.spawn(async move { store.create(&lease).await.unwrap() });
         }
         let created = creations.join_all().await;
-        assert_eq!(
-            created.iter().filter(|created| **created).count(),
-            1,
-            "round {round}"
-        );
+        assert_eq!(created.iter().filter(|created| **created).count(), 1, "round {round}");
 
         let mut takes = JoinSet::new();
         for racer in 0..12 {
             let (store, key) = (Arc::clone(&store), lease.key.clone());
             let by = worker(&format!("w-{racer}"));
             takes.spawn(async move {
-                let take = LeaseWrite::Take {
-                    by,
-                    counter: 0,
-                    from: None,
-                };
+                let take = LeaseWrite::Take { by, counter: 0, from: None };
                 store.write(&key, &take).await.unwrap()
             });
         }
@@ -258,20 +199,11 @@ pub(crate) async fn a_scan_follows_its_pages(store: Store) {
     let owner = "w".repeat(9_000);
     let mut keys = BTreeSet::new();
     for number in 0..260 {
-        let lease = Lease {
-            owner: Some(worker(&owner)),
-            ..fresh(&format!("shardId-{number:03}"))
-        };
+        let lease = Lease { owner: Some(worker(&owner)), ..fresh(&format!("shardId-{number:03}")) };
         assert!(store.create(&lease).await.unwrap());
         keys.insert(lease.key);
     }
     let found = store.scan().await.unwrap();
     assert_eq!(found.len(), keys.len());
-    assert_eq!(
-        found
-            .into_iter()
-            .map(|lease| lease.key)
-            .collect::<BTreeSet<_>>(),
-        keys
-    );
+    assert_eq!(found.into_iter().map(|lease| lease.key).collect::<BTreeSet<_>>(), keys);
 }

@@ -32,11 +32,7 @@ impl Fixture {
         let connection = AwsConnection::emulator(&settings).await.unwrap();
         let leases = DynamoLeases::new(&connection, "orders");
         leases.ensure_table(true).await.unwrap();
-        Self {
-            server,
-            connection,
-            leases: Arc::new(leases),
-        }
+        Self { server, connection, leases: Arc::new(leases) }
     }
 
     fn store(&self) -> Arc<dyn LeaseStore> {

@@ -29,39 +29,21 @@ impl Fixture {
     }
 
     async fn put(&self, table: &str, item: &[(&str, AttributeValue)]) {
-        let item = item
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), value.clone()))
-            .collect();
-        self.client()
-            .put_item()
-            .table_name(table)
-            .set_item(Some(item))
-            .send()
-            .await
-            .unwrap();
+        let item = item.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+        self.client().put_item().table_name(table).set_item(Some(item)).send().await.unwrap();
     }
 
     async fn item(&self, key: &str) -> HashMap<String, AttributeValue> {
-        let answer = self
-            .client()
-            .get_item()
-            .table_name("orders")
-            .key("leaseKey", s(key))
-            .send()
-            .await;
+        let answer =
+            self.client().get_item().table_name("orders").key("leaseKey", s(key)).send().await;
         answer.unwrap().item.unwrap()
     }
 
     async fn create_table(&self, table: &str, key: &str, kind: ScalarAttributeType) {
-        let attribute = AttributeDefinition::builder()
-            .attribute_name(key)
-            .attribute_type(kind)
-            .build();
-        let element = KeySchemaElement::builder()
-            .attribute_name(key)
-            .key_type(KeyType::Hash)
-            .build();
+        let attribute =
+            AttributeDefinition::builder().attribute_name(key).attribute_type(kind).build();
+        let element =
+            KeySchemaElement::builder().attribute_name(key).key_type(KeyType::Hash).build();
         let call = self.client().create_table().table_name(table);
         call.attribute_definitions(attribute.unwrap())
             .key_schema(element.unwrap())
@@ -93,10 +75,7 @@ fn java_row(key: &str) -> Vec<(&'static str, AttributeValue)> {
         ("entityType", s("LEASE")),
         ("pendingCheckpoint", s("12")),
         ("pendingCheckpointSubSequenceNumber", n("1")),
-        (
-            "pendingCheckpointState",
-            AttributeValue::B(Blob::new([1, 2, 3])),
-        ),
+        ("pendingCheckpointState", AttributeValue::B(Blob::new([1, 2, 3]))),
         ("somethingNew", AttributeValue::L(vec![n("1")])),
     ]
 }
@@ -106,26 +85,17 @@ async fn attributes_of_others_survive_and_a_checkpoint_clears_what_was_prepared(
     let fixture = Fixture::start().await;
     fixture.put("orders", &java_row("shardId-1")).await;
     let key = LeaseKey::new("shardId-1");
-    let renew = |counter, checkpoint| LeaseWrite::Renew {
-        by: WorkerId::new("a"),
-        counter,
-        checkpoint,
-    };
+    let renew =
+        |counter, checkpoint| LeaseWrite::Renew { by: WorkerId::new("a"), counter, checkpoint };
 
     fixture.leases.write(&key, &renew(5, None)).await.unwrap();
-    let mut expect: HashMap<String, AttributeValue> = java_row("shardId-1")
-        .into_iter()
-        .map(|(name, value)| (name.to_owned(), value))
-        .collect();
+    let mut expect: HashMap<String, AttributeValue> =
+        java_row("shardId-1").into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     expect.insert("leaseCounter".into(), n("6"));
     assert_eq!(fixture.item("shardId-1").await, expect);
 
     let due = Checkpoint::parse("12", 1).unwrap();
-    fixture
-        .leases
-        .write(&key, &renew(6, Some(due)))
-        .await
-        .unwrap();
+    fixture.leases.write(&key, &renew(6, Some(due))).await.unwrap();
     expect.insert("leaseCounter".into(), n("7"));
     expect.insert("checkpoint".into(), s("12"));
     expect.insert("checkpointSubSequenceNumber".into(), n("1"));
@@ -146,10 +116,7 @@ async fn a_new_row_has_the_attributes_of_kcl_2() {
         ("checkpoint", s("TRIM_HORIZON")),
         ("checkpointSubSequenceNumber", n("0")),
         ("ownerSwitchesSinceCheckpoint", n("0")),
-        (
-            "parentShardId",
-            AttributeValue::Ss(vec!["shardId-0".to_owned()]),
-        ),
+        ("parentShardId", AttributeValue::Ss(vec!["shardId-0".to_owned()])),
     ]
     .into_iter()
     .map(|(name, value)| (name.to_owned(), value))
@@ -162,22 +129,10 @@ async fn rows_that_are_no_leases_are_left_out_and_one_bad_row_spoils_nothing() {
     let fixture = Fixture::start().await;
     let (leases, client) = (&fixture.leases, fixture.client());
     fixture.put("orders", &java_row("shardId-1")).await;
-    fixture
-        .put(
-            "orders",
-            &[("leaseKey", s("Leader")), ("leaseDuration", s("120000"))],
-        )
-        .await;
+    fixture.put("orders", &[("leaseKey", s("Leader")), ("leaseDuration", s("120000"))]).await;
     let metrics = s("WORKER_METRIC_STATS");
     fixture
-        .put(
-            "orders",
-            &[
-                ("leaseKey", s("w-7")),
-                ("lut", n("1")),
-                ("entityType", metrics),
-            ],
-        )
+        .put("orders", &[("leaseKey", s("w-7")), ("lut", n("1")), ("entityType", metrics)])
         .await;
     let mut bad = java_row("shardId-2");
     bad.push(("checkpoint", s("yesterday")));
@@ -186,46 +141,17 @@ async fn rows_that_are_no_leases_are_left_out_and_one_bad_row_spoils_nothing() {
     odd.push(("pendingCheckpointState", n("0")));
     fixture.put("orders", &odd).await;
 
-    let mut found: Vec<_> = leases
-        .scan()
-        .await
-        .unwrap()
-        .into_iter()
-        .map(|row| row.key)
-        .collect();
+    let mut found: Vec<_> = leases.scan().await.unwrap().into_iter().map(|row| row.key).collect();
     found.sort();
-    assert_eq!(
-        found,
-        [LeaseKey::new("shardId-1"), LeaseKey::new("shardId-3")]
-    );
+    assert_eq!(found, [LeaseKey::new("shardId-1"), LeaseKey::new("shardId-3")]);
     assert_eq!(leases.read(&LeaseKey::new("Leader")).await.unwrap(), None);
-    let error = leases
-        .read(&LeaseKey::new("shardId-2"))
-        .await
-        .unwrap_err()
-        .to_string();
-    assert!(
-        error.contains("shardId-2") && error.contains("`checkpoint`"),
-        "{error}"
-    );
+    let error = leases.read(&LeaseKey::new("shardId-2")).await.unwrap_err().to_string();
+    assert!(error.contains("shardId-2") && error.contains("`checkpoint`"), "{error}");
 
-    let take = LeaseWrite::Take {
-        by: WorkerId::new("a"),
-        counter: 0,
-        from: None,
-    };
+    let take = LeaseWrite::Take { by: WorkerId::new("a"), counter: 0, from: None };
     let swap = leases.write(&LeaseKey::new("Leader"), &take).await.unwrap();
-    assert_eq!(
-        swap,
-        Swap::Refused(None),
-        "a lock is not a lease that could be taken"
-    );
-    let leader = client
-        .get_item()
-        .table_name("orders")
-        .key("leaseKey", s("Leader"))
-        .send()
-        .await;
+    assert_eq!(swap, Swap::Refused(None), "a lock is not a lease that could be taken");
+    let leader = client.get_item().table_name("orders").key("leaseKey", s("Leader")).send().await;
     assert_eq!(leader.unwrap().item.unwrap().len(), 2);
 }
 
@@ -237,24 +163,10 @@ async fn the_table_is_created_once_and_only_when_allowed() {
     assert!(error.contains("there is no table invoices"), "{error}");
     let (one, two) = tokio::join!(other.ensure_table(true), other.ensure_table(true));
     assert!(one.is_ok() && two.is_ok(), "{one:?} {two:?}");
-    assert_eq!(
-        other.ensure_table(false).await.unwrap(),
-        TableReady::Existing
-    );
+    assert_eq!(other.ensure_table(false).await.unwrap(), TableReady::Existing);
     assert_eq!(other.scan().await.unwrap(), []);
-    let table = fixture
-        .client()
-        .describe_table()
-        .table_name("invoices")
-        .send()
-        .await
-        .unwrap();
-    let billing = table
-        .table
-        .unwrap()
-        .billing_mode_summary
-        .unwrap()
-        .billing_mode;
+    let table = fixture.client().describe_table().table_name("invoices").send().await.unwrap();
+    let billing = table.table.unwrap().billing_mode_summary.unwrap().billing_mode;
     assert_eq!(billing, Some(BillingMode::PayPerRequest));
 }
 
@@ -263,20 +175,11 @@ async fn a_table_of_something_else_is_refused() {
     let fixture = Fixture::start().await;
     for (table, key, kind, found) in [
         ("users", "id", ScalarAttributeType::S, "id (S, HASH)"),
-        (
-            "numbers",
-            "leaseKey",
-            ScalarAttributeType::N,
-            "leaseKey (N, HASH)",
-        ),
+        ("numbers", "leaseKey", ScalarAttributeType::N, "leaseKey (N, HASH)"),
     ] {
         fixture.create_table(table, key, kind).await;
-        let error = DynamoLeases::new(&fixture.connection, table)
-            .ensure_table(true)
-            .await;
-        let Err(StoreError::Corrupt(message)) = error else {
-            panic!("{error:?}")
-        };
+        let error = DynamoLeases::new(&fixture.connection, table).ensure_table(true).await;
+        let Err(StoreError::Corrupt(message)) = error else { panic!("{error:?}") };
         for part in [table, found, "leaseKey (S, HASH)", "lease.table"] {
             assert!(message.contains(part), "{message}");
         }
@@ -286,10 +189,7 @@ async fn a_table_of_something_else_is_refused() {
 #[tokio::test]
 async fn a_missing_table_is_named() {
     let fixture = Fixture::start().await;
-    let error = DynamoLeases::new(&fixture.connection, "nowhere")
-        .scan()
-        .await
-        .unwrap_err();
+    let error = DynamoLeases::new(&fixture.connection, "nowhere").scan().await.unwrap_err();
     assert!(error.to_string().contains("dynamodb:Scan"), "{error}");
 }
 
@@ -297,54 +197,26 @@ async fn a_missing_table_is_named() {
 async fn the_fleets_mode_is_found_wherever_its_kcl_keeps_it() {
     let fixture = Fixture::start().await;
     let (leases, side) = (&fixture.leases, "orders-CoordinatorState");
-    let led = |cv: &str| FleetMode::LeaderAssigned {
-        client_version: cv.to_owned(),
-    };
+    let led = |cv: &str| FleetMode::LeaderAssigned { client_version: cv.to_owned() };
     let cv = |version: &str| s(&format!("CLIENT_VERSION_{version}"));
     let tm = |status: &str| s(&format!("TABLE_MIGRATION_STATUS_{status}"));
-    assert_eq!(
-        leases.fleet_mode(side).await.unwrap(),
-        FleetMode::Taker,
-        "no rows at all"
-    );
+    assert_eq!(leases.fleet_mode(side).await.unwrap(), FleetMode::Taker, "no rows at all");
 
     let own = async |version| {
-        fixture
-            .put(
-                "orders",
-                &[("leaseKey", s("Migration3.0")), ("cv", cv(version))],
-            )
-            .await;
+        fixture.put("orders", &[("leaseKey", s("Migration3.0")), ("cv", cv(version))]).await;
         leases.fleet_mode(side).await.unwrap()
     };
-    assert_eq!(
-        own("3X").await,
-        led("CLIENT_VERSION_3X"),
-        "KCL 3.5 keeps it in the lease table"
-    );
+    assert_eq!(own("3X").await, led("CLIENT_VERSION_3X"), "KCL 3.5 keeps it in the lease table");
     assert_eq!(own("UPGRADE_FROM_2X").await, FleetMode::Taker);
 
-    fixture
-        .create_table(side, "key", ScalarAttributeType::S)
-        .await;
+    fixture.create_table(side, "key", ScalarAttributeType::S).await;
     assert_eq!(leases.fleet_mode(side).await.unwrap(), FleetMode::Taker);
     let legacy = async |version, status| {
-        fixture
-            .put(side, &[("key", s("Migration3.0")), ("cv", cv(version))])
-            .await;
-        fixture
-            .put(side, &[("key", s("TableMigration3.5")), ("tm", tm(status))])
-            .await;
+        fixture.put(side, &[("key", s("Migration3.0")), ("cv", cv(version))]).await;
+        fixture.put(side, &[("key", s("TableMigration3.5")), ("tm", tm(status))]).await;
         leases.fleet_mode(side).await.unwrap()
     };
-    assert_eq!(
-        legacy("3X_WITH_ROLLBACK", "PENDING").await,
-        led("CLIENT_VERSION_3X_WITH_ROLLBACK")
-    );
+    assert_eq!(legacy("3X_WITH_ROLLBACK", "PENDING").await, led("CLIENT_VERSION_3X_WITH_ROLLBACK"));
     assert_eq!(legacy("2X", "INIT").await, FleetMode::Taker);
-    assert_eq!(
-        legacy("3X", "COMPLETE").await,
-        FleetMode::Taker,
-        "the lease table counts"
-    );
+    assert_eq!(legacy("3X", "COMPLETE").await, FleetMode::Taker, "the lease table counts");
 }

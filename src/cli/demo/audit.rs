@@ -111,7 +111,8 @@ impl Audit {
         let mut producer = JoinSet::new();
         producer.spawn(put.run(stop.clone()));
         let mut reader = JoinSet::new();
-        let tails = [Tail::new(&setup.dir.join("delivered")), Tail::new(&setup.dir.join("dead-letters"))];
+        let tails =
+            [Tail::new(&setup.dir.join("delivered")), Tail::new(&setup.dir.join("dead-letters"))];
         reader.spawn(read(tails, Arc::clone(&books), stop_reading.clone()));
         Ok(Self { books, producer, reader, stop, stop_reading })
     }
@@ -217,7 +218,9 @@ impl Putter {
             &record.record,
             &crate::codec::DecodeLimits::default(),
         );
-        for (index, event) in (0u32..).zip(decoded.map(|decoded| decoded.events).unwrap_or_default()) {
+        for (index, event) in
+            (0u32..).zip(decoded.map(|decoded| decoded.events).unwrap_or_default())
+        {
             fates.insert(index, (event.id, Fate::Filter));
         }
         let mut books = lock(&self.books);
@@ -367,7 +370,9 @@ impl Report {
             println!("every event has exactly one outcome");
         } else {
             let Self { lost, wrong, strangers, .. } = self;
-            println!("NOT SOUND: {lost} without their outcome, {wrong} with a wrong one, {strangers} that nobody put");
+            println!(
+                "NOT SOUND: {lost} without their outcome, {wrong} with a wrong one, {strangers} that nobody put"
+            );
         }
     }
 

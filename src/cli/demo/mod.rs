@@ -53,7 +53,11 @@ const CATCH_UP: Duration = Duration::from_secs(60);
 
 pub(super) fn run(args: &Args) -> ExitCode {
     let job = async {
-        if args.serve { servers::serve(args.kinesis_port, args.dynamodb_port).await } else { demo(args).await }
+        if args.serve {
+            servers::serve(args.kinesis_port, args.dynamodb_port).await
+        } else {
+            demo(args).await
+        }
     };
     match block_on(job) {
         Ok(Ok(true)) => ExitCode::SUCCESS,

@@ -69,7 +69,10 @@ pub(super) async fn split_a_shard(aws: &AwsConnection) -> anyhow::Result<String>
     let kinesis = aws.kinesis();
     let shards = kinesis.list_shards().stream_name(STREAM).send().await?.shards.unwrap_or_default();
     let open = shards.into_iter().find(|shard| {
-        shard.sequence_number_range.as_ref().is_some_and(|range| range.ending_sequence_number.is_none())
+        shard
+            .sequence_number_range
+            .as_ref()
+            .is_some_and(|range| range.ending_sequence_number.is_none())
     });
     let shard = open.context("no open shard")?;
     let range = shard.hash_key_range.context("a shard without keys")?;

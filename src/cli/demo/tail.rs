@@ -4,13 +4,15 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{self, Read, Seek, SeekFrom},
+    os::unix::fs::DirEntryExt,
     path::{Path, PathBuf},
 };
 
 /// Follows all files of a directory.
 pub(super) struct Tail {
     dir: PathBuf,
-    files: BTreeMap<PathBuf, Follow>,
+    /// By inode: the sink renames a file when it is complete.
+    files: BTreeMap<u64, Follow>,
 }
 
 #[derive(Default)]
@@ -34,9 +36,8 @@ impl Tail {
         };
         let mut lines = Vec::new();
         for entry in entries {
-            let path = entry?.path();
-            let follow = self.files.entry(path.clone()).or_default();
-            follow.read(&path, &mut lines)?;
+            let entry = entry?;
+            self.files.entry(entry.ino()).or_default().read(&entry.path(), &mut lines)?;
         }
         Ok(lines)
     }
@@ -56,7 +57,9 @@ impl Follow {
         let Some(end) = self.torn.iter().rposition(|byte| *byte == b'\n') else { return Ok(()) };
         let rest = self.torn.split_off(end + 1);
         let whole = std::mem::replace(&mut self.torn, rest);
-        lines.extend(whole.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec));
+        lines.extend(
+            whole.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(<[u8]>::to_vec),
+        );
         Ok(())
     }
 }

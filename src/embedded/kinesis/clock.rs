@@ -17,9 +17,7 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now_millis(&self) -> u64 {
         // A clock set before 1970 reads as 1970: the server has no use for the difference.
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, millis)
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, millis)
     }
 }
 

@@ -49,13 +49,7 @@ impl Listener for CuttableListener {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "cannot set nodelay");
         }
-        (
-            CuttableStream {
-                stream,
-                cutter: Cutter::default(),
-            },
-            address,
-        )
+        (CuttableStream { stream, cutter: Cutter::default() }, address)
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {

@@ -16,11 +16,7 @@ pub struct ApiError {
 
 impl ApiError {
     fn refused(code: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-            status: StatusCode::BAD_REQUEST.as_u16(),
-        }
+        Self { code, message: message.into(), status: StatusCode::BAD_REQUEST.as_u16() }
     }
 
     pub(super) fn invalid_argument(message: impl Into<String>) -> Self {

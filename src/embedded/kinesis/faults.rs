@@ -40,21 +40,12 @@ pub struct FaultRule {
 impl FaultRule {
     /// Every call of one operation.
     pub fn on(operation: Operation, kind: FaultKind) -> Self {
-        Self {
-            operation: Some(operation),
-            ..Self::on_every_call(kind)
-        }
+        Self { operation: Some(operation), ..Self::on_every_call(kind) }
     }
 
     /// Every call of every operation.
     pub fn on_every_call(kind: FaultKind) -> Self {
-        Self {
-            operation: None,
-            shard_id: None,
-            kind,
-            times: None,
-            probability: 1.0,
-        }
+        Self { operation: None, shard_id: None, kind, times: None, probability: 1.0 }
     }
 
     /// Only calls about this shard. Of `PutRecords` it is the entries for the shard that fail, one
@@ -62,34 +53,21 @@ impl FaultRule {
     /// need a connection and do not apply to an entry.
     #[must_use]
     pub fn shard(self, shard_id: impl Into<String>) -> Self {
-        Self {
-            shard_id: Some(shard_id.into()),
-            ..self
-        }
+        Self { shard_id: Some(shard_id.into()), ..self }
     }
 
     /// At most this many times; after that the rule is spent.
     #[must_use]
     pub fn times(self, times: u64) -> Self {
-        Self {
-            times: Some(times),
-            ..self
-        }
+        Self { times: Some(times), ..self }
     }
 
     /// Each match only with this probability, 0 to 1.
     #[must_use]
     pub fn probability(self, probability: f64) -> Self {
         // NaN, which `clamp` would keep, counts as never.
-        let probability = if probability.is_nan() {
-            0.0
-        } else {
-            probability.clamp(0.0, 1.0)
-        };
-        Self {
-            probability,
-            ..self
-        }
+        let probability = if probability.is_nan() { 0.0 } else { probability.clamp(0.0, 1.0) };
+        Self { probability, ..self }
     }
 }
 
@@ -125,20 +103,13 @@ pub(super) struct Verdict {
 impl Faults {
     /// No rules yet; `seed` decides the dice of rules with a probability.
     pub fn seeded(seed: u64) -> Self {
-        Self(Arc::new(Mutex::new(State {
-            rules: Vec::new(),
-            rng: StdRng::seed_from_u64(seed),
-        })))
+        Self(Arc::new(Mutex::new(State { rules: Vec::new(), rng: StdRng::seed_from_u64(seed) })))
     }
 
     /// Adds a rule. Rules are tried in the order of their adding.
     pub fn add(&self, rule: FaultRule) -> FaultId {
         let mut state = self.lock();
-        state.rules.push(Armed {
-            rule,
-            fired: 0,
-            removed: false,
-        });
+        state.rules.push(Armed { rule, fired: 0, removed: false });
         FaultId(state.rules.len() - 1)
     }
 
@@ -151,10 +122,7 @@ impl Faults {
 
     /// Ends all rules; their counts stay readable.
     pub fn clear(&self) {
-        self.lock()
-            .rules
-            .iter_mut()
-            .for_each(|armed| armed.removed = true);
+        self.lock().rules.iter_mut().for_each(|armed| armed.removed = true);
     }
 
     /// How often a rule has fired.
@@ -169,10 +137,7 @@ impl Faults {
 
     /// Whether a call's shard has to be known before its verdict.
     pub(super) fn need_shard(&self) -> bool {
-        self.lock()
-            .rules
-            .iter()
-            .any(|armed| armed.is_live() && armed.rule.shard_id.is_some())
+        self.lock().rules.iter().any(|armed| armed.is_live() && armed.rule.shard_id.is_some())
     }
 
     pub(super) fn judge(&self, operation: Operation, shard_id: Option<&str>) -> Verdict {
@@ -230,11 +195,7 @@ impl Armed {
     fn matches(&self, operation: Operation, shard_id: Option<&str>) -> bool {
         self.is_live()
             && self.rule.operation.is_none_or(|wanted| wanted == operation)
-            && self
-                .rule
-                .shard_id
-                .as_deref()
-                .is_none_or(|wanted| shard_id == Some(wanted))
+            && self.rule.shard_id.as_deref().is_none_or(|wanted| shard_id == Some(wanted))
     }
 
     fn fire(&mut self, rng: &mut StdRng) -> bool {
@@ -247,9 +208,9 @@ impl Armed {
 /// The answer of a kind that is an answer.
 pub(super) fn refusal(kind: FaultKind, operation: Operation) -> Option<ApiError> {
     match kind {
-        FaultKind::Throttle if operation.is_throttled_by_shard() => Some(
-            ApiError::throughput_exceeded("rate exceeded: injected fault"),
-        ),
+        FaultKind::Throttle if operation.is_throttled_by_shard() => {
+            Some(ApiError::throughput_exceeded("rate exceeded: injected fault"))
+        }
         FaultKind::Throttle => Some(ApiError::limit_exceeded("rate exceeded: injected fault")),
         FaultKind::InternalFailure => Some(ApiError::internal("injected fault")),
         FaultKind::ExpiredIterator => Some(ApiError::expired_iterator("injected fault")),
@@ -264,17 +225,13 @@ mod tests {
     const READ: Operation = Operation::GetRecords;
 
     fn failures(faults: &Faults, operation: Operation, shard: Option<&str>) -> usize {
-        (0..1000)
-            .filter(|_| faults.judge(operation, shard).outcome.is_some())
-            .count()
+        (0..1000).filter(|_| faults.judge(operation, shard).outcome.is_some()).count()
     }
 
     #[test]
     fn a_rule_fires_for_its_operation_and_shard_as_often_as_it_may() {
         let faults = Faults::default();
-        let rule = FaultRule::on(READ, FaultKind::Throttle)
-            .shard("shardId-000000000001")
-            .times(3);
+        let rule = FaultRule::on(READ, FaultKind::Throttle).shard("shardId-000000000001").times(3);
         let id = faults.add(rule);
         assert_eq!(failures(&faults, Operation::ListShards, None), 0);
         assert_eq!(failures(&faults, READ, Some("shardId-000000000000")), 0);
@@ -290,10 +247,7 @@ mod tests {
             faults.add(rule.probability(probability));
             failures(&faults, READ, None)
         };
-        assert_eq!(
-            (count(1, 0.0), count(1, f64::NAN), count(1, 7.0)),
-            (0, 0, 1000)
-        );
+        assert_eq!((count(1, 0.0), count(1, f64::NAN), count(1, 7.0)), (0, 0, 1000));
         assert!((200..400).contains(&count(1, 0.3)));
         assert_eq!(count(9, 0.3), count(9, 0.3));
     }
@@ -305,19 +259,10 @@ mod tests {
         for kind in [delay, FaultKind::Throttle, delay, FaultKind::LoseResponse] {
             faults.add(FaultRule::on(READ, kind).times(1));
         }
-        let expect = Verdict {
-            delay: Duration::from_secs(2),
-            outcome: Some(FaultKind::Throttle),
-        };
+        let expect = Verdict { delay: Duration::from_secs(2), outcome: Some(FaultKind::Throttle) };
         assert_eq!(faults.judge(READ, None), expect);
         let then = faults.judge(READ, None);
-        assert_eq!(
-            then,
-            Verdict {
-                outcome: Some(FaultKind::LoseResponse),
-                ..Verdict::default()
-            }
-        );
+        assert_eq!(then, Verdict { outcome: Some(FaultKind::LoseResponse), ..Verdict::default() });
         assert_eq!(faults.judge(READ, None), Verdict::default());
         assert_eq!(faults.fired_in_all(), 4);
     }

@@ -16,52 +16,31 @@ impl HashRange {
         let whole = u128::from(count.max(1));
         let remainder_rolls_over = u128::MAX % whole == whole - 1;
         let Some(width) = (u128::MAX / whole).checked_add(u128::from(remainder_rolls_over)) else {
-            return vec![Self {
-                start: 0,
-                end: u128::MAX,
-            }];
+            return vec![Self { start: 0, end: u128::MAX }];
         };
         let range = |i: u128| Self {
             start: i * width,
-            end: if i + 1 == whole {
-                u128::MAX
-            } else {
-                i * width + (width - 1)
-            },
+            end: if i + 1 == whole { u128::MAX } else { i * width + (width - 1) },
         };
         (0..whole).map(range).collect()
     }
 
     /// The two parts below and from `at`, which must lie above the range's start and within it.
     pub(super) fn split(self, at: u128) -> (Self, Self) {
-        (
-            Self {
-                end: at - 1,
-                ..self
-            },
-            Self { start: at, ..self },
-        )
+        (Self { end: at - 1, ..self }, Self { start: at, ..self })
     }
 
     /// The union with a neighbour on either side.
     pub(super) fn join(self, other: Self) -> Option<Self> {
-        let (low, high) = if self.start < other.start {
-            (self, other)
-        } else {
-            (other, self)
-        };
-        (low.end.checked_add(1) == Some(high.start)).then_some(Self {
-            start: low.start,
-            end: high.end,
-        })
+        let (low, high) = if self.start < other.start { (self, other) } else { (other, self) };
+        (low.end.checked_add(1) == Some(high.start))
+            .then_some(Self { start: low.start, end: high.end })
     }
 }
 
 /// Where a partition key lies: its MD5, read as a big-endian number.
 pub(super) fn hash_key(partition_key: &str) -> u128 {
-    Md5::digest(partition_key.as_bytes())
-        .iter()
-        .fold(0, |sum, byte| sum << 8 | u128::from(*byte))
+    Md5::digest(partition_key.as_bytes()).iter().fold(0, |sum, byte| sum << 8 | u128::from(*byte))
 }
 
 #[cfg(test)]
@@ -73,17 +52,8 @@ mod tests {
         for count in [1, 2, 3, 4, 5, 7, 64, 1000] {
             let ranges = HashRange::even(count);
             assert_eq!(ranges.len(), usize::try_from(count).unwrap());
-            let joined = ranges
-                .into_iter()
-                .reduce(|all, next| all.join(next).unwrap());
-            assert_eq!(
-                joined,
-                Some(HashRange {
-                    start: 0,
-                    end: u128::MAX
-                }),
-                "{count}"
-            );
+            let joined = ranges.into_iter().reduce(|all, next| all.join(next).unwrap());
+            assert_eq!(joined, Some(HashRange { start: 0, end: u128::MAX }), "{count}");
         }
     }
 

@@ -38,9 +38,7 @@ async fn exchange(
 ) -> Result<Vec<u8>, ApiError> {
     let (parts, body) = request.into_parts();
     let operation = operation_of(&parts.headers)?;
-    let body = to_bytes(body, MAX_BODY_BYTES)
-        .await
-        .map_err(|_| ApiError::too_large())?;
+    let body = to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| ApiError::too_large())?;
     let verdict = judge(service, operation, &body);
     if !verdict.delay.is_zero() {
         tokio::time::sleep(verdict.delay).await;
@@ -64,18 +62,13 @@ async fn exchange(
 }
 
 fn operation_of(headers: &HeaderMap) -> Result<Operation, ApiError> {
-    let content_type = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     if content_type.is_some_and(|value| value.starts_with("application/x-amz-cbor")) {
         return Err(ApiError::serialization(
             "this server speaks JSON only: start a Java client with -Daws.cborEnabled=false",
         ));
     }
-    let target = headers
-        .get(TARGET)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
+    let target = headers.get(TARGET).and_then(|value| value.to_str().ok()).unwrap_or_default();
     Operation::from_target(target).ok_or_else(|| {
         tracing::debug!(target, "operation not supported");
         ApiError::unknown_operation(format!("operation '{target}' is not supported"))
@@ -84,11 +77,7 @@ fn operation_of(headers: &HeaderMap) -> Result<Operation, ApiError> {
 
 fn judge(service: &Service, operation: Operation, body: &[u8]) -> Verdict {
     let faults = &service.settings.faults;
-    let shard_id = if faults.need_shard() {
-        shard_in(body)
-    } else {
-        None
-    };
+    let shard_id = if faults.need_shard() { shard_in(body) } else { None };
     faults.judge(operation, shard_id.as_deref())
 }
 
@@ -110,11 +99,7 @@ fn shard_in(body: &[u8]) -> Option<String> {
         let token = Token::<Position>::open(named.iterator.as_deref()?)?;
         Some(shard_id(token.content.shard))
     };
-    named
-        .id
-        .or(named.to_split)
-        .or(named.to_merge)
-        .or_else(in_iterator)
+    named.id.or(named.to_split).or(named.to_merge).or_else(in_iterator)
 }
 
 fn response(outcome: Result<Vec<u8>, ApiError>) -> Response {
@@ -128,10 +113,7 @@ fn response(outcome: Result<Vec<u8>, ApiError>) -> Response {
         Ok(body) => (StatusCode::OK, body),
         Err(error) => {
             tracing::trace!(%error, "refused");
-            let failure = Failure {
-                code: error.code,
-                message: &error.message,
-            };
+            let failure = Failure { code: error.code, message: &error.message };
             let body = serde_json::to_vec(&failure).unwrap_or_default();
             let status = StatusCode::from_u16(error.status);
             (status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), body)

@@ -32,29 +32,18 @@ pub struct Limits {
 impl Limits {
     /// All quotas, to the letter.
     pub fn enforced() -> Self {
-        Self {
-            reads: true,
-            writes: true,
-            burst_seconds: 1,
-        }
+        Self { reads: true, writes: true, burst_seconds: 1 }
     }
 
     /// No quota on rates. The limits on sizes (a record, a page, a call) stay.
     pub fn off() -> Self {
-        Self {
-            reads: false,
-            writes: false,
-            burst_seconds: 1,
-        }
+        Self { reads: false, writes: false, burst_seconds: 1 }
     }
 
     /// The same quotas, with bursts of `seconds` worth of quota let through.
     #[must_use]
     pub fn with_burst(self, seconds: u32) -> Self {
-        Self {
-            burst_seconds: seconds.max(1),
-            ..self
-        }
+        Self { burst_seconds: seconds.max(1), ..self }
     }
 }
 
@@ -161,14 +150,10 @@ mod tests {
     #[test]
     fn a_second_takes_1000_records_and_a_mebibyte() {
         let mut usage = Usage::default();
-        let small = (0..1200)
-            .filter(|_| usage.admit_write(Limits::enforced(), T, 10))
-            .count();
+        let small = (0..1200).filter(|_| usage.admit_write(Limits::enforced(), T, 10)).count();
         assert_eq!(small, 1000);
         let mut usage = Usage::default();
-        let large = (0..5)
-            .filter(|_| usage.admit_write(Limits::enforced(), T, 400_000))
-            .count();
+        let large = (0..5).filter(|_| usage.admit_write(Limits::enforced(), T, 400_000)).count();
         assert_eq!(large, 2);
         assert!(usage.admit_write(Limits::enforced(), T + 1_000, 400_000));
     }

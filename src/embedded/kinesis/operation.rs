@@ -11,10 +11,7 @@ const TARGET_PREFIX: &str = "Kinesis_20131202.";
 
 /// An operation of the Kinesis API that this server answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
-#[allow(
-    missing_docs,
-    reason = "the names are those of the Kinesis API reference"
-)]
+#[allow(missing_docs, reason = "the names are those of the Kinesis API reference")]
 pub enum Operation {
     CreateStream,
     DecreaseStreamRetentionPeriod,

@@ -139,9 +139,7 @@ impl From<&Stream> for Common {
             stream_mode_details: stream.mode.into(),
             retention_period_hours: stream.retention_hours,
             stream_creation_timestamp: Timestamp(stream.created_ms),
-            enhanced_monitoring: [Monitoring {
-                shard_level_metrics: [],
-            }],
+            enhanced_monitoring: [Monitoring { shard_level_metrics: [] }],
             encryption_type: "NONE",
         }
     }
@@ -164,17 +162,11 @@ impl Service {
         &self,
         request: &DescribeStream,
     ) -> Result<DescribeStreamAnswer, ApiError> {
-        let name = self.name_of(
-            request.stream_name.as_deref(),
-            request.stream_arn.as_deref(),
-        )?;
+        let name = self.name_of(request.stream_name.as_deref(), request.stream_arn.as_deref())?;
         let limit = page_limit(request.limit, "limit", 100, 10_000)?;
         let after = exclusive_start(request.exclusive_start_shard_id.as_deref())?;
         self.with_stream(&name, |stream, _| {
-            let mut rest = stream
-                .shards
-                .values()
-                .filter(|shard| Some(shard.number) > after);
+            let mut rest = stream.shards.values().filter(|shard| Some(shard.number) > after);
             let shards = rest.by_ref().take(limit).map(ShardView::from).collect();
             let stream_description = Description {
                 common: (&*stream).into(),
@@ -189,10 +181,7 @@ impl Service {
         &self,
         request: &DescribeStream,
     ) -> Result<SummaryAnswer, ApiError> {
-        let name = self.name_of(
-            request.stream_name.as_deref(),
-            request.stream_arn.as_deref(),
-        )?;
+        let name = self.name_of(request.stream_name.as_deref(), request.stream_arn.as_deref())?;
         self.with_stream(&name, |stream, _| {
             let stream_description_summary = Summary {
                 common: (&*stream).into(),
@@ -200,9 +189,7 @@ impl Service {
                 consumer_count: 0,
                 max_record_kib: stream.max_record_kib,
             };
-            Ok(SummaryAnswer {
-                stream_description_summary,
-            })
+            Ok(SummaryAnswer { stream_description_summary })
         })
     }
 
@@ -241,9 +228,7 @@ impl Service {
     }
 
     pub(super) fn describe_account_settings() -> AccountSettings {
-        AccountSettings {
-            minimum_throughput_billing_commitment: Commitment { status: "DISABLED" },
-        }
+        AccountSettings { minimum_throughput_billing_commitment: Commitment { status: "DISABLED" } }
     }
 }
 

@@ -96,18 +96,13 @@ impl Service {
         if let Some(token) = &request.next_token {
             return self.list_shards_on(token, request, limit);
         }
-        let name = self.name_of(
-            request.stream_name.as_deref(),
-            request.stream_arn.as_deref(),
-        )?;
+        let name = self.name_of(request.stream_name.as_deref(), request.stream_arn.as_deref())?;
         let after = exclusive_start(request.exclusive_start_shard_id.as_deref())?;
         self.with_stream(&name, |stream, now_ms| {
             if matches!(stream.status(), Status::Creating | Status::Deleting) {
                 let status = stream.status().name();
                 let place = self.place(&name);
-                return Err(ApiError::in_use(format!(
-                    "{place} not ACTIVE, but {status}"
-                )));
+                return Err(ApiError::in_use(format!("{place} not ACTIVE, but {status}")));
             }
             let filter = match &request.shard_filter {
                 Some(filter) => Filter::resolve(filter, stream, now_ms)?,
@@ -139,12 +134,7 @@ impl Service {
         if token.is_expired(self.now_ms()) {
             return Err(ApiError::expired_token("the NextToken has expired"));
         }
-        let ShardsAfter {
-            stream: name,
-            stream_id,
-            after,
-            filter,
-        } = token.content;
+        let ShardsAfter { stream: name, stream_id, after, filter } = token.content;
         self.with_stream(&name, |stream, now_ms| {
             if stream.id != stream_id {
                 return Err(self.no_such_stream(&name));
@@ -167,16 +157,8 @@ fn page(
     let last = shards.last().filter(|_| rest.next().is_some());
     let next_token = last.map(|shard| {
         let (name, after) = (stream.name.clone(), shard.number);
-        let content = ShardsAfter {
-            stream: name,
-            stream_id: stream.id,
-            after,
-            filter,
-        };
+        let content = ShardsAfter { stream: name, stream_id: stream.id, after, filter };
         Token::new(content, now_ms).seal()
     });
-    ListShardsAnswer {
-        shards: shards.into_iter().map(ShardView::from).collect(),
-        next_token,
-    }
+    ListShardsAnswer { shards: shards.into_iter().map(ShardView::from).collect(), next_token }
 }

@@ -53,28 +53,21 @@ impl Service {
         &self,
         request: &GetShardIterator,
     ) -> Result<GetShardIteratorAnswer, ApiError> {
-        let name = self.name_of(
-            request.stream_name.as_deref(),
-            request.stream_arn.as_deref(),
-        )?;
+        let name = self.name_of(request.stream_name.as_deref(), request.stream_arn.as_deref())?;
         let shard_id = required(request.shard_id.as_deref(), "shardId")?;
         self.with_shards_of(&name, |stream, now_ms| {
             let number = parse_shard_id(shard_id);
-            let shard = number
-                .and_then(|number| stream.shards.get(&number))
-                .ok_or_else(|| {
-                    let place = self.place(&name);
-                    ApiError::not_found(format!("shard {shard_id} in {place} does not exist"))
-                })?;
+            let shard = number.and_then(|number| stream.shards.get(&number)).ok_or_else(|| {
+                let place = self.place(&name);
+                ApiError::not_found(format!("shard {shard_id} in {place} does not exist"))
+            })?;
             let position = Position {
                 stream: name.clone(),
                 stream_id: stream.id,
                 shard: shard.number,
                 sequence: starting_position(request, shard, now_ms)?,
             };
-            Ok(GetShardIteratorAnswer {
-                shard_iterator: Token::new(position, now_ms).seal(),
-            })
+            Ok(GetShardIteratorAnswer { shard_iterator: Token::new(position, now_ms).seal() })
         })
     }
 
@@ -94,9 +87,7 @@ impl Service {
         if let Some(arn) = request.stream_arn.as_deref()
             && self.name_of(None, Some(arn))? != position.stream
         {
-            return Err(ApiError::invalid_argument(
-                "the ShardIterator is of another stream",
-            ));
+            return Err(ApiError::invalid_argument("the ShardIterator is of another stream"));
         }
         self.with_shards_of(&position.stream, |stream, now_ms| {
             if stream.id != position.stream_id {
@@ -114,26 +105,12 @@ impl Service {
             let page = shard.page(position.sequence, limit);
             shard.usage.charge_read(page.bytes);
             let children = shard.children.clone();
-            let children = || {
-                children
-                    .iter()
-                    .filter_map(|number| stream.shards.get(number))
-            };
+            let children = || children.iter().filter_map(|number| stream.shards.get(number));
             let next_shard_iterator = page.next.map(|sequence| {
-                Token::new(
-                    Position {
-                        sequence,
-                        ..position.clone()
-                    },
-                    now_ms,
-                )
-                .seal()
+                Token::new(Position { sequence, ..position.clone() }, now_ms).seal()
             });
             Ok(GetRecordsAnswer {
-                child_shards: page
-                    .next
-                    .is_none()
-                    .then(|| children().map(Into::into).collect()),
+                child_shards: page.next.is_none().then(|| children().map(Into::into).collect()),
                 records: page.records.into_iter().map(RecordView).collect(),
                 next_shard_iterator,
                 millis_behind_latest: page

@@ -51,10 +51,7 @@ pub(super) struct UpdateShardCountAnswer {
 
 impl Service {
     pub(super) fn split_shard(&self, request: SplitShard) -> Result<(), ApiError> {
-        let name = self.name_of(
-            request.stream_name.as_deref(),
-            request.stream_arn.as_deref(),
-        )?;
+        let name = self.name_of(request.stream_name.as_deref(), request.stream_arn.as_deref())?;
         let shard_id = required(request.shard_to_split, "shardToSplit")?;
         let key = required(request.new_starting_hash_key, "newStartingHashKey")?;
         let at = parse_hash_key(&key, "newStartingHashKey")?;
@@ -80,10 +77,7 @@ impl Service {
     }
 
     pub(super) fn merge_shards(&self, request: MergeShards) -> Result<(), ApiError> {
-        let name = self.name_of(
-            request.stream_name.as_deref(),
-            request.stream_arn.as_deref(),
-        )?;
+        let name = self.name_of(request.stream_name.as_deref(), request.stream_arn.as_deref())?;
         let first = required(request.shard_to_merge, "shardToMerge")?;
         let second = required(request.adjacent_shard_to_merge, "adjacentShardToMerge")?;
         self.with_active(&name, |stream, now_ms| {
@@ -97,10 +91,7 @@ impl Service {
                     self.place(&name)
                 )));
             }
-            let change = Change::Merge {
-                shard: shard.number,
-                adjacent: adjacent.number,
-            };
+            let change = Change::Merge { shard: shard.number, adjacent: adjacent.number };
             stream.begin(change, now_ms, self.status_window_ms());
             Ok(())
         })
@@ -110,10 +101,7 @@ impl Service {
         &self,
         request: UpdateShardCount,
     ) -> Result<UpdateShardCountAnswer, ApiError> {
-        let name = self.name_of(
-            request.stream_name.as_deref(),
-            request.stream_arn.as_deref(),
-        )?;
+        let name = self.name_of(request.stream_name.as_deref(), request.stream_arn.as_deref())?;
         let target = required(request.target_shard_count, "targetShardCount")?;
         let scaling = required(request.scaling_type, "scalingType")?;
         if scaling != "UNIFORM_SCALING" {
@@ -140,12 +128,8 @@ impl Service {
         let place = self.place(&stream.name);
         match shard {
             Some(shard) if shard.closed.is_none() => Ok(shard),
-            Some(_) => Err(ApiError::invalid_argument(format!(
-                "shard {id} in {place} is closed"
-            ))),
-            None => Err(ApiError::not_found(format!(
-                "could not find shard {id} in {place}"
-            ))),
+            Some(_) => Err(ApiError::invalid_argument(format!("shard {id} in {place} is closed"))),
+            None => Err(ApiError::not_found(format!("could not find shard {id} in {place}"))),
         }
     }
 }
@@ -162,9 +146,7 @@ fn check_target(current: u32, target: u32) -> Result<(), ApiError> {
         return Err(ApiError::constraint("targetShardCount", "0", constraint));
     }
     if target > SHARD_LIMIT {
-        return Err(ApiError::limit_exceeded(format!(
-            "more than {SHARD_LIMIT} shards"
-        )));
+        return Err(ApiError::limit_exceeded(format!("more than {SHARD_LIMIT} shards")));
     }
     if target > current.saturating_mul(2) {
         return refused("cannot scale up over double your current open shard count");

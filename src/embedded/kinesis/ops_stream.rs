@@ -84,9 +84,7 @@ impl Service {
     pub(super) fn create_stream(&self, request: CreateStream) -> Result<(), ApiError> {
         let name = required(request.stream_name, "streamName")?;
         check_name(&name)?;
-        let mode = request
-            .stream_mode_details
-            .map_or(Ok(Mode::Provisioned), |m| m.mode())?;
+        let mode = request.stream_mode_details.map_or(Ok(Mode::Provisioned), |m| m.mode())?;
         let shards = match mode {
             Mode::OnDemand => ON_DEMAND_SHARDS,
             Mode::Provisioned => required(request.shard_count, "shardCount")?,
@@ -97,10 +95,7 @@ impl Service {
         }
         let record_kib = request.max_record_kib.unwrap_or(DEFAULT_RECORD_KIB);
         check_record_kib(record_kib)?;
-        let open = self
-            .each_stream(Stream::open_count)
-            .into_iter()
-            .sum::<usize>();
+        let open = self.each_stream(Stream::open_count).into_iter().sum::<usize>();
         let limit = usize::try_from(SHARD_LIMIT).unwrap_or(usize::MAX);
         if usize::try_from(shards).is_ok_and(|more| open.saturating_add(more) > limit) {
             return Err(ApiError::limit_exceeded(format!(
@@ -115,10 +110,7 @@ impl Service {
     }
 
     pub(super) fn delete_stream(&self, request: &NamedStream) -> Result<(), ApiError> {
-        let name = self.name_of(
-            request.stream_name.as_deref(),
-            request.stream_arn.as_deref(),
-        )?;
+        let name = self.name_of(request.stream_name.as_deref(), request.stream_arn.as_deref())?;
         self.with_stream(&name, |stream, now_ms| {
             if stream.status() != Status::Deleting {
                 stream.begin(Change::Delete, now_ms, self.status_window_ms());
@@ -131,15 +123,11 @@ impl Service {
     }
 
     pub(super) fn increase_retention(&self, request: &ChangeRetention) -> Result<(), ApiError> {
-        self.change_retention(request, |old, new| {
-            (new < old).then_some("can not be shorter than")
-        })
+        self.change_retention(request, |old, new| (new < old).then_some("can not be shorter than"))
     }
 
     pub(super) fn decrease_retention(&self, request: &ChangeRetention) -> Result<(), ApiError> {
-        self.change_retention(request, |old, new| {
-            (new > old).then_some("can not be longer than")
-        })
+        self.change_retention(request, |old, new| (new > old).then_some("can not be longer than"))
     }
 
     /// `objection` says what is wrong with a change from the old to the new number of hours.
@@ -148,10 +136,7 @@ impl Service {
         request: &ChangeRetention,
         objection: impl FnOnce(u64, u64) -> Option<&'static str>,
     ) -> Result<(), ApiError> {
-        let name = self.name_of(
-            request.stream_name.as_deref(),
-            request.stream_arn.as_deref(),
-        )?;
+        let name = self.name_of(request.stream_name.as_deref(), request.stream_arn.as_deref())?;
         let hours = required(request.retention_period_hours, "retentionPeriodHours")?;
         if !(MIN_RETENTION_HOURS..=MAX_RETENTION_HOURS).contains(&hours) {
             return Err(ApiError::invalid_argument(format!(
@@ -205,10 +190,7 @@ impl Service {
         &self,
         request: EnhancedMonitoring,
     ) -> Result<EnhancedMonitoringAnswer, ApiError> {
-        let name = self.name_of(
-            request.stream_name.as_deref(),
-            request.stream_arn.as_deref(),
-        )?;
+        let name = self.name_of(request.stream_name.as_deref(), request.stream_arn.as_deref())?;
         let metrics = required(request.shard_level_metrics, "shardLevelMetrics")?;
         self.with_stream(&name, |stream, _| {
             Ok(EnhancedMonitoringAnswer {
@@ -236,9 +218,5 @@ fn check_record_kib(kib: u64) -> Result<(), ApiError> {
     }
     let constraint =
         format!("Member must have value between {DEFAULT_RECORD_KIB} and {MAX_RECORD_KIB}");
-    Err(ApiError::constraint(
-        "maxRecordSizeInKiB",
-        &kib.to_string(),
-        &constraint,
-    ))
+    Err(ApiError::constraint("maxRecordSizeInKiB", &kib.to_string(), &constraint))
 }

@@ -94,33 +94,15 @@ impl PutEntry {
             None => hash_key(&partition_key),
         };
         let size = record_size(&data, &partition_key);
-        Ok(Entry {
-            hash,
-            size,
-            partition_key,
-            data,
-        })
+        Ok(Entry { hash, size, partition_key, data })
     }
 }
 
 impl Service {
     pub(super) fn put_record(&self, request: PutRecord) -> Result<Stored, ApiError> {
-        let PutRecord {
-            data,
-            partition_key,
-            explicit_hash_key,
-            ..
-        } = request;
-        let name = self.name_of(
-            request.stream_name.as_deref(),
-            request.stream_arn.as_deref(),
-        )?;
-        let entry = PutEntry {
-            data,
-            partition_key,
-            explicit_hash_key,
-        }
-        .check()?;
+        let PutRecord { data, partition_key, explicit_hash_key, .. } = request;
+        let name = self.name_of(request.stream_name.as_deref(), request.stream_arn.as_deref())?;
+        let entry = PutEntry { data, partition_key, explicit_hash_key }.check()?;
         self.with_shards_of(&name, |stream, now_ms| {
             check_size(&entry, stream)?;
             if let Some(number) = &request.sequence_number_for_ordering {
@@ -131,10 +113,7 @@ impl Service {
     }
 
     pub(super) fn put_records(&self, request: PutRecords) -> Result<PutRecordsAnswer, ApiError> {
-        let name = self.name_of(
-            request.stream_name.as_deref(),
-            request.stream_arn.as_deref(),
-        )?;
+        let name = self.name_of(request.stream_name.as_deref(), request.stream_arn.as_deref())?;
         let records = required(request.records, "records")?;
         if records.is_empty() || records.len() > MAX_PUT_RECORDS {
             return Err(ApiError::constraint(
@@ -143,35 +122,22 @@ impl Service {
                 "Member must have length between 1 and 500",
             ));
         }
-        let entries = records
-            .into_iter()
-            .map(PutEntry::check)
-            .collect::<Result<Vec<_>, _>>()?;
+        let entries = records.into_iter().map(PutEntry::check).collect::<Result<Vec<_>, _>>()?;
         if entries.iter().map(|entry| entry.size).sum::<u64>() > MAX_PUT_BYTES {
-            return Err(ApiError::invalid_argument(
-                "records size exceeds 10 MB limit",
-            ));
+            return Err(ApiError::invalid_argument("records size exceeds 10 MB limit"));
         }
         self.with_shards_of(&name, |stream, now_ms| {
-            entries
-                .iter()
-                .try_for_each(|entry| check_size(entry, stream))?;
+            entries.iter().try_for_each(|entry| check_size(entry, stream))?;
             let mut failed_record_count = 0;
             let mut put = |entry| match self.store(stream, entry, Operation::PutRecords, now_ms) {
                 Ok(stored) => PutResult::Stored(stored),
                 Err(error) => {
                     failed_record_count += 1;
-                    PutResult::Failed {
-                        error_code: error.code,
-                        error_message: error.message,
-                    }
+                    PutResult::Failed { error_code: error.code, error_message: error.message }
                 }
             };
             let records = entries.into_iter().map(&mut put).collect();
-            Ok(PutRecordsAnswer {
-                failed_record_count,
-                records,
-            })
+            Ok(PutRecordsAnswer { failed_record_count, records })
         })
     }
 
@@ -196,10 +162,7 @@ impl Service {
             )));
         }
         let sequence_number = shard.append(now_ms, entry.partition_key, entry.data);
-        Ok(Stored {
-            shard_id,
-            sequence_number,
-        })
+        Ok(Stored { shard_id, sequence_number })
     }
 
     /// Every number that a shard gives out grows anyway; one from its future is a mistake.

@@ -6,10 +6,7 @@ use super::stream::Stream;
 impl Stream {
     /// Replaces a shard by two which meet at `at`. A shard that is not open stays as it is.
     pub(super) fn split(&mut self, number: u32, at: u128, at_ms: u64) {
-        let Some(range) = self
-            .open_range(number)
-            .filter(|r| r.start < at && at <= r.end)
-        else {
+        let Some(range) = self.open_range(number).filter(|r| r.start < at && at <= r.end) else {
             return;
         };
         let (low, high) = range.split(at);
@@ -53,9 +50,7 @@ impl Stream {
     /// The open shard right of the one at the range's start, if it lies in the range too.
     fn next_piece(&mut self, range: HashRange) -> Option<u32> {
         let first_end = self.route(range.start).ok()?.range.end;
-        let next_start = first_end
-            .checked_add(1)
-            .filter(|start| *start <= range.end)?;
+        let next_start = first_end.checked_add(1).filter(|start| *start <= range.end)?;
         self.route(next_start).ok().map(|shard| shard.number)
     }
 
@@ -88,25 +83,13 @@ mod tests {
 
     /// What must hold after any series of reshards.
     fn assert_consistent(stream: &Stream) {
-        let covered = stream
-            .open_shards()
-            .map(|s| s.range)
-            .reduce(|all, r| all.join(r).unwrap());
-        assert_eq!(
-            covered,
-            Some(HashRange {
-                start: 0,
-                end: u128::MAX
-            })
-        );
+        let covered = stream.open_shards().map(|s| s.range).reduce(|all, r| all.join(r).unwrap());
+        assert_eq!(covered, Some(HashRange { start: 0, end: u128::MAX }));
         for shard in stream.shards.values() {
             assert_eq!(shard.closed.is_some(), !shard.children.is_empty());
             for child in shard.children.iter().map(|number| &stream.shards[number]) {
                 assert!(child.parents.contains(&shard.number));
-                assert!(
-                    child.start > shard.last(),
-                    "a child starts after its parent's end"
-                );
+                assert!(child.start > shard.last(), "a child starts after its parent's end");
             }
         }
     }
@@ -128,34 +111,17 @@ mod tests {
         stream.split(0, 1 << 127, T);
         stream.merge(2, 1, T);
         assert_consistent(&stream);
-        let lineage: Vec<_> = stream
-            .shards
-            .values()
-            .map(|s| (s.parents.clone(), s.children.clone()))
-            .collect();
+        let lineage: Vec<_> =
+            stream.shards.values().map(|s| (s.parents.clone(), s.children.clone())).collect();
         assert_eq!(
             lineage,
-            [
-                (vec![], vec![1, 2]),
-                (vec![0], vec![3]),
-                (vec![0], vec![3]),
-                (vec![2, 1], vec![])
-            ]
+            [(vec![], vec![1, 2]), (vec![0], vec![3]), (vec![0], vec![3]), (vec![2, 1], vec![])]
         );
     }
 
     #[test]
     fn resizing_evens_out_any_layout() {
-        for (from, to) in [
-            (2, 4),
-            (4, 2),
-            (2, 3),
-            (3, 5),
-            (5, 3),
-            (3, 3),
-            (1, 2),
-            (7, 4),
-        ] {
+        for (from, to) in [(2, 4), (4, 2), (2, 3), (3, 5), (5, 3), (3, 3), (1, 2), (7, 4)] {
             let mut stream = stream_of(from);
             stream.resize(to, T);
             assert_consistent(&stream);

@@ -59,10 +59,7 @@ impl SequenceNumber {
     /// The least number above this one: where a reader goes on *after* it.
     pub(super) fn following(self) -> Self {
         let (lo, carry) = self.lo.overflowing_add(1);
-        Self {
-            hi: self.hi.saturating_add(u64::from(carry)),
-            lo,
-        }
+        Self { hi: self.hi.saturating_add(u64::from(carry)), lo }
     }
 
     pub(super) fn parse(text: &str) -> Result<Self, ParseError> {
@@ -82,11 +79,7 @@ impl SequenceNumber {
                 None => overflow = true,
             }
         }
-        if overflow {
-            Err(ParseError::OutOfRange)
-        } else {
-            Ok(value)
-        }
+        if overflow { Err(ParseError::OutOfRange) } else { Ok(value) }
     }
 
     /// `self * 10 + digit` over 192 bits.
@@ -106,13 +99,7 @@ impl SequenceNumber {
         let bottom = (middle % CHUNK) << 64 | self.lo & u128::from(u64::MAX);
         let hi = u64::try_from(top / CHUNK).expect("a quotient of 64 bits");
         // A remainder is below CHUNK < 2⁶⁴, so each quotient fits its 64 bits.
-        (
-            Self {
-                hi,
-                lo: ((middle / CHUNK) << 64) | (bottom / CHUNK),
-            },
-            bottom % CHUNK,
-        )
+        (Self { hi, lo: ((middle / CHUNK) << 64) | (bottom / CHUNK) }, bottom % CHUNK)
     }
 }
 
@@ -154,10 +141,7 @@ mod tests {
     fn looks_like_the_real_thing() {
         let number = SequenceNumber::new(7, NOW, 1, NOW).to_string();
         assert_eq!((number.len(), number.get(..2)), (56, Some("49")));
-        assert_eq!(
-            SequenceNumber::new(u32::MAX, NOW, END_INDEX, NOW).shard(),
-            u32::MAX
-        );
+        assert_eq!(SequenceNumber::new(u32::MAX, NOW, END_INDEX, NOW).shard(), u32::MAX);
     }
 
     #[test]
@@ -165,17 +149,11 @@ mod tests {
         let parse = |text: &str| SequenceNumber::parse(text).map(|n| n.to_string());
         assert_eq!(parse("0").as_deref(), Ok("0"));
         let two_to_192_less_one = "6277101735386680763835789423207666416102355444464034512895";
-        assert_eq!(
-            parse(two_to_192_less_one).as_deref(),
-            Ok(two_to_192_less_one)
-        );
+        assert_eq!(parse(two_to_192_less_one).as_deref(), Ok(two_to_192_less_one));
         for bad in ["", "abc", "-1", "+1", "01", "1 ", "4９", &"9".repeat(130)] {
             assert_eq!(parse(bad), Err(ParseError::Malformed), "{bad}");
         }
-        for huge in [
-            &two_to_192_less_one.replace("2895", "2896"),
-            &"9".repeat(129),
-        ] {
+        for huge in [&two_to_192_less_one.replace("2895", "2896"), &"9".repeat(129)] {
             assert_eq!(parse(huge), Err(ParseError::OutOfRange), "{huge}");
         }
     }

@@ -99,9 +99,7 @@ impl KinesisServer {
         operation: Operation,
         request: &serde_json::Value,
     ) -> Result<serde_json::Value, ApiError> {
-        let body = self
-            .service
-            .call(operation, request.to_string().as_bytes())?;
+        let body = self.service.call(operation, request.to_string().as_bytes())?;
         if body.is_empty() {
             return Ok(serde_json::Value::Null);
         }
@@ -131,10 +129,7 @@ impl KinesisServer {
     pub async fn shutdown(self) {
         let Self { stop, mut task, .. } = self;
         drop(stop);
-        if tokio::time::timeout(SHUTDOWN_GRACE, &mut task)
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(SHUTDOWN_GRACE, &mut task).await.is_err() {
             tracing::debug!("calls still in flight at shutdown");
             task.abort();
         }
@@ -143,9 +138,7 @@ impl KinesisServer {
 
 impl fmt::Debug for KinesisServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KinesisServer")
-            .field("address", &self.address)
-            .finish_non_exhaustive()
+        f.debug_struct("KinesisServer").field("address", &self.address).finish_non_exhaustive()
     }
 }
 
@@ -202,9 +195,7 @@ impl KinesisServerBuilder {
         let listener = TcpListener::bind(self.address).await?;
         let address = listener.local_addr()?;
         let service = Arc::new(Service::new(self.settings));
-        let app = Router::new()
-            .fallback(http::handle)
-            .with_state(Arc::clone(&service));
+        let app = Router::new().fallback(http::handle).with_state(Arc::clone(&service));
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = axum::serve(
             CuttableListener(listener),
@@ -219,11 +210,6 @@ impl KinesisServerBuilder {
                 tracing::error!(%error, "embedded kinesis stopped");
             }
         });
-        Ok(KinesisServer {
-            address,
-            service,
-            stop,
-            task,
-        })
+        Ok(KinesisServer { address, service, stop, task })
     }
 }

@@ -35,10 +35,7 @@ pub(super) struct Service {
 
 impl Service {
     pub(super) fn new(settings: Settings) -> Self {
-        Self {
-            settings,
-            streams: RwLock::default(),
-        }
+        Self { settings, streams: RwLock::default() }
     }
 
     /// Performs one call: a JSON document in, a JSON document (or nothing) out.
@@ -84,9 +81,7 @@ impl Service {
     }
 
     pub(super) fn arn(&self, stream: &str) -> String {
-        let Settings {
-            region, account, ..
-        } = &self.settings;
+        let Settings { region, account, .. } = &self.settings;
         format!("arn:aws:kinesis:{region}:{account}:stream/{stream}")
     }
 
@@ -106,10 +101,7 @@ impl Service {
                 ApiError::invalid_argument("either StreamName or StreamARN must be given")
             });
         };
-        let in_arn = arn
-            .rsplit_once(":stream/")
-            .map(|(_, name)| name)
-            .filter(|n| !n.is_empty());
+        let in_arn = arn.rsplit_once(":stream/").map(|(_, name)| name).filter(|n| !n.is_empty());
         let Some(in_arn) = in_arn else {
             return Err(ApiError::constraint(
                 "streamARN",
@@ -118,9 +110,7 @@ impl Service {
             ));
         };
         if name.is_some_and(|name| name != in_arn) {
-            return Err(ApiError::invalid_argument(
-                "StreamName and StreamARN name two streams",
-            ));
+            return Err(ApiError::invalid_argument("StreamName and StreamARN name two streams"));
         }
         if arn != self.arn(in_arn) {
             return Err(ApiError::not_found(format!("stream {arn} not found")));
@@ -181,10 +171,7 @@ impl Service {
             let mut existing = lock(existing);
             existing.settle(self.now_ms());
             if !existing.is_deleted() {
-                return Err(ApiError::in_use(format!(
-                    "{} already exists",
-                    self.place(&name)
-                )));
+                return Err(ApiError::in_use(format!("{} already exists", self.place(&name))));
             }
         }
         streams.insert(name, Arc::new(Mutex::new(stream)));
@@ -213,10 +200,7 @@ impl Service {
     /// Frees a deleted stream, unless a new one has taken its name.
     pub(super) fn forget(&self, name: &str, handle: &Handle) {
         let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
-        if streams
-            .get(name)
-            .is_some_and(|current| Arc::ptr_eq(current, handle))
-        {
+        if streams.get(name).is_some_and(|current| Arc::ptr_eq(current, handle)) {
             streams.remove(name);
         }
     }

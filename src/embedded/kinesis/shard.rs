@@ -106,19 +106,10 @@ impl Shard {
         // a position by time is one point of the shard.
         self.last_arrival_ms = self.last_arrival_ms.max(now_ms);
         let arrived_ms = self.last_arrival_ms;
-        self.last = SequenceNumber::new(
-            self.number,
-            self.epoch_second,
-            self.next_index,
-            arrived_ms / 1000,
-        );
+        self.last =
+            SequenceNumber::new(self.number, self.epoch_second, self.next_index, arrived_ms / 1000);
         self.next_index += 1;
-        let record = Record {
-            sequence: self.last,
-            arrived_ms,
-            partition_key,
-            data,
-        };
+        let record = Record { sequence: self.last, arrived_ms, partition_key, data };
         self.records.push_back(Arc::new(record));
         self.last
     }
@@ -132,9 +123,7 @@ impl Shard {
 
     /// Drops the records that arrived before `horizon_ms`.
     pub(super) fn trim(&mut self, horizon_ms: u64) {
-        let kept = self
-            .records
-            .partition_point(|record| record.arrived_ms < horizon_ms);
+        let kept = self.records.partition_point(|record| record.arrived_ms < horizon_ms);
         self.records.drain(..kept);
     }
 
@@ -155,19 +144,13 @@ impl Shard {
 
     /// The position of the first record that arrived at or after this instant.
     pub(super) fn position_at(&self, at_ms: u64) -> SequenceNumber {
-        let first = self
-            .records
-            .partition_point(|record| record.arrived_ms < at_ms);
-        self.records
-            .get(first)
-            .map_or_else(|| self.tip(), |record| record.sequence)
+        let first = self.records.partition_point(|record| record.arrived_ms < at_ms);
+        self.records.get(first).map_or_else(|| self.tip(), |record| record.sequence)
     }
 
     /// The records from `position`, as many as `limit` and the page size allow (at least one).
     pub(super) fn page(&self, position: SequenceNumber, limit: usize) -> Page {
-        let first = self
-            .records
-            .partition_point(|record| record.sequence < position);
+        let first = self.records.partition_point(|record| record.sequence < position);
         let mut bytes = 0;
         let mut records = Vec::new();
         for record in self.records.range(first..).take(limit) {
@@ -184,12 +167,7 @@ impl Shard {
             (_, Some(last)) => Some(last.sequence.following()),
             (_, None) => Some(position),
         };
-        Page {
-            records,
-            bytes,
-            next,
-            unread_since_ms: unread.map(|record| record.arrived_ms),
-        }
+        Page { records, bytes, next, unread_since_ms: unread.map(|record| record.arrived_ms) }
     }
 
     pub(super) fn records(&self) -> impl Iterator<Item = &Arc<Record>> {
@@ -217,11 +195,7 @@ mod tests {
     fn shard_of(sizes: &[usize]) -> Shard {
         let mut shard = Shard::new(3, HashRange::even(1)[0], vec![], T / 1000, T);
         for (second, size) in (0..).zip(sizes) {
-            shard.append(
-                T + second * 1000,
-                String::new(),
-                Bytes::from(vec![0; *size]),
-            );
+            shard.append(T + second * 1000, String::new(), Bytes::from(vec![0; *size]));
         }
         shard
     }
@@ -231,11 +205,7 @@ mod tests {
         let mib = 1024 * 1024;
         let check = |sizes: &[usize], expect: usize| {
             let shard = shard_of(sizes);
-            assert_eq!(
-                shard.page(shard.start, 10_000).records.len(),
-                expect,
-                "{sizes:?}"
-            );
+            assert_eq!(shard.page(shard.start, 10_000).records.len(), expect, "{sizes:?}");
         };
         check(&[], 0);
         check(&[4 * mib, 4 * mib, 4 * mib], 2);
@@ -248,16 +218,10 @@ mod tests {
         let shard = shard_of(&[1, 1, 1]);
         let left = |position| shard.page(position, 10_000).records.len();
         let second = shard.records[1].sequence;
-        assert_eq!(
-            (left(shard.start), left(second), left(second.following())),
-            (3, 2, 1)
-        );
+        assert_eq!((left(shard.start), left(second), left(second.following())), (3, 2, 1));
         assert_eq!(left(shard.tip()), 0);
         let at = |ms| left(shard.position_at(ms));
-        assert_eq!(
-            (at(0), at(T), at(T + 1), at(T + 2000), at(T + 2001)),
-            (3, 3, 2, 1, 0)
-        );
+        assert_eq!((at(0), at(T), at(T + 1), at(T + 2000), at(T + 2001)), (3, 3, 2, 1, 0));
     }
 
     #[test]
@@ -268,10 +232,7 @@ mod tests {
         let half = shard.page(shard.start, 1);
         assert_eq!(half.unread_since_ms, Some(T + 1000));
         let rest = shard.page(half.next.unwrap(), 1);
-        assert_eq!(
-            (rest.records.len(), rest.next, rest.unread_since_ms),
-            (1, None, None)
-        );
+        assert_eq!((rest.records.len(), rest.next, rest.unread_since_ms), (1, None, None));
         assert_eq!(shard.page(shard.tip(), 1).next, None);
         assert!(shard.last() > shard.records[1].sequence);
     }
@@ -286,13 +247,7 @@ mod tests {
     #[test]
     fn reads_only_canonical_shard_ids() {
         assert_eq!(parse_shard_id("shardId-000000000012"), Some(12));
-        for bad in [
-            "shardId-12",
-            "shardId-",
-            "x",
-            "shardId-+00000000012",
-            "shardId-999999999999",
-        ] {
+        for bad in ["shardId-12", "shardId-", "x", "shardId-+00000000012", "shardId-999999999999"] {
             assert_eq!(parse_shard_id(bad), None, "{bad}");
         }
     }

@@ -108,10 +108,7 @@ impl Stream {
 
     /// Accepts a change that takes effect `window_ms` from now; at once if that is zero.
     pub(super) fn begin(&mut self, change: Change, now_ms: u64, window_ms: u64) {
-        self.pending = Some(Pending {
-            due_ms: now_ms.saturating_add(window_ms),
-            change,
-        });
+        self.pending = Some(Pending { due_ms: now_ms.saturating_add(window_ms), change });
         self.settle(now_ms);
     }
 
@@ -147,17 +144,13 @@ impl Stream {
 
     /// Records that arrived before this instant are gone.
     pub(super) fn horizon_ms(&self, now_ms: u64) -> u64 {
-        now_ms
-            .saturating_sub(self.retention_hours.saturating_mul(HOUR_MS))
-            .max(self.created_ms)
+        now_ms.saturating_sub(self.retention_hours.saturating_mul(HOUR_MS)).max(self.created_ms)
     }
 
     /// The open shards in the order of their hash ranges.
     #[cfg(test)]
     pub(super) fn open_shards(&self) -> impl Iterator<Item = &Shard> {
-        self.open
-            .values()
-            .filter_map(|number| self.shards.get(number))
+        self.open.values().filter_map(|number| self.shards.get(number))
     }
 
     pub(super) fn open_count(&self) -> usize {
@@ -166,11 +159,7 @@ impl Stream {
 
     /// The open shard that owns a hash key.
     pub(super) fn route(&mut self, hash: u128) -> Result<&mut Shard, ApiError> {
-        let owner = self
-            .open
-            .range(..=hash)
-            .next_back()
-            .map(|(_, number)| *number);
+        let owner = self.open.range(..=hash).next_back().map(|(_, number)| *number);
         owner
             .and_then(|number| self.shards.get_mut(&number))
             .ok_or_else(|| ApiError::internal("no open shard owns the hash key"))

@@ -42,10 +42,7 @@ pub(super) struct ShardsAfter {
 
 impl<T: Serialize + DeserializeOwned> Token<T> {
     pub(super) fn new(content: T, now_ms: u64) -> Self {
-        Self {
-            created_ms: now_ms,
-            content,
-        }
+        Self { created_ms: now_ms, content }
     }
 
     pub(super) fn seal(&self) -> String {
@@ -77,19 +74,10 @@ mod tests {
     #[test]
     fn a_token_survives_and_a_forged_one_does_not() {
         let sequence = SequenceNumber::new(3, 1_767_225_600, 9, 1_767_225_600);
-        let position = Position {
-            stream: "s".into(),
-            stream_id: u128::MAX,
-            shard: 3,
-            sequence,
-        };
+        let position = Position { stream: "s".into(), stream_id: u128::MAX, shard: 3, sequence };
         let sealed = Token::new(position.clone(), 5).seal();
         assert_eq!(Token::<Position>::open(&sealed).unwrap().content, position);
-        let forged = [
-            String::new(),
-            "garbage".into(),
-            sealed.replacen('A', "B", 1),
-        ];
+        let forged = [String::new(), "garbage".into(), sealed.replacen('A', "B", 1)];
         for text in forged.iter().chain([&format!("{sealed}AAAA")]) {
             assert!(Token::<Position>::open(text).is_none(), "{text}");
         }

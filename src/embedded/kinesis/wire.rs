@@ -57,9 +57,7 @@ impl<'de> Deserialize<'de> for Timestamp {
         let seconds = f64::deserialize(deserializer)?.max(0.0);
         let exact = Duration::try_from_secs_f64(seconds).map_err(D::Error::custom)?;
         // A double holds today's time to a quarter of a microsecond: round, or 0.234 reads 0.233.
-        Ok(Self(millis(
-            exact.saturating_add(Duration::from_micros(500)),
-        )))
+        Ok(Self(millis(exact.saturating_add(Duration::from_micros(500)))))
     }
 }
 
@@ -120,10 +118,7 @@ pub(super) struct HashKeyRange {
 
 impl From<HashRange> for HashKeyRange {
     fn from(range: HashRange) -> Self {
-        Self {
-            starting_hash_key: range.start.to_string(),
-            ending_hash_key: range.end.to_string(),
-        }
+        Self { starting_hash_key: range.start.to_string(), ending_hash_key: range.end.to_string() }
     }
 }
 
@@ -217,11 +212,7 @@ pub(super) fn page_limit(
     }
     if value > max {
         let constraint = format!("Member must have value less than or equal to {max}");
-        return Err(ApiError::constraint(
-            member,
-            &value.to_string(),
-            &constraint,
-        ));
+        return Err(ApiError::constraint(member, &value.to_string(), &constraint));
     }
     Ok(usize::try_from(value).unwrap_or(usize::MAX))
 }
@@ -233,11 +224,7 @@ mod tests {
     #[test]
     fn timestamps_keep_their_milliseconds() {
         let check = |json: &str, expect: u64| {
-            assert_eq!(
-                serde_json::from_str::<Timestamp>(json).unwrap().0,
-                expect,
-                "{json}"
-            );
+            assert_eq!(serde_json::from_str::<Timestamp>(json).unwrap().0, expect, "{json}");
         };
         check("1767225600", 1_767_225_600_000);
         check("1767225600.234", 1_767_225_600_234);

@@ -58,10 +58,7 @@ impl Comparison {
 
     /// The same value under `=`.
     pub(super) fn into_equal(self) -> Self {
-        Self {
-            op: Op::Equal,
-            value: self.value,
-        }
+        Self { op: Op::Equal, value: self.value }
     }
 
     /// Compares a JSON number by its source text.
@@ -165,9 +162,7 @@ impl Value {
                 Err(cursor.error_at(start, "the exponent is out of range"))
             }
             Some(_) => Ok(Self::Number(word.to_owned())),
-            None if word.contains('*') => Ok(Self::Text(Wildcard {
-                text: word.to_owned(),
-            })),
+            None if word.contains('*') => Ok(Self::Text(Wildcard { text: word.to_owned() })),
             None => Ok(Self::Word(word.to_owned())),
         }
     }

@@ -24,13 +24,7 @@ impl<'a> Cursor<'a> {
     /// count from the start of the pattern as given.
     pub(super) fn new(pattern: &'a str) -> Self {
         let kept = pattern.trim_end();
-        Self {
-            pattern,
-            rest: kept.trim_start(),
-            end: kept.len(),
-            regexes: 0,
-            wildcards: 0,
-        }
+        Self { pattern, rest: kept.trim_start(), end: kept.len(), regexes: 0, wildcards: 0 }
     }
 
     pub(super) fn offset(&self) -> usize {
@@ -83,13 +77,7 @@ impl<'a> Cursor<'a> {
         let (body, rest) = self.rest.split_once(mark)?;
         let end = self.offset() + body.len();
         self.rest = rest;
-        Some(Cursor {
-            pattern: self.pattern,
-            rest: body,
-            end,
-            regexes: 0,
-            wildcards: 0,
-        })
+        Some(Cursor { pattern: self.pattern, rest: body, end, regexes: 0, wildcards: 0 })
     }
 
     /// Reads text between two `mark`s, of which the first comes next. A backslash protects the

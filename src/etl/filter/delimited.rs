@@ -29,10 +29,7 @@ impl Delimited {
     /// Reads the pattern from its opening bracket on.
     pub(super) fn parse(cursor: &mut Cursor<'_>) -> Result<Self, PatternError> {
         cursor.eat("[");
-        let mut pattern = Self {
-            before: Vec::new(),
-            after: None,
-        };
+        let mut pattern = Self { before: Vec::new(), after: None };
         cursor.skip_space();
         if cursor.eat("]") {
             pattern.after = Some(Vec::new());
@@ -48,18 +45,10 @@ impl Delimited {
                 }
             } else {
                 let entry = entry(cursor)?;
-                if !entry
-                    .name
-                    .as_ref()
-                    .is_none_or(|name| names.insert(name.clone()))
-                {
+                if !entry.name.as_ref().is_none_or(|name| names.insert(name.clone())) {
                     return Err(cursor.error_at(start, "this name is already taken"));
                 }
-                pattern
-                    .after
-                    .as_mut()
-                    .unwrap_or(&mut pattern.before)
-                    .push(entry);
+                pattern.after.as_mut().unwrap_or(&mut pattern.before).push(entry);
             }
             cursor.skip_space();
             if cursor.eat("]") {
@@ -86,15 +75,10 @@ impl Delimited {
         for (label, entry) in labels.iter_mut().rev().zip(after.rev()) {
             *label = entry.name.as_ref();
         }
-        let named = labels
-            .into_iter()
-            .zip(fields)
-            .enumerate()
-            .map(|(position, (label, field))| {
-                let key =
-                    label.map_or_else(|| format!("${}", position + 1), |name| format!("${name}"));
-                (key, field.text.to_owned())
-            });
+        let named = labels.into_iter().zip(fields).enumerate().map(|(position, (label, field))| {
+            let key = label.map_or_else(|| format!("${}", position + 1), |name| format!("${name}"));
+            (key, field.text.to_owned())
+        });
         Some(named.collect())
     }
 
@@ -108,9 +92,7 @@ impl Delimited {
         };
         let from_start = self.before.iter().zip(&fields);
         let from_end = self.after.iter().flatten().rev().zip(fields.iter().rev());
-        let fits = from_start
-            .chain(from_end)
-            .all(|(entry, field)| entry.accepts(field.text));
+        let fits = from_start.chain(from_end).all(|(entry, field)| entry.accepts(field.text));
         fits.then_some(fields)
     }
 
@@ -142,9 +124,7 @@ fn entry(cursor: &mut Cursor<'_>) -> Result<Entry, PatternError> {
         return Ok(Entry::default());
     }
     // Read ahead: the name is a part of the condition, if there is one.
-    let rest = cursor
-        .rest()
-        .trim_start_matches(|c: char| c == '(' || c.is_whitespace());
+    let rest = cursor.rest().trim_start_matches(|c: char| c == '(' || c.is_whitespace());
     let name = rest.split(|c| !is_name(c)).next().unwrap_or_default();
     if !name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') {
         return Err(cursor.error("expected a field name, `...` or nothing"));
@@ -153,16 +133,10 @@ fn entry(cursor: &mut Cursor<'_>) -> Result<Entry, PatternError> {
     let after = rest.strip_prefix(name).unwrap_or_default().trim_start();
     if cursor.rest().starts_with(name) && (after.is_empty() || after.starts_with([',', ']'])) {
         cursor.eat(name);
-        return Ok(Entry {
-            name: owned,
-            condition: None,
-        });
+        return Ok(Entry { name: owned, condition: None });
     }
     let condition = Logic::parse(cursor, &mut |cursor| own_comparison(cursor, name))?;
-    Ok(Entry {
-        name: owned,
-        condition: Some(condition),
-    })
+    Ok(Entry { name: owned, condition: Some(condition) })
 }
 
 /// A comparison of the entry's own variable. AWS takes another case for the same name.

@@ -104,9 +104,7 @@ fn hexadecimal(body: &mut Cursor<'_>, start: usize) -> Result<Item, PatternError
         };
         code = code * 16 + digit;
     }
-    Ok(Item::Char(
-        char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER),
-    ))
+    Ok(Item::Char(char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)))
 }
 
 /// Reads a character class, whose bracket stood at `start`.
@@ -178,15 +176,9 @@ fn is_allowed(c: char) -> bool {
 }
 
 fn not_allowed(body: &Cursor<'_>, start: usize, c: char) -> PatternError {
-    let hint = if c.is_ascii() {
-        format!("; write `\\x{:02x}`", u32::from(c))
-    } else {
-        String::new()
-    };
-    body.error_at(
-        start,
-        format!("`{c}` is not allowed in a regular expression{hint}"),
-    )
+    let hint =
+        if c.is_ascii() { format!("; write `\\x{:02x}`", u32::from(c)) } else { String::new() };
+    body.error_at(start, format!("`{c}` is not allowed in a regular expression{hint}"))
 }
 
 fn push_literal(out: &mut String, c: char) {

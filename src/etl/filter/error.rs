@@ -14,11 +14,7 @@ pub struct PatternError {
 
 impl PatternError {
     pub(super) fn new(pattern: &str, offset: usize, reason: impl Into<Box<str>>) -> Self {
-        Self {
-            pattern: pattern.into(),
-            offset,
-            reason: reason.into(),
-        }
+        Self { pattern: pattern.into(), offset, reason: reason.into() }
     }
 
     /// Where the problem starts, in bytes from the start of the pattern as it was given.
@@ -28,10 +24,7 @@ impl PatternError {
 
     /// Where the problem starts, in characters, the first being 1.
     pub fn column(&self) -> usize {
-        let before = self
-            .pattern
-            .char_indices()
-            .take_while(|(at, _)| *at < self.offset);
+        let before = self.pattern.char_indices().take_while(|(at, _)| *at < self.offset);
         before.count() + 1
     }
 
@@ -43,11 +36,8 @@ impl PatternError {
     /// Two lines for a terminal: the pattern, and a caret under the problem with the reason.
     pub fn render(&self) -> String {
         // Tabs and newlines would move the caret away from its character.
-        let flat: String = self
-            .pattern
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect();
+        let flat: String =
+            self.pattern.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         let column = self.column();
         format!("{flat}\n{:>column$} column {column}: {}", '^', self.reason)
     }

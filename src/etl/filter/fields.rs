@@ -34,9 +34,7 @@ fn marked(text: &str) -> Option<(&str, &str)> {
 }
 
 fn word(text: &str) -> (&str, &str) {
-    let end = text
-        .find(|c: char| c.is_ascii_whitespace())
-        .unwrap_or(text.len());
+    let end = text.find(|c: char| c.is_ascii_whitespace()).unwrap_or(text.len());
     text.split_at(end)
 }
 
@@ -54,10 +52,7 @@ mod tests {
         check(" \t\r\n", &[]);
         check("a  b\tc\n", &["a", "b", "c"]);
         check(r#"a "two words" c"#, &["a", "two words", "c"]);
-        check(
-            "[10/Oct/2000:13:25 -0700] x",
-            &["10/Oct/2000:13:25 -0700", "x"],
-        );
+        check("[10/Oct/2000:13:25 -0700] x", &["10/Oct/2000:13:25 -0700", "x"]);
         check(r#"a "b"c [d]e"#, &["a", "b", "c", "d", "e"]);
         check(r#""" [] x"#, &["", "", "x"]);
         check(r#"x "y z"#, &["x", "\"y", "z"]);

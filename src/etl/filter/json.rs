@@ -94,10 +94,7 @@ fn test(cursor: &mut Cursor<'_>) -> Result<Test, PatternError> {
         Some('=' | '!' | '<' | '>') => comparison(cursor, &selector)?,
         _ => keywords(cursor)?,
     };
-    Ok(Test {
-        selector,
-        predicate,
-    })
+    Ok(Test { selector, predicate })
 }
 
 fn comparison(cursor: &mut Cursor<'_>, selector: &Selector) -> Result<Predicate, PatternError> {
@@ -107,10 +104,7 @@ fn comparison(cursor: &mut Cursor<'_>, selector: &Selector) -> Result<Predicate,
     let written = text.strip_suffix(cursor.rest()).unwrap_or_default();
     let value = written.trim_start_matches(['=', '!', '<', '>']).trim();
     if value.eq_ignore_ascii_case("null") {
-        return Err(cursor.error_at(
-            start,
-            "null is tested with `IS NULL`; quote it for the text",
-        ));
+        return Err(cursor.error_at(start, "null is tested with `IS NULL`; quote it for the text"));
     }
     if comparison.is_not_equal() && selector.has_wildcard() {
         return Ok(Predicate::NoneEqual(comparison.into_equal()));
@@ -134,9 +128,7 @@ fn keywords(cursor: &mut Cursor<'_>) -> Result<Predicate, PatternError> {
 
 fn keyword(cursor: &mut Cursor<'_>) -> String {
     cursor.skip_space();
-    cursor
-        .take_while(|c| c.is_alphanumeric() || c == '_')
-        .to_ascii_uppercase()
+    cursor.take_while(|c| c.is_alphanumeric() || c == '_').to_ascii_uppercase()
 }
 
 impl fmt::Display for JsonPattern {

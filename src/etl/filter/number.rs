@@ -18,34 +18,21 @@ impl<'a> Number<'a> {
         if is_digits(unsigned) {
             let digits = unsigned.trim_start_matches('0');
             let negative = text.starts_with('-') && !digits.is_empty();
-            return Some(Self {
-                text,
-                integer: Some((negative, digits)),
-            });
+            return Some(Self { text, integer: Some((negative, digits)) });
         }
         let (mantissa, exponent) = unsigned.split_once(['e', 'E']).unwrap_or((unsigned, "0"));
         let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
         let well_formed = is_digits(exponent.strip_prefix(['+', '-']).unwrap_or(exponent))
             && (is_digits(whole) || (whole.is_empty() && is_digits(fraction)))
             && (is_digits(fraction) || fraction.is_empty());
-        well_formed.then_some(Self {
-            text,
-            integer: None,
-        })
+        well_formed.then_some(Self { text, integer: None })
     }
 
     /// Whether a pattern may hold it: AWS rejects exponents a 32-bit decimal scale cannot hold
     /// (`1e2147483648`).
     pub(super) fn exponent_in_range(self) -> bool {
-        let exponent = self
-            .text
-            .split_once(['e', 'E'])
-            .map_or("0", |(_, exponent)| exponent);
-        exponent
-            .parse::<i32>()
-            .ok()
-            .and_then(i32::checked_neg)
-            .is_some()
+        let exponent = self.text.split_once(['e', 'E']).map_or("0", |(_, exponent)| exponent);
+        exponent.parse::<i32>().ok().and_then(i32::checked_neg).is_some()
     }
 
     /// Two integers compare exactly, beyond 2^53 too. If one side is not written as an integer,
@@ -59,10 +46,7 @@ impl<'a> Number<'a> {
     }
 
     fn finite(self) -> Option<f64> {
-        self.text
-            .parse::<f64>()
-            .ok()
-            .filter(|double| double.is_finite())
+        self.text.parse::<f64>().ok().filter(|double| double.is_finite())
     }
 
     /// The text that quoted values, wildcards and regular expressions see: an integer as it is
@@ -99,12 +83,7 @@ fn compare_integers(left: (bool, &str), right: (bool, &str)) -> Ordering {
 /// `java.lang.Double.toString`: plain from 10^-3 up to 10^7, computerized scientific outside.
 fn java_double(double: f64) -> String {
     if double.is_infinite() {
-        return if double > 0.0 {
-            "Infinity"
-        } else {
-            "-Infinity"
-        }
-        .to_owned();
+        return if double > 0.0 { "Infinity" } else { "-Infinity" }.to_owned();
     }
     if double == 0.0 || (1e-3..1e7).contains(&double.abs()) {
         return format!("{double:?}");
@@ -121,14 +100,10 @@ mod tests {
 
     #[test]
     fn only_decimal_numbers_are_numbers() {
-        for text in [
-            "0", "-1", "+1", "1.5", "1e3", "1E+3", "10e-3", ".5", "1.", "007", "-.5e1",
-        ] {
+        for text in ["0", "-1", "+1", "1.5", "1e3", "1E+3", "10e-3", ".5", "1.", "007", "-.5e1"] {
             assert!(Number::parse(text).is_some(), "{text}");
         }
-        for text in [
-            "", "-", ".", "e3", "1e", "1e+", "1.2.3", "0x1", "1f", "NaN", "inf", "1 ",
-        ] {
+        for text in ["", "-", ".", "e3", "1e", "1e+", "1.2.3", "0x1", "1f", "NaN", "inf", "1 "] {
             assert!(Number::parse(text).is_none(), "{text}");
         }
     }
@@ -138,27 +113,15 @@ mod tests {
         let check = |left: &str, right: &str, expect: Option<Ordering>| {
             let (a, b) = (Number::parse(left).unwrap(), Number::parse(right).unwrap());
             assert_eq!(a.compare(b), expect, "{left} {right}");
-            assert_eq!(
-                b.compare(a),
-                expect.map(Ordering::reverse),
-                "{right} {left}"
-            );
+            assert_eq!(b.compare(a), expect.map(Ordering::reverse), "{right} {left}");
         };
         check("1", "+01", Some(Ordering::Equal));
         check("0", "-0", Some(Ordering::Equal));
         check("-2", "-10", Some(Ordering::Greater));
         check("-2", "1", Some(Ordering::Less));
         check("9", "10", Some(Ordering::Less));
-        check(
-            "9007199254740993",
-            "9007199254740992",
-            Some(Ordering::Greater),
-        );
-        check(
-            "9007199254740993",
-            "9007199254740992.0",
-            Some(Ordering::Equal),
-        );
+        check("9007199254740993", "9007199254740992", Some(Ordering::Greater));
+        check("9007199254740993", "9007199254740992.0", Some(Ordering::Equal));
         check("1", "1.0", Some(Ordering::Equal));
         check("1e3", "1000", Some(Ordering::Equal));
         check("0", "1e-999", Some(Ordering::Equal));
@@ -170,11 +133,7 @@ mod tests {
     #[test]
     fn exponents_fit_a_java_decimal() {
         let check = |text: &str, expect: bool| {
-            assert_eq!(
-                Number::parse(text).unwrap().exponent_in_range(),
-                expect,
-                "{text}"
-            );
+            assert_eq!(Number::parse(text).unwrap().exponent_in_range(), expect, "{text}");
         };
         check("12", true);
         check("1e309", true);

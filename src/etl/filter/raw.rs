@@ -93,9 +93,7 @@ impl<'de> Visitor<'de> for TextVisitor {
     }
 
     fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
-        Ok(Text(Cow::Owned(
-            String::from_utf8_lossy(bytes).into_owned(),
-        )))
+        Ok(Text(Cow::Owned(String::from_utf8_lossy(bytes).into_owned())))
     }
 }
 

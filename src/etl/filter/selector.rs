@@ -37,10 +37,7 @@ impl Selector {
         if !cursor.rest().starts_with('.') {
             return Err(cursor.error("a selector starts with `$.`"));
         }
-        let mut selector = Self {
-            prefix: Vec::new(),
-            each: None,
-        };
+        let mut selector = Self { prefix: Vec::new(), each: None };
         loop {
             let start = cursor.offset();
             match (token(cursor)?, &mut selector.each) {
@@ -75,9 +72,7 @@ impl Selector {
         let Some(suffix) = &self.each else {
             return test(base);
         };
-        raw::children(base)
-            .into_iter()
-            .any(|child| descend(child, suffix).is_some_and(test))
+        raw::children(base).into_iter().any(|child| descend(child, suffix).is_some_and(test))
     }
 }
 

@@ -40,21 +40,16 @@ impl Terms {
             return Ok(Self::Any(items.into_iter().map(|(_, text)| text).collect()));
         }
         // Beside any other term, optional ones have no effect (observed on AWS).
-        let effective = items
-            .into_iter()
-            .filter(|(sign, _)| *sign != Sign::Optional);
-        let terms = effective.map(|(sign, text)| Term {
-            excluded: sign == Sign::Excluded,
-            text,
-        });
+        let effective = items.into_iter().filter(|(sign, _)| *sign != Sign::Optional);
+        let terms = effective.map(|(sign, text)| Term { excluded: sign == Sign::Excluded, text });
         Ok(Self::All(terms.collect()))
     }
 
     pub(super) fn matches(&self, message: &str) -> bool {
         match self {
-            Self::All(terms) => terms
-                .iter()
-                .all(|term| message.contains(&term.text) != term.excluded),
+            Self::All(terms) => {
+                terms.iter().all(|term| message.contains(&term.text) != term.excluded)
+            }
             Self::Any(terms) => terms.iter().any(|term| message.contains(term)),
         }
     }
@@ -104,9 +99,7 @@ impl fmt::Display for Terms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::All(terms) => {
-                let items = terms
-                    .iter()
-                    .map(|t| (if t.excluded { "-" } else { "" }, &t.text));
+                let items = terms.iter().map(|t| (if t.excluded { "-" } else { "" }, &t.text));
                 write_items(f, items)
             }
             Self::Any(terms) => write_items(f, terms.iter().map(|text| ("?", text))),

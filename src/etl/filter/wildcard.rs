@@ -14,9 +14,7 @@ impl Wildcard {
             return self.text == text;
         };
         let (middle, last) = others.rsplit_once('*').unwrap_or(("", others));
-        let inner = text
-            .strip_prefix(first)
-            .and_then(|rest| rest.strip_suffix(last));
+        let inner = text.strip_prefix(first).and_then(|rest| rest.strip_suffix(last));
         let Some(mut left) = inner else { return false };
         for part in middle.split('*') {
             let Some((_, after)) = left.split_once(part) else {
@@ -35,9 +33,7 @@ mod tests {
     #[test]
     fn a_star_is_any_run_anywhere() {
         let check = |pattern: &str, text: &str, expect: bool| {
-            let wildcard = Wildcard {
-                text: pattern.to_owned(),
-            };
+            let wildcard = Wildcard { text: pattern.to_owned() };
             assert_eq!(wildcard.matches(text), expect, "{pattern} on {text}");
         };
         check("", "", true);

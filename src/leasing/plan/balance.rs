@@ -58,7 +58,10 @@ pub fn balance(
         take.truncate(wanted.min(room));
         return Balance { take, ask: Vec::new() };
     }
-    Balance { take: Vec::new(), ask: ask(&active, &loads, me, limits.max_hand_overs.min(room), rng) }
+    Balance {
+        take: Vec::new(),
+        ask: ask(&active, &loads, me, limits.max_hand_overs.min(room), rng),
+    }
 }
 
 /// Chooses leases of the busiest workers until this worker has its share.
@@ -133,13 +136,8 @@ mod tests {
 
     fn check(text: &str, me: &str, limits: BalanceLimits, take: usize, ask: usize) {
         let (leases, available) = table(text);
-        let plan = balance(
-            &leases,
-            &available,
-            &WorkerId::new(me),
-            limits,
-            &mut StdRng::seed_from_u64(1),
-        );
+        let plan =
+            balance(&leases, &available, &WorkerId::new(me), limits, &mut StdRng::seed_from_u64(1));
         assert_eq!((plan.take.len(), plan.ask.len()), (take, ask), "{me} in {text:?}: {plan:?}");
     }
 

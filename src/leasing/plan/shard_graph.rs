@@ -128,9 +128,8 @@ pub fn has_hole(leases: &[Lease]) -> bool {
 pub fn retirable(leases: &[Lease]) -> Vec<LeaseKey> {
     let by_shard: BTreeMap<&ShardId, &Lease> =
         leases.iter().map(|lease| (&lease.shard, lease)).collect();
-    let started = |child: &ShardId| {
-        by_shard.get(child).is_some_and(|lease| !lease.checkpoint.is_start())
-    };
+    let started =
+        |child: &ShardId| by_shard.get(child).is_some_and(|lease| !lease.checkpoint.is_start());
     leases
         .iter()
         .filter(|lease| lease.ended() && !lease.children.is_empty())
@@ -153,7 +152,11 @@ mod tests {
                 let (id, parents) = word.split_once('<').unwrap_or((word, ""));
                 Shard {
                     id: ShardId::new(id),
-                    parents: parents.split(',').filter(|p| !p.is_empty()).map(ShardId::new).collect(),
+                    parents: parents
+                        .split(',')
+                        .filter(|p| !p.is_empty())
+                        .map(ShardId::new)
+                        .collect(),
                     hash_range: None,
                     open,
                 }

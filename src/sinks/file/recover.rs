@@ -14,13 +14,8 @@ pub(super) fn recover(config: &FileConfig) -> io::Result<()> {
     let prefix = format!("{}-", config.prefix);
     for entry in fs::read_dir(&config.path)? {
         let path = entry?.path();
-        let name = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or_default();
-        let Some(finished) = name
-            .strip_suffix(OPEN)
-            .filter(|name| name.starts_with(&prefix))
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let Some(finished) = name.strip_suffix(OPEN).filter(|name| name.starts_with(&prefix))
         else {
             continue;
         };
@@ -40,9 +35,7 @@ fn recover_file(path: &Path, finished: &Path) -> io::Result<bool> {
     if file.try_lock().is_err() || file.metadata()?.len() == 0 {
         return Ok(false);
     }
-    let plain = finished
-        .extension()
-        .is_some_and(|extension| extension == "jsonl");
+    let plain = finished.extension().is_some_and(|extension| extension == "jsonl");
     if plain {
         cut_half_line(&mut file)?;
     }
@@ -73,9 +66,5 @@ fn cut_half_line(file: &mut File) -> io::Result<()> {
         }
         end = start;
     }
-    if end < length {
-        file.set_len(end)
-    } else {
-        Ok(())
-    }
+    if end < length { file.set_len(end) } else { Ok(()) }
 }

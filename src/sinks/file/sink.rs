@@ -45,11 +45,7 @@ impl FileSink {
         .await?;
         let writer = Arc::new(Mutex::new(Writer::new(config.clone())));
         let rotation = tokio::spawn(keep_rotating(Arc::clone(&writer), config.clone()));
-        Ok(Self {
-            config,
-            writer,
-            _rotation: AbortOnDropHandle::new(rotation),
-        })
+        Ok(Self { config, writer, _rotation: AbortOnDropHandle::new(rotation) })
     }
 
     /// Does something with the writer on a thread that may block. It is done even if the caller is
@@ -88,8 +84,7 @@ impl Sink for FileSink {
         // Compressed before the writer is locked, so that several shards compress at once.
         let block = blocking(&self.config, move || encode(lines, compression)).await?;
         if !events.is_empty() {
-            self.with_writer(move |writer| writer.append(&block, Instant::now()))
-                .await?;
+            self.with_writer(move |writer| writer.append(&block, Instant::now())).await?;
         }
         Ok(vec![Verdict::Accepted; events.len()])
     }

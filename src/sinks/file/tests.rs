@@ -43,9 +43,7 @@ fn read_all(directory: &Path) -> String {
     for name in names(directory) {
         let bytes = fs::read(directory.join(&name)).unwrap();
         if name.contains(".gz") {
-            flate2::read::MultiGzDecoder::new(bytes.as_slice())
-                .read_to_string(&mut text)
-                .unwrap();
+            flate2::read::MultiGzDecoder::new(bytes.as_slice()).read_to_string(&mut text).unwrap();
         } else if name.contains(".zst") {
             text += &String::from_utf8(zstd::decode_all(bytes.as_slice()).unwrap()).unwrap();
         } else {
@@ -73,17 +71,9 @@ async fn accepted_events_can_be_read_before_the_file_is_finished() {
     ] {
         for fsync in [Fsync::Batch, Fsync::Rotate, Fsync::Never] {
             let directory = TempDir::new().unwrap();
-            let config = FileConfig {
-                compression,
-                fsync,
-                ..config(directory.path())
-            };
+            let config = FileConfig { compression, fsync, ..config(directory.path()) };
             let sink = FileSink::open(config).await.unwrap();
-            assert_eq!(
-                names(directory.path()),
-                Vec::<String>::new(),
-                "no empty files"
-            );
+            assert_eq!(names(directory.path()), Vec::<String>::new(), "no empty files");
             for batch in [0..3, 3..5] {
                 let verdicts = sink.deliver(&events(batch.clone())).await.unwrap();
                 assert!(verdicts.iter().all(|verdict| *verdict == Verdict::Accepted));
@@ -91,10 +81,7 @@ async fn accepted_events_can_be_read_before_the_file_is_finished() {
             }
             assert_eq!(sink.deliver(&[]).await.unwrap(), []);
             let open = names(directory.path());
-            assert!(
-                open[0].ends_with(&format!("-0000{ending}.open")),
-                "{open:?}"
-            );
+            assert!(open[0].ends_with(&format!("-0000{ending}.open")), "{open:?}");
 
             sink.close().await.unwrap();
             let finished = names(directory.path());
@@ -107,34 +94,21 @@ async fn accepted_events_can_be_read_before_the_file_is_finished() {
 #[tokio::test]
 async fn files_are_finished_by_size() {
     let directory = TempDir::new().unwrap();
-    let config = FileConfig {
-        rotate_size: ByteSize::b(26),
-        ..config(directory.path())
-    };
+    let config = FileConfig { rotate_size: ByteSize::b(26), ..config(directory.path()) };
     let sink = FileSink::open(config).await.unwrap();
     for number in 0..5 {
         sink.deliver(&events(number..number + 1)).await.unwrap();
     }
     let names = names(directory.path());
-    let ends: Vec<_> = names
-        .iter()
-        .map(|name| name.rsplit('-').next().unwrap())
-        .collect();
-    assert_eq!(
-        ends,
-        ["0000.jsonl", "0001.jsonl", "0002.jsonl.open"],
-        "13 bytes a line"
-    );
+    let ends: Vec<_> = names.iter().map(|name| name.rsplit('-').next().unwrap()).collect();
+    assert_eq!(ends, ["0000.jsonl", "0001.jsonl", "0002.jsonl.open"], "13 bytes a line");
     assert_eq!(read_all(directory.path()), lines(0..5));
 }
 
 #[tokio::test(start_paused = true)]
 async fn files_are_finished_by_age_even_when_nothing_comes() {
     let directory = TempDir::new().unwrap();
-    let config = FileConfig {
-        rotate_age: Duration::from_mins(1),
-        ..config(directory.path())
-    };
+    let config = FileConfig { rotate_age: Duration::from_mins(1), ..config(directory.path()) };
     let sink = FileSink::open(config).await.unwrap();
     tokio::time::sleep(Duration::from_secs(59)).await;
     sink.deliver(&events(0..1)).await.unwrap();
@@ -151,9 +125,7 @@ async fn files_are_finished_by_age_even_when_nothing_comes() {
 async fn shards_that_deliver_at_once_do_not_mix_their_lines() {
     let directory = TempDir::new().unwrap();
     let sink = FileSink::open(config(directory.path())).await.unwrap();
-    let batches: Vec<_> = (0..20)
-        .map(|shard| events(shard * 100..shard * 100 + 100))
-        .collect();
+    let batches: Vec<_> = (0..20).map(|shard| events(shard * 100..shard * 100 + 100)).collect();
     futures_util::future::try_join_all(batches.iter().map(|batch| sink.deliver(batch)))
         .await
         .unwrap();
@@ -162,9 +134,7 @@ async fn shards_that_deliver_at_once_do_not_mix_their_lines() {
     let mut found: Vec<u64> = text
         .lines()
         .map(|line| {
-            serde_json::from_str::<serde_json::Value>(line).unwrap()["number"]
-                .as_u64()
-                .unwrap()
+            serde_json::from_str::<serde_json::Value>(line).unwrap()["number"].as_u64().unwrap()
         })
         .collect();
     found.sort_unstable();
@@ -187,10 +157,7 @@ async fn a_delivery_that_is_dropped_leaves_whole_lines() {
     sink.close().await.unwrap();
     let text = read_all(directory.path());
     assert!(text.ends_with("\"last\"\n"));
-    assert!(
-        text.lines()
-            .all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok())
-    );
+    assert!(text.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()));
 }
 
 #[tokio::test]
@@ -205,16 +172,10 @@ async fn what_a_crash_left_is_finished_and_never_appended_to() {
     let long = format!("{}\n{}", "x".repeat(200_000), "y".repeat(200_000));
     put("events-1-c-0000.jsonl.open", &long);
 
-    let live = FileSink::open(FileConfig {
-        prefix: "live".into(),
-        ..config(directory.path())
-    });
+    let live = FileSink::open(FileConfig { prefix: "live".into(), ..config(directory.path()) });
     let live = live.await.unwrap();
     live.deliver(&events(0..1)).await.unwrap();
-    let second = FileSink::open(FileConfig {
-        prefix: "live".into(),
-        ..config(directory.path())
-    });
+    let second = FileSink::open(FileConfig { prefix: "live".into(), ..config(directory.path()) });
     drop(second.await.unwrap());
 
     let sink = FileSink::open(config(directory.path())).await.unwrap();
@@ -229,16 +190,11 @@ async fn what_a_crash_left_is_finished_and_never_appended_to() {
             names[4].as_str(),
         ]
     );
-    assert!(
-        names[4].starts_with("live-") && is_open(&names[4]),
-        "it is being written"
-    );
+    assert!(names[4].starts_with("live-") && is_open(&names[4]), "it is being written");
     assert_eq!(names[5], "other-1-a-0000.jsonl.open");
     let text = fs::read_to_string(directory.path().join("events-1-a-0000.jsonl")).unwrap();
     assert_eq!(text, "{\"number\":0}\n");
-    let kept = fs::metadata(directory.path().join("events-1-c-0000.jsonl"))
-        .unwrap()
-        .len();
+    let kept = fs::metadata(directory.path().join("events-1-c-0000.jsonl")).unwrap().len();
     assert_eq!(kept, 200_001);
 
     sink.deliver(&events(5..6)).await.unwrap();
@@ -258,36 +214,19 @@ async fn directories_are_made_and_bad_ones_named() {
     fs::remove_dir_all(&nested).unwrap();
     sink.deliver(&events(0..1)).await.unwrap();
     assert_eq!(read_all(&nested), lines(0..1));
-    assert!(
-        names(&nested)
-            .iter()
-            .all(|name| name.starts_with("events-")),
-        "no probes stay"
-    );
+    assert!(names(&nested).iter().all(|name| name.starts_with("events-")), "no probes stay");
 
     let file = directory.path().join("file");
     fs::File::create(&file).unwrap().write_all(b"x").unwrap();
     for bad in [
         config(&file),
         config(&file.join("below")),
-        FileConfig {
-            prefix: "../up".into(),
-            ..config(&nested)
-        },
-        FileConfig {
-            prefix: String::new(),
-            ..config(&nested)
-        },
-        FileConfig {
-            rotate_size: ByteSize::b(0),
-            ..config(&nested)
-        },
+        FileConfig { prefix: "../up".into(), ..config(&nested) },
+        FileConfig { prefix: String::new(), ..config(&nested) },
+        FileConfig { rotate_size: ByteSize::b(0), ..config(&nested) },
     ] {
         let error = FileSink::open(bad.clone()).await.unwrap_err();
-        assert!(
-            matches!(error, SinkError::Misconfigured(_)),
-            "{bad:?}: {error:?}"
-        );
+        assert!(matches!(error, SinkError::Misconfigured(_)), "{bad:?}: {error:?}");
     }
 }
 
@@ -298,10 +237,7 @@ fn a_full_disk_gives_the_file_up_and_the_next_batch_gets_a_new_one() {
     let directory = TempDir::new().unwrap();
     let mut writer = Writer::new(config(directory.path()));
     writer.append(b"{}\n", Instant::now()).unwrap();
-    let full = fs::OpenOptions::new()
-        .append(true)
-        .open("/dev/full")
-        .unwrap();
+    let full = fs::OpenOptions::new().append(true).open("/dev/full").unwrap();
     writer.replace_file(full);
     let error = writer.append(b"{\"a\":1}\n", Instant::now()).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);

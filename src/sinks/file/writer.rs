@@ -38,12 +38,7 @@ impl Writer {
     pub(super) fn new(config: FileConfig) -> Self {
         let mut run = Uuid::new_v4().simple().to_string();
         run.truncate(8);
-        Self {
-            config,
-            run,
-            number: 0,
-            current: None,
-        }
+        Self { config, run, number: 0, current: None }
     }
 
     /// Appends one encoded batch as a whole. After a failure the file that failed is given up, cut
@@ -70,9 +65,7 @@ impl Writer {
 
     /// When the file being written will be old enough to be finished.
     pub(super) fn due(&self) -> Option<Instant> {
-        self.current
-            .as_ref()
-            .map(|current| current.opened + self.config.rotate_age)
+        self.current.as_ref().map(|current| current.opened + self.config.rotate_age)
     }
 
     /// Finishes the file when it is large or old enough. Its batches are safe already, so a failure
@@ -116,28 +109,17 @@ impl Writer {
         let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
         let FileConfig { prefix, path, .. } = &self.config;
         let extension = self.config.extension();
-        let name = format!(
-            "{prefix}-{time}-{}-{:04}.{extension}",
-            self.run, self.number
-        );
+        let name = format!("{prefix}-{time}-{}-{:04}.{extension}", self.run, self.number);
         self.number = self.number.wrapping_add(1);
         let path = path.join(name);
-        let file = OpenOptions::new()
-            .append(true)
-            .create_new(true)
-            .open(open_name(&path))?;
+        let file = OpenOptions::new().append(true).create_new(true).open(open_name(&path))?;
         // The lock tells a live file from one that a crash left. Where there are no locks, leftover
         // files stay as they are.
         if let Err(error) = file.lock() {
             tracing::debug!(%error, "no lock on the file being written");
         }
         self.sync_directory()?;
-        Ok(Current {
-            file,
-            path,
-            length: 0,
-            opened: now,
-        })
+        Ok(Current { file, path, length: 0, opened: now })
     }
 
     /// A new or renamed file is safe once its directory is.
@@ -155,9 +137,7 @@ impl Current {
         if sync {
             self.file.sync_data()?;
         }
-        self.length = self
-            .length
-            .saturating_add(u64::try_from(block.len()).unwrap_or(u64::MAX));
+        self.length = self.length.saturating_add(u64::try_from(block.len()).unwrap_or(u64::MAX));
         Ok(())
     }
 

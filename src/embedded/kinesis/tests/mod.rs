@@ -23,23 +23,14 @@ impl Rig {
     async fn with(limits: Limits, window: Duration) -> Self {
         let clock = Arc::new(ManualClock::default());
         let shared: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
-        let builder = KinesisServer::builder()
-            .clock(shared)
-            .limits(limits)
-            .status_window(window);
-        Self {
-            server: builder.start().await.unwrap(),
-            clock,
-        }
+        let builder = KinesisServer::builder().clock(shared).limits(limits).status_window(window);
+        Self { server: builder.start().await.unwrap(), clock }
     }
 
     /// A server without quotas and a stream `s`.
     async fn new(shards: u32) -> Self {
         let rig = Self::with(Limits::off(), Duration::ZERO).await;
-        rig.ok(
-            Operation::CreateStream,
-            &json!({"StreamName": "s", "ShardCount": shards}),
-        );
+        rig.ok(Operation::CreateStream, &json!({"StreamName": "s", "ShardCount": shards}));
         rig
     }
 
@@ -64,10 +55,7 @@ impl Rig {
     }
 
     fn read(&self, iterator: &str, limit: u32) -> Value {
-        self.ok(
-            Operation::GetRecords,
-            &json!({"ShardIterator": iterator, "Limit": limit}),
-        )
+        self.ok(Operation::GetRecords, &json!({"ShardIterator": iterator, "Limit": limit}))
     }
 
     fn split(&self, shard: &str, at: u128) {
@@ -97,10 +85,7 @@ fn base64(data: &str) -> String {
 
 fn numbers(listing: &Value) -> Vec<u64> {
     let shards = listing["Shards"].as_array().unwrap();
-    shards
-        .iter()
-        .map(|shard| number(shard["ShardId"].as_str().unwrap()))
-        .collect()
+    shards.iter().map(|shard| number(shard["ShardId"].as_str().unwrap())).collect()
 }
 
 fn number(shard_id: &str) -> u64 {
@@ -109,8 +94,5 @@ fn number(shard_id: &str) -> u64 {
 
 fn keys(page: &Value) -> Vec<&str> {
     let records = page["Records"].as_array().unwrap();
-    records
-        .iter()
-        .map(|record| record["PartitionKey"].as_str().unwrap())
-        .collect()
+    records.iter().map(|record| record["PartitionKey"].as_str().unwrap()).collect()
 }

@@ -41,9 +41,7 @@ async fn faults_over_http() {
     let rig = Rig::new(1).await;
     let record = json!({"StreamName": "s", "Data": "", "PartitionKey": "k"});
     let check = async |kind, answer: &str, stored: usize| {
-        rig.server
-            .faults()
-            .add(FaultRule::on(Operation::PutRecord, kind).times(1));
+        rig.server.faults().add(FaultRule::on(Operation::PutRecord, kind).times(1));
         let got = exchange(&rig.server, "PutRecord", &record).await;
         assert_eq!(
             (got.get(..12).unwrap_or(&got), rig.server.records("s").len()),
@@ -55,10 +53,7 @@ async fn faults_over_http() {
     check(FaultKind::Throttle, "HTTP/1.1 400", 0).await;
     check(FaultKind::LoseResponse, "", 1).await;
     let answer = exchange(&rig.server, "PutRecord", &record).await;
-    assert!(
-        answer.starts_with("HTTP/1.1 200"),
-        "the rules are spent: {answer}"
-    );
+    assert!(answer.starts_with("HTTP/1.1 200"), "the rules are spent: {answer}");
 }
 
 #[tokio::test]
@@ -66,10 +61,7 @@ async fn a_read_fault_finds_its_shard_in_the_iterator() {
     let rig = Rig::new(2).await;
     let rule = FaultRule::on(Operation::GetRecords, FaultKind::ExpiredIterator).shard(FIRST);
     rig.server.faults().add(rule);
-    for (shard, expect) in [
-        (FIRST, "HTTP/1.1 400"),
-        ("shardId-000000000001", "HTTP/1.1 200"),
-    ] {
+    for (shard, expect) in [(FIRST, "HTTP/1.1 400"), ("shardId-000000000001", "HTTP/1.1 200")] {
         let request = json!({"ShardIterator": rig.iterator(shard, "LATEST")});
         let answer = exchange(&rig.server, "GetRecords", &request).await;
         assert!(answer.starts_with(expect), "{answer}");
@@ -89,11 +81,7 @@ async fn a_delayed_answer_comes_late() {
 #[tokio::test]
 async fn listens_on_loopback_only_until_it_is_shut_down() {
     let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
-    let refused = KinesisServer::builder()
-        .address(everywhere)
-        .start()
-        .await
-        .unwrap_err();
+    let refused = KinesisServer::builder().address(everywhere).start().await.unwrap_err();
     assert_eq!(refused.kind(), std::io::ErrorKind::InvalidInput);
 
     let server = KinesisServer::builder().start().await.unwrap();
@@ -102,9 +90,5 @@ async fn listens_on_loopback_only_until_it_is_shut_down() {
     let mut idle = TcpStream::connect(address).await.unwrap();
     server.shutdown().await;
     assert!(TcpStream::connect(address).await.is_err());
-    assert_eq!(
-        idle.read(&mut [0; 1]).await.unwrap_or(0),
-        0,
-        "idle connections are closed"
-    );
+    assert_eq!(idle.read(&mut [0; 1]).await.unwrap_or(0), 0, "idle connections are closed");
 }

@@ -18,10 +18,7 @@ async fn an_iterator_is_reusable_for_five_minutes() {
     }
     rig.clock.advance(Duration::from_millis(1));
     let request = json!({"ShardIterator": iterator});
-    assert_eq!(
-        rig.refusal(Operation::GetRecords, &request),
-        "ExpiredIteratorException"
-    );
+    assert_eq!(rig.refusal(Operation::GetRecords, &request), "ExpiredIteratorException");
 }
 
 #[tokio::test]
@@ -32,17 +29,11 @@ async fn retention_trims_records_and_hides_shards_closed_before_it() {
     rig.clock.advance(HOUR);
     rig.split(FIRST, 1 << 127);
     rig.put("young");
-    assert_eq!(
-        keys(&rig.read(&rig.iterator(FIRST, "TRIM_HORIZON"), 10)).len(),
-        2
-    );
+    assert_eq!(keys(&rig.read(&rig.iterator(FIRST, "TRIM_HORIZON"), 10)).len(), 2);
 
     // The parent's records are gone; the parent is listed until it has been closed for 24 hours.
     rig.clock.advance(23 * HOUR + Duration::from_secs(1));
-    assert_eq!(
-        keys(&rig.read(&rig.iterator(FIRST, "TRIM_HORIZON"), 10)).len(),
-        0
-    );
+    assert_eq!(keys(&rig.read(&rig.iterator(FIRST, "TRIM_HORIZON"), 10)).len(), 0);
     let at = json!({"StreamName": "s", "ShardId": FIRST, "StartingSequenceNumber": last_old,
         "ShardIteratorType": "AT_SEQUENCE_NUMBER"});
     rig.ok(Operation::GetShardIterator, &at);
@@ -53,10 +44,7 @@ async fn retention_trims_records_and_hides_shards_closed_before_it() {
     assert_eq!(rig.filtered("AT_TRIM_HORIZON"), [1, 2]);
     assert_eq!(rig.server.records("s"), []);
     let gone = json!({"StreamName": "s", "ShardId": FIRST, "ShardIteratorType": "TRIM_HORIZON"});
-    assert_eq!(
-        rig.refusal(Operation::GetShardIterator, &gone),
-        "ResourceNotFoundException"
-    );
+    assert_eq!(rig.refusal(Operation::GetShardIterator, &gone), "ResourceNotFoundException");
 }
 
 #[tokio::test]
@@ -81,15 +69,9 @@ async fn lag_is_the_age_of_the_next_unread_record() {
     rig.put("b");
     rig.clock.advance(Duration::from_secs(2));
     let page = rig.read(&rig.iterator(FIRST, "TRIM_HORIZON"), 1);
-    assert_eq!(
-        (keys(&page), &page["MillisBehindLatest"]),
-        (vec!["a"], &json!(2000))
-    );
+    assert_eq!((keys(&page), &page["MillisBehindLatest"]), (vec!["a"], &json!(2000)));
     let page = rig.read(page["NextShardIterator"].as_str().unwrap(), 1);
-    assert_eq!(
-        (keys(&page), &page["MillisBehindLatest"]),
-        (vec!["b"], &json!(0))
-    );
+    assert_eq!((keys(&page), &page["MillisBehindLatest"]), (vec!["b"], &json!(0)));
     assert!(page["NextShardIterator"].is_string());
 }
 
@@ -102,15 +84,9 @@ async fn a_closed_shard_is_read_to_its_end_and_names_its_children() {
     rig.split(FIRST, 1 << 127);
     rig.put("c");
     let page = rig.read(&rig.iterator(FIRST, "TRIM_HORIZON"), 1);
-    assert!(
-        page["ChildShards"].is_null(),
-        "only the last page names them"
-    );
+    assert!(page["ChildShards"].is_null(), "only the last page names them");
     let last = rig.read(page["NextShardIterator"].as_str().unwrap(), 1);
-    assert_eq!(
-        (keys(&last), &last["NextShardIterator"]),
-        (vec!["b"], &Value::Null)
-    );
+    assert_eq!((keys(&last), &last["NextShardIterator"]), (vec!["b"], &Value::Null));
     assert_eq!(last["MillisBehindLatest"], 0);
     let half = |id: &str, start: u128, end: u128| {
         json!({"ShardId": id, "ParentShards": [FIRST], "HashKeyRange":
@@ -130,10 +106,7 @@ async fn a_stream_of_the_same_name_is_another_stream() {
     let rig = Rig::new(1).await;
     let iterator = rig.iterator(FIRST, "TRIM_HORIZON");
     rig.ok(Operation::DeleteStream, &json!({"StreamName": "s"}));
-    rig.ok(
-        Operation::CreateStream,
-        &json!({"StreamName": "s", "ShardCount": 1}),
-    );
+    rig.ok(Operation::CreateStream, &json!({"StreamName": "s", "ShardCount": 1}));
     let refused = rig.refusal(Operation::GetRecords, &json!({"ShardIterator": iterator}));
     assert_eq!(refused, "ResourceNotFoundException");
 }

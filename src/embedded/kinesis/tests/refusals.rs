@@ -10,10 +10,7 @@ use super::{FIRST, Rig, base64};
 #[tokio::test]
 async fn quotas_are_per_shard_and_come_back_with_time() {
     let rig = Rig::with(Limits::enforced(), Duration::ZERO).await;
-    rig.ok(
-        Operation::CreateStream,
-        &json!({"StreamName": "s", "ShardCount": 2}),
-    );
+    rig.ok(Operation::CreateStream, &json!({"StreamName": "s", "ShardCount": 2}));
     let entries = |count| {
         let entry = |i: u32| {
             let hash = if i.is_multiple_of(2) { 0 } else { u128::MAX };
@@ -47,11 +44,7 @@ async fn quotas_are_per_shard_and_come_back_with_time() {
 /// Compares the name of a refusal; "none" is a call that passes.
 fn check(rig: &Rig, operation: Operation, request: &Value, expect: &str) {
     let refusal = rig.server.call(operation, request).err();
-    assert_eq!(
-        refusal.map_or("none", |error| error.code),
-        expect,
-        "{operation} {request}"
-    );
+    assert_eq!(refusal.map_or("none", |error| error.code), expect, "{operation} {request}");
 }
 
 #[tokio::test]
@@ -61,17 +54,11 @@ async fn mistakes_about_streams() {
     describe(json!({}), "InvalidArgumentException");
     describe(json!({"StreamName": "t"}), "ResourceNotFoundException");
     describe(json!({"StreamName": 7}), "SerializationException");
-    describe(
-        json!({"StreamName": "s", "Limit": 0}),
-        "ValidationException",
-    );
+    describe(json!({"StreamName": "s", "Limit": 0}), "ValidationException");
     describe(json!({"StreamARN": "s"}), "ValidationException");
     let arn = |account: &str| format!("arn:aws:kinesis:us-east-1:{account}:stream/s");
     describe(json!({"StreamARN": arn("000000000000")}), "none");
-    describe(
-        json!({"StreamARN": arn("999999999999")}),
-        "ResourceNotFoundException",
-    );
+    describe(json!({"StreamARN": arn("999999999999")}), "ResourceNotFoundException");
     let both = json!({"StreamARN": arn("000000000000"), "StreamName": "t"});
     describe(both, "InvalidArgumentException");
 
@@ -97,14 +84,8 @@ async fn mistakes_about_streams() {
 
     let list = |request, expect| check(&rig, Operation::ListShards, &request, expect);
     list(json!({"NextToken": "x"}), "InvalidArgumentException");
-    list(
-        json!({"StreamName": "s", "NextToken": "x"}),
-        "InvalidArgumentException",
-    );
-    list(
-        json!({"StreamName": "s", "ShardFilter": {"Type": "X"}}),
-        "ValidationException",
-    );
+    list(json!({"StreamName": "s", "NextToken": "x"}), "InvalidArgumentException");
+    list(json!({"StreamName": "s", "ShardFilter": {"Type": "X"}}), "ValidationException");
 }
 
 #[tokio::test]
@@ -120,29 +101,20 @@ async fn mistakes_about_positions() {
     iterator(at(&number), "none");
     iterator(at("abc"), "ValidationException");
     iterator(at("0"), "InvalidArgumentException");
-    iterator(
-        at(&format!("49{}", "9".repeat(54))),
-        "InvalidArgumentException",
-    );
+    iterator(at(&format!("49{}", "9".repeat(54))), "InvalidArgumentException");
     let mut elsewhere = at(&number);
     of_second(&mut elsewhere);
     iterator(elsewhere, "InvalidArgumentException");
     let kind = |kind: &str, time: u64| json!({"StreamName": "s", "ShardId": FIRST, "ShardIteratorType": kind, "Timestamp": time});
     iterator(kind("BOGUS", 0), "ValidationException");
     iterator(kind("AT_TIMESTAMP", rig.server_seconds()), "none");
-    iterator(
-        kind("AT_TIMESTAMP", rig.server_seconds() + 1),
-        "InvalidArgumentException",
-    );
+    iterator(kind("AT_TIMESTAMP", rig.server_seconds() + 1), "InvalidArgumentException");
 
     let latest = rig.iterator(FIRST, "LATEST");
     let read = |request, expect| check(&rig, Operation::GetRecords, &request, expect);
     read(json!({"ShardIterator": "x"}), "InvalidArgumentException");
     read(json!({"ShardIterator": latest, "Limit": 10_000}), "none");
-    read(
-        json!({"ShardIterator": latest, "Limit": 10_001}),
-        "ValidationException",
-    );
+    read(json!({"ShardIterator": latest, "Limit": 10_001}), "ValidationException");
 }
 
 #[tokio::test]
@@ -159,11 +131,7 @@ async fn mistakes_about_records() {
     put("k", "00", "ValidationException");
     put("k", "-1", "ValidationException");
     put("k", &u128::MAX.to_string(), "none");
-    put(
-        "k",
-        "340282366920938463463374607431768211456",
-        "InvalidArgumentException",
-    );
+    put("k", "340282366920938463463374607431768211456", "InvalidArgumentException");
 
     let records = |records: Vec<Value>, expect| {
         let request = json!({"StreamName": "s", "Records": records});
@@ -182,21 +150,13 @@ async fn mistakes_about_records() {
 #[tokio::test]
 async fn a_fault_on_a_shard_fails_its_entries_alone() {
     let rig = Rig::new(2).await;
-    let rule = FaultRule::on(Operation::PutRecords, FaultKind::Throttle)
-        .shard(FIRST)
-        .times(1);
+    let rule = FaultRule::on(Operation::PutRecords, FaultKind::Throttle).shard(FIRST).times(1);
     let id = rig.server.faults().add(rule);
     let entry =
         |hash: u128| json!({"Data": "", "PartitionKey": "k", "ExplicitHashKey": hash.to_string()});
     let records = [entry(u128::MAX), entry(0), entry(0)];
-    let answer = rig.ok(
-        Operation::PutRecords,
-        &json!({"StreamName": "s", "Records": records}),
-    );
+    let answer = rig.ok(Operation::PutRecords, &json!({"StreamName": "s", "Records": records}));
     let failed = |i: usize| answer["Records"][i]["ErrorCode"].is_string();
     assert_eq!([0, 1, 2].map(failed), [false, true, false]);
-    assert_eq!(
-        (rig.server.faults().fired(id), rig.server.records("s").len()),
-        (1, 2)
-    );
+    assert_eq!((rig.server.faults().fired(id), rig.server.records("s").len()), (1, 2));
 }

@@ -35,54 +35,30 @@ async fn shards_are_listed_in_pages_and_by_filter() {
     assert_eq!((numbers(&page), numbers(&rest)), (vec![1, 2, 3], vec![4]));
     assert!(rest["NextToken"].is_null());
     rig.clock.advance(Duration::from_secs(301));
-    assert_eq!(
-        rig.refusal(Operation::ListShards, &next),
-        "ExpiredNextTokenException"
-    );
+    assert_eq!(rig.refusal(Operation::ListShards, &next), "ExpiredNextTokenException");
 }
 
 #[tokio::test]
 async fn changes_take_effect_at_the_end_of_their_window() {
     let rig = Rig::with(Limits::off(), Duration::from_secs(10)).await;
     let status = || {
-        let answer = rig.ok(
-            Operation::DescribeStreamSummary,
-            &json!({"StreamName": "s"}),
-        );
-        answer["StreamDescriptionSummary"]["StreamStatus"]
-            .as_str()
-            .unwrap()
-            .to_owned()
+        let answer = rig.ok(Operation::DescribeStreamSummary, &json!({"StreamName": "s"}));
+        answer["StreamDescriptionSummary"]["StreamStatus"].as_str().unwrap().to_owned()
     };
     let window = || rig.clock.advance(Duration::from_secs(10));
-    rig.ok(
-        Operation::CreateStream,
-        &json!({"StreamName": "s", "ShardCount": 1}),
-    );
+    rig.ok(Operation::CreateStream, &json!({"StreamName": "s", "ShardCount": 1}));
     assert_eq!(status(), "CREATING");
     let record = json!({"StreamName": "s", "Data": "", "PartitionKey": "k"});
-    assert_eq!(
-        rig.refusal(Operation::PutRecord, &record),
-        "ResourceNotFoundException"
-    );
+    assert_eq!(rig.refusal(Operation::PutRecord, &record), "ResourceNotFoundException");
     window();
     assert_eq!(status(), "ACTIVE");
     rig.split(FIRST, 1 << 127);
-    assert_eq!(
-        (status().as_str(), rig.shards(json!({}))),
-        ("UPDATING", vec![0])
-    );
+    assert_eq!((status().as_str(), rig.shards(json!({}))), ("UPDATING", vec![0]));
     rig.put("still the parent's");
     let again = json!({"StreamName": "s", "ShardToSplit": FIRST, "NewStartingHashKey": "77"});
-    assert_eq!(
-        rig.refusal(Operation::SplitShard, &again),
-        "ResourceInUseException"
-    );
+    assert_eq!(rig.refusal(Operation::SplitShard, &again), "ResourceInUseException");
     window();
-    assert_eq!(
-        (status().as_str(), rig.shards(json!({}))),
-        ("ACTIVE", vec![0, 1, 2])
-    );
+    assert_eq!((status().as_str(), rig.shards(json!({}))), ("ACTIVE", vec![0, 1, 2]));
     assert_eq!(rig.server.records("s")[0].shard_id, FIRST);
     rig.ok(Operation::DeleteStream, &json!({"StreamName": "s"}));
     assert_eq!(status(), "DELETING");

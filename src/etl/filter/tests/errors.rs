@@ -9,19 +9,13 @@ fn an_error_shows_where_and_why() {
     let why = "`:` cannot stand in a bare term; use double quotes";
     assert_eq!(error.reason(), why);
     assert_eq!(error.to_string(), format!("column 8: {why}"));
-    assert_eq!(
-        format!("{error:#}"),
-        format!("  größe: x\n       ^ column 8: {why}")
-    );
+    assert_eq!(format!("{error:#}"), format!("  größe: x\n       ^ column 8: {why}"));
 }
 
 #[test]
 fn the_caret_stays_in_place_under_white_space() {
     let error = FilterPattern::parse("a\n\tb:").unwrap_err();
-    assert!(
-        error.render().starts_with("a  b:\n    ^ column 5"),
-        "{error:#}"
-    );
+    assert!(error.render().starts_with("a  b:\n    ^ column 5"), "{error:#}");
 }
 
 #[test]

@@ -15,17 +15,10 @@ fn check(pattern: &str, yes: &[&str], no: &[&str]) {
         assert!(parsed.matches(message), "{pattern} must match {message:?}");
     }
     for message in no {
-        assert!(
-            !parsed.matches(message),
-            "{pattern} must not match {message:?}"
-        );
+        assert!(!parsed.matches(message), "{pattern} must not match {message:?}");
     }
     let canonical = parsed.to_string();
-    assert_eq!(
-        FilterPattern::parse(&canonical),
-        Ok(parsed),
-        "{pattern} printed as {canonical}"
-    );
+    assert_eq!(FilterPattern::parse(&canonical), Ok(parsed), "{pattern} printed as {canonical}");
 }
 
 /// Rejected, with the error at `column` (1-based, in characters).

@@ -97,11 +97,7 @@ fn expression(test: impl Strategy<Value = String> + 'static) -> impl Strategy<Va
     test.prop_recursive(3, 8, 3, |inner| {
         let operator = prop::sample::select(vec!["&&", " || "]);
         (inner.clone(), operator, inner, any::<bool>()).prop_map(|(left, op, right, group)| {
-            if group {
-                format!("({left}{op}{right})")
-            } else {
-                format!("{left}{op}{right}")
-            }
+            if group { format!("({left}{op}{right})") } else { format!("{left}{op}{right}") }
         })
     })
 }
@@ -116,18 +112,13 @@ fn delimited() -> impl Strategy<Value = String> {
     ];
     prop::collection::vec(entry, 0..5).prop_map(|entries| {
         let named = entries.into_iter().enumerate();
-        let named: Vec<_> = named
-            .map(|(i, e)| e.replace("NAME", &format!("f{i}")))
-            .collect();
+        let named: Vec<_> = named.map(|(i, e)| e.replace("NAME", &format!("f{i}"))).collect();
         format!("[{}]", named.join(" ,"))
     })
 }
 
 fn pattern() -> impl Strategy<Value = String> {
-    let term = prop_oneof![
-        "[-?]?[a-zé0-9_.]{1,5}",
-        "[-?]?\"([^\"\\\\]|\\\\\\\\|\\\\\"){1,6}\""
-    ];
+    let term = prop_oneof!["[-?]?[a-zé0-9_.]{1,5}", "[-?]?\"([^\"\\\\]|\\\\\\\\|\\\\\"){1,6}\""];
     prop_oneof![
         1 => prop::collection::vec(term, 0..5).prop_map(|terms| terms.join(" ")),
         3 => expression(json_test()).prop_map(|e| format!("{{{e}}}")),
@@ -144,10 +135,7 @@ fn message() -> impl Strategy<Value = String> {
     ];
     let tree = leaf.prop_recursive(3, 12, 3, |inner| {
         let object = prop::collection::vec(("[abc]", inner.clone()), 0..4).prop_map(|members| {
-            let members: Vec<_> = members
-                .iter()
-                .map(|(k, v)| format!("\"{k}\":{v}"))
-                .collect();
+            let members: Vec<_> = members.iter().map(|(k, v)| format!("\"{k}\":{v}")).collect();
             format!("{{{}}}", members.join(","))
         });
         let array = prop::collection::vec(inner, 0..3).prop_map(|e| format!("[{}]", e.join(",")));
