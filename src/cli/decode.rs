@@ -93,13 +93,12 @@ fn lines(file: &Path, decoder: &Decoder, seen: &mut Seen, out: &mut impl Write) 
         if line.trim_ascii().is_empty() {
             continue;
         }
-        match payload::decode_base64(&line) {
-            Some(data) => decoder.payload(&name, Bytes::from(data), seen, out)?,
-            None => {
-                seen.refused += 1;
-                complain(format!("{name}: not base64"));
-            }
-        }
+        let Some(data) = payload::decode_base64(&line) else {
+            seen.refused += 1;
+            complain(format!("{name}: not base64"));
+            continue;
+        };
+        decoder.payload(&name, Bytes::from(data), seen, out)?;
     }
     Ok(())
 }

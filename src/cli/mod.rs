@@ -3,6 +3,8 @@
 //! Exit codes: 0 fine, 1 the work found a problem, 2 usage or configuration; `run` ends with 3 when
 //! a drain was cut short.
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "talking is a command line's work")]
+
 mod check;
 mod config;
 mod decode;

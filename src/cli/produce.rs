@@ -135,7 +135,7 @@ async fn produce(args: &Args) -> Result<String, Problem> {
 
 /// Where records come from, each with its number of events.
 enum Source {
-    Generated(Generator),
+    Generated(Box<Generator>),
     Files(std::vec::IntoIter<(String, Bytes, u64)>),
 }
 
@@ -155,7 +155,7 @@ impl Source {
             if args.count.is_none() && args.seconds.is_none() {
                 return Err("say when to stop: --count or --seconds".to_owned());
             }
-            return Ok(Self::Generated(generator));
+            return Ok(Self::Generated(Box::new(generator)));
         }
         let source = LogSource {
             owner: "000000000000".to_owned(),

@@ -1,7 +1,10 @@
 //! From settings to something that runs: patterns, schemas and programs are compiled, names are
 //! resolved, relations are checked.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fmt::Write,
+    path::{Path, PathBuf},
+};
 
 use sha2::{Digest, Sha256};
 use wildmatch::WildMatch;
@@ -48,7 +51,7 @@ pub fn compile(
         max_events: settings.consumer.max_events_per_record,
     };
     if compiler.problems.is_empty() {
-        return Ok(Compiled { routes, dead_letters, limits, hash, settings });
+        return Ok(Compiled { settings, routes, dead_letters, limits, hash });
     }
     Err(ConfigProblems(compiler.problems))
 }
@@ -229,6 +232,11 @@ impl<'s> Compiler<'s> {
     /// The first 12 hex digits: enough to tell configurations apart, short enough to read.
     fn hash(&self) -> String {
         let digest = self.hash.clone().finalize();
-        digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+        let mut hash = String::with_capacity(12);
+        for byte in digest.iter().take(6) {
+            // Writing into a string cannot fail.
+            let _ = write!(hash, "{byte:02x}");
+        }
+        hash
     }
 }

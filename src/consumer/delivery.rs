@@ -54,7 +54,7 @@ pub(super) async fn deliver(
             .collect();
         let reason = match to.deliver(&events).await {
             Ok(verdicts) => {
-                let reason = take_in(&verdicts, &mut open, &mut refused);
+                let reason = take_in(&verdicts, &batch, &mut open, &mut refused);
                 if open.is_empty() { None } else { reason }
             }
             Err(error) => Some(error.to_string()),
@@ -78,9 +78,11 @@ pub(super) async fn deliver(
 
 /// Keeps in `open` what is to be sent again; answers why.
 ///
-/// A sink that answers for fewer events than it was given has said nothing of the rest.
+/// A sink that answers for fewer events than it was given has said nothing of the rest. A refused
+/// dead letter has nowhere else to go: it is offered again, and the shard waits.
 fn take_in(
     verdicts: &[Verdict],
+    batch: &[Queued],
     open: &mut Vec<usize>,
     refused: &mut [Option<String>],
 ) -> Option<String> {
@@ -89,6 +91,10 @@ fn take_in(
     for (place, index) in open.iter().enumerate() {
         match verdicts.get(place) {
             Some(Verdict::Accepted) => {}
+            Some(Verdict::Refused(why)) if is_letter(batch, *index) => {
+                reason.get_or_insert_with(|| format!("a dead letter was refused: {why}"));
+                again.push(*index);
+            }
             Some(Verdict::Refused(why)) => {
                 if let Some(slot) = refused.get_mut(*index) {
                     *slot = Some(why.clone());
@@ -106,6 +112,10 @@ fn take_in(
     }
     *open = again;
     reason
+}
+
+fn is_letter(batch: &[Queued], index: usize) -> bool {
+    batch.get(index).is_some_and(|queued| queued.delivery.route.is_none())
 }
 
 fn next_pause(pause: RetryPause, attempt: u32) -> Duration {

@@ -21,7 +21,7 @@ pub(super) enum Fetched {
     End(Vec<ChildShard>),
 }
 
-/// Most records a call may answer (AWS API reference, GetRecords).
+/// Most records a call may answer (AWS API reference, `GetRecords`).
 const MAX_RECORDS: u32 = 10_000;
 /// Most bytes a call may answer.
 const MAX_PAGE: u64 = 10 * 1024 * 1024;

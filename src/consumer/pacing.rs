@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn behind_it_goes_as_fast_as_the_shards_limits_allow() {
         let mut pacing = Pacing::new(PARAMS);
-        let behind = Duration::from_secs(60);
+        let behind = Duration::from_mins(1);
         assert_eq!(pacing.after_page(10, 1_000, behind), CALL_INTERVAL);
         assert_eq!(pacing.after_page(9_000, 10_000_000, behind), Duration::from_secs(5));
         assert_eq!(pacing.after_page(0, 0, behind), CALL_INTERVAL, "empty pages happen on the way");

@@ -4,7 +4,6 @@ use std::{collections::HashMap, sync::Arc};
 
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{sync::mpsc, time::Instant};
-use tracing::warn;
 
 use super::{
     ConsumerContext, Ledger, Reservation, Ticket,
@@ -183,7 +182,7 @@ impl Processor {
             left -= 1;
             let reservation = if left == 0 { held.take() } else { None };
             let record = Arc::new(SourceRecord { source: Arc::clone(&self.source), record: user });
-            self.take_user_record(record, reservation, tally, None);
+            self.take_user_record(&record, reservation, tally, None);
         }
         if unreadable > 0 {
             let reason = format!(
@@ -193,13 +192,13 @@ impl Processor {
                 source: Arc::clone(&self.source),
                 record: whole(raw, beyond),
             });
-            self.take_user_record(record, held.take(), tally, Some(reason));
+            self.take_user_record(&record, held.take(), tally, Some(reason));
         }
     }
 
     fn take_user_record(
         &mut self,
-        record: Arc<SourceRecord>,
+        record: &Arc<SourceRecord>,
         reservation: Option<Reservation>,
         tally: &mut Tally,
         park: Option<String>,
@@ -210,15 +209,15 @@ impl Processor {
         }
         let pipeline = &self.context.pipeline;
         let processed = match park {
-            Some(reason) => pipeline.park(&record, reason),
-            None => pipeline.process(&record),
+            Some(reason) => pipeline.park(record, reason),
+            None => pipeline.process(record),
         };
         let Processed { deliveries, tally: counted, failures } = processed;
         *tally += counted;
         for (stage, reason) in failures {
             self.context.failures.record(&self.source, &position, &stage, &reason);
         }
-        self.enter(position, deliveries, Some(&record), reservation);
+        self.enter(position, deliveries, Some(record), reservation);
     }
 
     /// Opens a record on the ledger and queues its deliveries.
@@ -304,17 +303,10 @@ impl Processor {
         self.ledger.settle(queued.ticket);
     }
 
-    /// A refused event becomes a dead letter under the same ticket. A refused dead letter has
-    /// nowhere else to go: it is offered again and the shard waits.
+    /// A refused event becomes a dead letter under the same ticket.
     fn refused(&mut self, queued: Queued, reason: String) {
-        let letter =
-            self.context.pipeline.refused(&queued.record, &queued.delivery, reason.clone());
-        if letter.is_none() {
-            warn!(shard = %self.source.shard, position = %queued.record.record.position, %reason,
-                "the dead-letter sink refuses a letter, the shard waits");
-        }
-        let delivery = letter.unwrap_or_else(|| queued.delivery.clone());
-        self.queue(Queued { delivery, ..queued });
+        let letter = self.context.pipeline.refused(&queued.record, &queued.delivery, reason);
+        self.queue(Queued { delivery: letter, ..queued });
     }
 
     /// Tells the coordinator how far the shard is processed.

@@ -102,14 +102,14 @@ impl FailureLog {
     /// Takes in one failure. The reason holds no payload.
     pub fn record(&self, source: &Source, position: &Position, stage: &Stage, reason: &str) {
         let now = tokio::time::Instant::now();
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state.since += 1;
-        if state.last.is_some_and(|last| now.duration_since(last) < Self::EVERY) {
+        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.since += 1;
+        if failures.last.is_some_and(|last| now.duration_since(last) < Self::EVERY) {
             return;
         }
         tracing::warn!(stream = %source.stream, shard = %source.shard, %position, %stage, %reason,
-            failures = state.since, "could not be processed, sent to the dead letters");
-        *state = FailureState { last: Some(now), since: 0 };
+            failures = failures.since, "could not be processed, sent to the dead letters");
+        *failures = FailureState { last: Some(now), since: 0 };
     }
 }
 

@@ -96,7 +96,7 @@ impl DeadLetter {
         let event = String::from_utf8(json).ok().and_then(|json| RawValue::from_string(json).ok());
         let data = event.is_none().then(|| BASE64_STANDARD.encode(&record.record.data));
         let route = Some(route.to_owned());
-        Self { event, data, route, ..Self::new(record, configuration, stage, reason) }
+        Self { route, event, data, ..Self::new(record, configuration, stage, reason) }
     }
 
     fn new(record: &SourceRecord, configuration: &str, stage: Stage, reason: String) -> Self {

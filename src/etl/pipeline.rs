@@ -124,23 +124,22 @@ impl Pipeline {
 
     /// The dead letter for a delivery that its sink will never take. The event is decoded again
     /// from its record, so that the letter holds what came in, not what a program made of it.
-    ///
-    /// `None` when `refused` is itself a dead letter: there is nowhere else to put it.
-    pub fn refused(
-        &self,
-        record: &SourceRecord,
-        refused: &Delivery,
-        reason: String,
-    ) -> Option<Delivery> {
-        let route = self.parts.routes.get(refused.route?)?;
+    pub fn refused(&self, record: &SourceRecord, refused: &Delivery, reason: String) -> Delivery {
         let configuration = &self.parts.configuration;
+        let route = refused.route.and_then(|route| self.parts.routes.get(route));
         let decoded = decode_user_record(record.source.format, &record.record, &self.parts.limits);
         let event = decoded.ok().and_then(|decoded| {
             decoded.events.into_iter().nth(usize::try_from(refused.event?).ok()?)
-        })?;
-        let failure = (Stage::Deliver, reason);
-        let letter = DeadLetter::of_event(record, configuration, &event, &route.name, failure);
-        Some(self.letter(letter, record, refused.event))
+        });
+        let letter = match (route, event) {
+            (Some(route), Some(event)) => {
+                let failure = (Stage::Deliver, reason);
+                DeadLetter::of_event(record, configuration, &event, &route.name, failure)
+            }
+            // It was decoded before, so this does not happen; the record's bytes hold the event.
+            _ => DeadLetter::of_record(record, configuration, reason),
+        };
+        self.letter(letter, record, refused.event)
     }
 
     fn route(&self, record: &SourceRecord, index: u32, event: &LogEvent, out: &mut Processed) {
@@ -162,7 +161,7 @@ impl Pipeline {
                             arrival: record.record.arrival,
                             json,
                         },
-                    }))
+                    }));
                 }
                 Err(failure) => {
                     out.failures.push(failure.clone());
@@ -363,11 +362,9 @@ pub(super) mod tests {
         let pipeline = pipeline(vec![Route { transform, ..route("all", 0) }]);
         let record = envelope(&["first", "second"]);
         let processed = pipeline.process(&record);
-        let letter =
-            pipeline.refused(&record, &processed.deliveries[1], "too long".to_owned()).unwrap();
+        let letter = pipeline.refused(&record, &processed.deliveries[1], "too long".to_owned());
         let parsed: DeadLetter = serde_json::from_slice(&letter.output.json).unwrap();
         assert_eq!((parsed.stage, parsed.reason.as_str()), (Stage::Deliver, "too long"));
         assert!(parsed.event.unwrap().get().contains("second"));
-        assert!(pipeline.refused(&record, &letter, "again".to_owned()).is_none());
     }
 }

@@ -61,7 +61,7 @@ impl LeaseParams {
     /// How long a grant is good after the sending of a renewal. The twentieth that is missing to
     /// `failover_time` is for clocks that run at different speeds.
     pub fn validity(&self) -> Duration {
-        self.failover_time - self.failover_time / 20
+        self.failover_time.mul_f64(0.95)
     }
 
     /// The pause between two scans of a table with so many leases.

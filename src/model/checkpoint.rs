@@ -75,9 +75,8 @@ impl Checkpoint {
     pub fn advances(&self, next: &Self) -> bool {
         match (self, next) {
             (Self::ShardEnd, _) => false,
-            (_, Self::ShardEnd) => true,
             (Self::After(from), Self::After(to)) => from < to,
-            (_, Self::After(_)) => true,
+            (_, Self::After(_) | Self::ShardEnd) => true,
             _ => false,
         }
     }

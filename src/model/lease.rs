@@ -131,11 +131,11 @@ impl LeaseWrite {
         let mut next = row.clone();
         match self {
             Self::Renew { checkpoint, .. } => {
-                next.counter += 1;
+                next.counter = row.counter.saturating_add(1);
                 next.set_checkpoint(checkpoint.as_ref());
             }
             Self::Take { by, from, .. } => {
-                next.counter += 1;
+                next.counter = row.counter.saturating_add(1);
                 next.owner_switches += u64::from(from.as_ref().is_some_and(|owner| owner != by));
                 next.owner = Some(by.clone());
                 next.checkpoint_owner = None;
@@ -145,17 +145,17 @@ impl LeaseWrite {
                 next.checkpoint_owner = Some(from.clone());
             }
             Self::FinishHandOver { checkpoint, .. } => {
-                next.counter += 1;
+                next.counter = row.counter.saturating_add(1);
                 next.checkpoint_owner = None;
                 next.set_checkpoint(checkpoint.as_ref());
             }
             Self::Release { checkpoint, .. } => {
-                next.counter += 1;
+                next.counter = row.counter.saturating_add(1);
                 next.owner = None;
                 next.set_checkpoint(checkpoint.as_ref());
             }
             Self::End { children, .. } => {
-                next.counter += 1;
+                next.counter = row.counter.saturating_add(1);
                 next.owner = None;
                 next.checkpoint_owner = None;
                 next.children.clone_from(children);
@@ -192,18 +192,22 @@ impl LeaseWrite {
     pub fn shows_in(&self, row: &Lease) -> bool {
         let (counter, owner, holder) = match self {
             Self::Renew { by, counter, .. } => {
-                return row.counter == counter + 1 && row.holder() == Some(by);
+                return row.counter == counter.saturating_add(1) && row.holder() == Some(by);
             }
             Self::RequestHandOver { from, to } => {
                 return row.owner.as_ref() == Some(to)
                     && row.checkpoint_owner.as_ref() == Some(from);
             }
-            Self::End { counter, .. } => return row.counter == counter + 1 && row.ended(),
+            Self::End { counter, .. } => {
+                return row.counter == counter.saturating_add(1) && row.ended();
+            }
             Self::Take { by, counter, .. } => (counter, Some(by), Some(by)),
             Self::FinishHandOver { to, counter, .. } => (counter, Some(to), Some(to)),
             Self::Release { counter, .. } => (counter, None, None),
         };
-        row.counter == counter + 1 && row.owner.as_ref() == owner && row.holder() == holder
+        row.counter == counter.saturating_add(1)
+            && row.owner.as_ref() == owner
+            && row.holder() == holder
     }
 
     /// The checkpoint that this write carries.

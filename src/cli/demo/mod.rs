@@ -49,7 +49,7 @@ pub(super) struct Args {
 
 /// How long the workers may take for what is left once the last record is put. A killed worker's
 /// leases are free after the failover time, and its shards are read again from their checkpoints.
-const CATCH_UP: Duration = Duration::from_secs(60);
+const CATCH_UP: Duration = Duration::from_mins(1);
 
 pub(super) fn run(args: &Args) -> ExitCode {
     let job = async {

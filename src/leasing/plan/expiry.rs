@@ -97,7 +97,7 @@ mod tests {
         let mut seen = Observations::default();
         let row = lease("s1").build();
         assert_eq!(row.owner, None::<WorkerId>);
-        seen.observe(&[row.clone()], Instant::now());
+        seen.observe(std::slice::from_ref(&row), Instant::now());
         assert!(!seen.expired(&row, FAILOVER, Instant::now() + FAILOVER * 9));
     }
 }

@@ -63,7 +63,7 @@ impl<'a> Graph<'a, '_> {
                 // A parent was read to its end and its child never got a lease.
                 wanted.insert(&shard.id, (shard, Checkpoint::TrimHorizon));
             }
-            if line_leased || (self.from_the_start() && !parents.is_empty()) {
+            if line_leased || (self.reads_history() && !parents.is_empty()) {
                 // Covered by an ancestor, or to be: look at each line above.
                 to_visit.extend(parents);
             } else if !ended_parent {
@@ -72,7 +72,7 @@ impl<'a> Graph<'a, '_> {
         }
     }
 
-    fn from_the_start(&self) -> bool {
+    fn reads_history(&self) -> bool {
         !matches!(self.initial, InitialPosition::Latest)
     }
 

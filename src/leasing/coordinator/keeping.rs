@@ -1,0 +1,160 @@
+//! Keeping leases: renewals with their checkpoints, hand-overs, releases, shard ends.
+
+use std::{sync::Arc, time::Duration};
+
+use rand::RngExt;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::{Coordinator, report};
+use crate::{
+    leasing::{
+        held::Due,
+        operations::{self, Written},
+    },
+    model::{Lease, LeaseKey, LeaseWrite},
+    ports::{StoreError, Swap},
+};
+
+/// First pause before a write that failed is made again; each is at random up to four times that.
+const RETRY_MIN: Duration = Duration::from_millis(200);
+
+impl Coordinator {
+    pub(super) fn start_due(&mut self, now: Instant) {
+        self.drop_expired(now);
+        let due: Vec<(LeaseKey, Due)> = self
+            .held
+            .iter()
+            .filter_map(|(key, held)| Some((key.clone(), held.due(&self.me, now)?)))
+            .collect();
+        for (key, due) in due {
+            self.start_write(key, due, now);
+        }
+        if !self.draining && !self.scanning && now >= self.next_scan {
+            self.scanning = true;
+            self.operations.push(operations::scan(Arc::clone(&self.store)));
+        }
+    }
+
+    /// Gives up leases whose renewals have failed for too long: others may own them now.
+    fn drop_expired(&mut self, now: Instant) {
+        let expired: Vec<LeaseKey> = self
+            .held
+            .iter()
+            .filter(|(_, held)| now >= held.valid_until())
+            .map(|(key, _)| key.clone())
+            .collect();
+        for key in expired {
+            warn!(lease = %key, "gave the lease up: not renewed in time");
+            self.lose(&key);
+        }
+    }
+
+    fn start_write(&mut self, key: LeaseKey, due: Due, now: Instant) {
+        let Some(held) = self.held.get_mut(&key) else { return };
+        held.busy = true;
+        let acquisition = held.acquisition;
+        let store = Arc::clone(&self.store);
+        let operation = match due {
+            Due::Write(write) => {
+                let acquisition = Some(acquisition);
+                let wait = Duration::ZERO;
+                operations::write(store, Written { key, acquisition, write, sent: now, wait })
+            }
+            Due::EndShard(children) => {
+                let Some(stream) = self.streams.get(held.stream).cloned() else { return };
+                let held = (key, acquisition, held.lease.clone());
+                operations::end(store, stream, held, self.me.clone(), children)
+            }
+        };
+        self.operations.push(operation);
+    }
+
+    pub(super) fn wrote(&mut self, written: &Written, result: Result<Swap, StoreError>) {
+        let Some(held) = self.held.get_mut(&written.key) else { return };
+        if Some(held.acquisition) != written.acquisition {
+            return;
+        }
+        held.busy = false;
+        match result {
+            Ok(Swap::Applied(row)) => self.applied(written, row),
+            Ok(Swap::Refused(Some(row)))
+                if row.counter == held.lease.counter && row.holder() == Some(&self.me) =>
+            {
+                // Still ours: a hand-over was asked for in between, or a lost write never arrived.
+                held.lease = row;
+                held.next_write = Instant::now();
+                self.start_hand_over(&written.key);
+            }
+            Ok(Swap::Refused(row)) => {
+                let owner = row
+                    .and_then(|row| row.owner)
+                    .map_or_else(|| "nobody".to_owned(), |owner| owner.to_string());
+                warn!(lease = %written.key, owner, "lost the lease");
+                self.lose(&written.key);
+            }
+            Err(error) => {
+                report(&written.key, &error);
+                if let Some(acquisition) = written.acquisition {
+                    self.retry_later(&written.key, acquisition);
+                }
+            }
+        }
+    }
+
+    fn applied(&mut self, written: &Written, row: Lease) {
+        let key = &written.key;
+        let checkpoint = row.checkpoint.clone();
+        match &written.write {
+            LeaseWrite::Renew { .. } => {
+                let jitter = self.rng.random_range(0.8..1.0);
+                let next = written.sent + self.params.renew_interval().mul_f64(jitter);
+                let Some(held) = self.held.get_mut(key) else { return };
+                held.renewed(row, written.sent, &self.params);
+                held.next_write = if held.finished.is_some() { Instant::now() } else { next };
+                self.start_hand_over(key);
+            }
+            LeaseWrite::End { children, .. } => {
+                info!(lease = %key, children = children.len(), "shard ended");
+                self.held.remove(key);
+                // The children are free now.
+                self.next_scan = Instant::now();
+            }
+            LeaseWrite::FinishHandOver { to, .. } => {
+                info!(lease = %key, %to, %checkpoint, "handed the lease over");
+                self.held.remove(key);
+            }
+            LeaseWrite::Release { .. } => {
+                info!(lease = %key, %checkpoint, "released the lease");
+                self.held.remove(key);
+            }
+            LeaseWrite::Take { .. } | LeaseWrite::RequestHandOver { .. } => {}
+        }
+    }
+
+    /// Lets the consumer drain when somebody waits for the lease.
+    pub(super) fn start_hand_over(&mut self, key: &LeaseKey) {
+        let Some(held) = self.held.get(key) else { return };
+        if let Some(to) = held.wanted_by(&self.me)
+            && held.drain()
+        {
+            info!(lease = %key, %to, "handing the lease over: draining");
+        }
+    }
+
+    pub(super) fn retry_later(&mut self, key: &LeaseKey, acquisition: u64) {
+        let pause = self.rng.random_range(RETRY_MIN..RETRY_MIN * 4);
+        if let Some(held) = self.held.get_mut(key)
+            && held.acquisition == acquisition
+        {
+            held.busy = false;
+            held.next_write = Instant::now() + pause.min(self.params.renew_interval());
+        }
+    }
+
+    pub(super) fn lose(&mut self, key: &LeaseKey) {
+        if let Some(held) = self.held.remove(key) {
+            held.revoke();
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! The coordinator: one loop that owns all of this worker's lease state.
+//!
+//! `select` chooses, `apply` acts: the loop's only await returns a value, and every change of state
+//! happens in a plain function after it. Calls to the table run side by side as [`Operation`]s.
+
+mod keeping;
+mod taking;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use rand::{SeedableRng, rngs::StdRng};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
+use tracing::{error, info, warn};
+
+use super::{
+    ConsumerExit, LeaseGrant, LeaseParams, LeasedStream,
+    held::{Finished, Held},
+    operations::{Done, Operation},
+    plan::Observations,
+};
+use crate::{
+    model::{LeaseKey, WorkerId},
+    ports::{LeaseStore, StoreError},
+};
+
+/// What the rest of the process tells the coordinator.
+#[derive(Debug)]
+pub enum Command {
+    /// A consumer has come to its end.
+    Finished {
+        /// The lease it worked on.
+        key: LeaseKey,
+        /// The acquisition it worked on.
+        acquisition: u64,
+        /// How it ended.
+        exit: ConsumerExit,
+    },
+    /// Take nothing more, let the consumers finish, release every lease, then end.
+    Drain,
+}
+
+/// What the admin port and the shutdown report say of the lease engine.
+#[derive(Clone, Debug)]
+pub struct LeaseStatus {
+    /// When the loop last turned.
+    pub turned: Instant,
+    /// Whether the table has answered a scan since the start.
+    pub table_reached: bool,
+    /// Whether the worker is leaving.
+    pub draining: bool,
+    /// The leases held now.
+    pub held: BTreeSet<LeaseKey>,
+}
+
+/// The other end of a coordinator.
+pub struct CoordinatorHandle {
+    /// How the engine is doing.
+    pub status: watch::Receiver<LeaseStatus>,
+    /// Commands in.
+    pub commands: mpsc::UnboundedSender<Command>,
+    /// Leases taken, each for a new consumer. Closes when the coordinator ends.
+    pub grants: mpsc::UnboundedReceiver<LeaseGrant>,
+}
+
+/// Takes, renews, hands over, ends and releases the leases of one worker.
+pub struct Coordinator {
+    me: WorkerId,
+    params: LeaseParams,
+    store: Arc<dyn LeaseStore>,
+    streams: Vec<LeasedStream>,
+    rng: StdRng,
+
+    held: BTreeMap<LeaseKey, Held>,
+    /// Takes and hand-over requests under way.
+    pending: BTreeSet<LeaseKey>,
+    /// Hand-overs that this worker asked for, and when.
+    asked: BTreeMap<LeaseKey, Instant>,
+    observations: Observations,
+    acquisitions: u64,
+
+    scanning: bool,
+    next_scan: Instant,
+    scan_failures: u32,
+    /// For each stream, how many scans in a row lacked leases, and whether a sync is under way.
+    lacking: Vec<(u32, bool)>,
+    draining: bool,
+
+    operations: FuturesUnordered<Operation>,
+    commands: mpsc::UnboundedReceiver<Command>,
+    grants: mpsc::UnboundedSender<LeaseGrant>,
+    status: watch::Sender<LeaseStatus>,
+}
+
+enum Action {
+    Command(Command),
+    Done(Box<Done>),
+    Tick,
+}
+
+impl Coordinator {
+    /// A coordinator that holds nothing yet. `seed` decides its jitter and its choices.
+    pub fn new(
+        me: WorkerId,
+        params: LeaseParams,
+        store: Arc<dyn LeaseStore>,
+        streams: Vec<LeasedStream>,
+        seed: u64,
+    ) -> (Self, CoordinatorHandle) {
+        let (command_tx, commands) = mpsc::unbounded_channel();
+        let (grants, grant_rx) = mpsc::unbounded_channel();
+        let (status, status_rx) = watch::channel(LeaseStatus {
+            turned: Instant::now(),
+            table_reached: false,
+            draining: false,
+            held: BTreeSet::new(),
+        });
+        let lacking = vec![(0, false); streams.len()];
+        let coordinator = Self {
+            me,
+            params,
+            store,
+            streams,
+            rng: StdRng::seed_from_u64(seed),
+            held: BTreeMap::new(),
+            pending: BTreeSet::new(),
+            asked: BTreeMap::new(),
+            observations: Observations::default(),
+            acquisitions: 0,
+            scanning: false,
+            next_scan: Instant::now(),
+            scan_failures: 0,
+            lacking,
+            draining: false,
+            operations: FuturesUnordered::new(),
+            commands,
+            grants,
+            status,
+        };
+        let handle =
+            CoordinatorHandle { status: status_rx, commands: command_tx, grants: grant_rx };
+        (coordinator, handle)
+    }
+
+    /// Runs until it has drained, or until its handle is dropped.
+    ///
+    /// # Cancel safety
+    /// Dropping it leaves the leases owned: others take them after the failover time.
+    pub async fn run(mut self) {
+        while !(self.draining && self.held.is_empty() && self.pending.is_empty()) {
+            match self.select().await {
+                Some(Action::Command(command)) => self.command(command),
+                Some(Action::Done(done)) => self.done(*done),
+                Some(Action::Tick) => {}
+                None => return,
+            }
+            self.start_due(Instant::now());
+            self.tell_status();
+        }
+    }
+
+    fn tell_status(&self) {
+        self.status.send_modify(|status| {
+            status.turned = Instant::now();
+            status.draining = self.draining;
+            if !status.held.iter().eq(self.held.keys()) {
+                status.held = self.held.keys().cloned().collect();
+            }
+        });
+    }
+
+    /// Waits for what happens next. `None` when nobody listens any more.
+    async fn select(&mut self) -> Option<Action> {
+        let wake = self.next_wake();
+        tokio::select! { biased;
+            command = self.commands.recv() => command.map(Action::Command),
+            Some(done) = self.operations.next(), if !self.operations.is_empty() => {
+                Some(Action::Done(Box::new(done)))
+            }
+            () = tokio::time::sleep_until(wake) => Some(Action::Tick),
+        }
+    }
+
+    /// When something is due even if nothing happens.
+    fn next_wake(&self) -> Instant {
+        let writes = self.held.values().filter(|held| !held.busy).map(|held| held.next_write);
+        let expiries = self.held.values().map(Held::valid_until);
+        let scan = (!self.scanning && !self.draining).then_some(self.next_scan);
+        let far = Instant::now() + self.params.failover_time;
+        writes.chain(expiries).chain(scan).min().unwrap_or(far)
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Drain => {
+                self.draining = true;
+                self.held.values().for_each(|held| {
+                    held.drain();
+                });
+            }
+            Command::Finished { key, acquisition, exit } => {
+                let Some(held) = self.held.get_mut(&key) else { return };
+                if held.acquisition != acquisition {
+                    return;
+                }
+                held.finished = Some(match exit {
+                    ConsumerExit::Drained(checkpoint) => Finished::Drained(checkpoint),
+                    ConsumerExit::ShardEnded(children) => Finished::ShardEnded(children),
+                    ConsumerExit::Lost => return,
+                });
+                held.next_write = Instant::now();
+            }
+        }
+    }
+
+    fn done(&mut self, done: Done) {
+        match done {
+            Done::Scanned { started, result } => self.scanned(started, result),
+            Done::Synced { stream, result } => {
+                if let Some(lacking) = self.lacking.get_mut(stream) {
+                    *lacking = (0, false);
+                }
+                match result {
+                    Ok(0) => {}
+                    Ok(_) => self.next_scan = Instant::now(),
+                    Err(error) => warn!(%error, "shard sync failed, will retry"),
+                }
+            }
+            Done::Wrote { write, result } if write.acquisition.is_none() => {
+                self.took(&write, result);
+            }
+            Done::Wrote { write, result } => self.wrote(&write, result),
+            Done::NotEnded { key, acquisition, error } => {
+                warn!(lease = %key, %error, "could not end the shard yet, will retry");
+                self.retry_later(&key, acquisition);
+            }
+            Done::Asked { key, result } => self.hand_over_asked(&key, result),
+            Done::Deleted { key, result } => {
+                self.pending.remove(&key);
+                match result {
+                    Ok(true) => info!(lease = %key, "deleted the lease of an ended shard"),
+                    Ok(false) => {}
+                    Err(error) => warn!(lease = %key, %error, "could not delete an ended lease"),
+                }
+            }
+        }
+    }
+}
+
+/// One line for a call that failed, at the level of who must act.
+fn report(key: &LeaseKey, problem: &StoreError) {
+    match problem {
+        StoreError::Denied(_) | StoreError::Corrupt(_) => {
+            error!(lease = %key, error = %problem, "lease write impossible, will retry");
+        }
+        StoreError::Throttled | StoreError::Unavailable(_) | StoreError::Unknown(_) => {
+            warn!(lease = %key, error = %problem, "lease write failed, will retry");
+        }
+    }
+}

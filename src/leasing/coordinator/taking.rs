@@ -1,0 +1,223 @@
+//! Taking leases: what a scan shows, and what to do about it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use rand::RngExt;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::{Coordinator, report};
+use crate::{
+    leasing::{
+        held::{Finished, Held},
+        operations::{self, Written},
+        plan,
+    },
+    model::{Lease, LeaseKey, LeaseWrite, ShardId, WorkerId},
+    ports::{StoreError, Swap},
+};
+
+/// First pause after a scan that failed, doubled up to [`RETRY_MAX`].
+const RETRY_MIN: Duration = Duration::from_millis(200);
+/// Longest pause after a scan that failed.
+const RETRY_MAX: Duration = Duration::from_secs(5);
+/// Scans in a row that must show the same lack of leases before shards are listed: a scan is no
+/// snapshot, and a single one may miss a row that was just put.
+const SCANS_BEFORE_SYNC: u32 = 2;
+
+impl Coordinator {
+    pub(super) fn scanned(&mut self, started: Instant, result: Result<Vec<Lease>, StoreError>) {
+        self.scanning = false;
+        let now = Instant::now();
+        match result {
+            Ok(leases) => {
+                self.scan_failures = 0;
+                self.status.send_modify(|status| status.table_reached = true);
+                let jitter = self.rng.random_range(0.9..1.1);
+                self.next_scan = now + self.params.scan_pause(leases.len()).mul_f64(jitter);
+                self.observations.observe(&leases, started);
+                if !self.draining {
+                    self.plan(&leases, now);
+                }
+            }
+            Err(error) => {
+                let pause = (RETRY_MIN * 2u32.saturating_pow(self.scan_failures)).min(RETRY_MAX);
+                self.scan_failures = (self.scan_failures + 1).min(8);
+                self.next_scan = now + pause.mul_f64(self.rng.random_range(0.5..1.0));
+                warn!(%error, retry_in = ?pause, "lease table scan failed, will retry");
+            }
+        }
+    }
+
+    fn plan(&mut self, leases: &[Lease], now: Instant) {
+        self.see_hand_over_requests(leases);
+        self.follow_own_requests(leases, now);
+        self.start_syncs(leases);
+        self.start_deletes(leases);
+        if !self.pending.is_empty() {
+            return;
+        }
+        let by_shard: BTreeMap<&ShardId, &Lease> = leases.iter().map(|l| (&l.shard, l)).collect();
+        let failover = self.params.failover_time;
+        let available: BTreeSet<LeaseKey> = leases
+            .iter()
+            .filter(|lease| !lease.ended() && !self.held.contains_key(&lease.key))
+            .filter(|lease| {
+                lease.holder().is_none() || self.observations.expired(lease, failover, now)
+            })
+            .filter(|lease| plan::ready(lease, &by_shard))
+            .map(|lease| lease.key.clone())
+            .collect();
+        let plan = plan::balance(leases, &available, &self.me, self.params.limits, &mut self.rng);
+        for lease in leases {
+            if plan.take.contains(&lease.key) {
+                self.take(lease, Duration::ZERO, now);
+            }
+        }
+        for (key, from) in plan.ask {
+            self.pending.insert(key.clone());
+            let store = Arc::clone(&self.store);
+            self.operations.push(operations::ask(store, key, from, self.me.clone()));
+        }
+    }
+
+    /// Sees hand-overs that others ask for earlier than the next renewal would.
+    fn see_hand_over_requests(&mut self, leases: &[Lease]) {
+        for lease in leases {
+            let Some(held) = self.held.get_mut(&lease.key) else { continue };
+            let asked = lease.checkpoint_owner.as_ref() == Some(&self.me);
+            if asked && lease.counter >= held.first_counter {
+                held.lease.owner.clone_from(&lease.owner);
+                held.lease.checkpoint_owner.clone_from(&lease.checkpoint_owner);
+                self.start_hand_over(&lease.key);
+            }
+        }
+    }
+
+    /// Takes leases that name this worker and are not held: hand-overs that are done, that timed
+    /// out or whose old owner died, and leases that this worker had to give up but nobody took.
+    fn follow_own_requests(&mut self, leases: &[Lease], now: Instant) {
+        self.asked.retain(|key, _| leases.iter().any(|lease| lease.key == *key));
+        for lease in leases {
+            let mine = lease.owner.as_ref() == Some(&self.me);
+            let busy = self.held.contains_key(&lease.key) || self.pending.contains(&lease.key);
+            if !mine || busy || lease.ended() {
+                continue;
+            }
+            let expired = self.observations.expired(lease, self.params.failover_time, now);
+            if lease.checkpoint_owner.is_none() || expired {
+                self.take(lease, Duration::ZERO, now);
+            } else {
+                let asked = *self.asked.entry(lease.key.clone()).or_insert(now);
+                if now.duration_since(asked) > self.params.hand_over_timeout {
+                    // The old owner lives and may still believe in its lease for that long.
+                    self.take(lease, self.params.failover_time, now);
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, lease: &Lease, wait: Duration, now: Instant) {
+        if !self.pending.insert(lease.key.clone()) {
+            return;
+        }
+        let age = self.observations.age(&lease.key, now);
+        info!(lease = %lease.key, why = why(lease, &self.me, wait, age), "taking the lease");
+        let write = LeaseWrite::Take {
+            by: self.me.clone(),
+            counter: lease.counter,
+            from: lease.owner.clone(),
+        };
+        let written = Written { key: lease.key.clone(), acquisition: None, write, sent: now, wait };
+        self.operations.push(operations::write(Arc::clone(&self.store), written));
+    }
+
+    pub(super) fn took(&mut self, written: &Written, result: Result<Swap, StoreError>) {
+        self.pending.remove(&written.key);
+        match result {
+            Ok(Swap::Applied(row)) => self.acquired(row, written),
+            // Another worker was faster.
+            Ok(Swap::Refused(_)) => {}
+            Err(error) => report(&written.key, &error),
+        }
+    }
+
+    fn acquired(&mut self, row: Lease, written: &Written) {
+        self.asked.remove(&written.key);
+        let Some(stream) = self.streams.iter().position(|s| s.identifier == row.stream) else {
+            return;
+        };
+        self.acquisitions += 1;
+        let not_before = written.sent + written.wait;
+        let (mut held, grant) =
+            Held::acquire(row, stream, self.acquisitions, written.sent, not_before, &self.params);
+        if self.draining {
+            // A thief that still has to wait must let the row expire: releasing it would invite a
+            // third worker in while the old owner believes in its lease.
+            if written.wait == Duration::ZERO {
+                held.finished = Some(Finished::Drained(None));
+                held.next_write = Instant::now();
+                self.held.insert(written.key.clone(), held);
+            }
+            return;
+        }
+        self.held.insert(written.key.clone(), held);
+        // A closed receiver means that the process is ending; the lease will expire.
+        let _ = self.grants.send(grant);
+    }
+
+    pub(super) fn hand_over_asked(&mut self, key: &LeaseKey, result: Result<Swap, StoreError>) {
+        self.pending.remove(key);
+        match result {
+            Ok(Swap::Applied(row)) => {
+                let from = row.checkpoint_owner.map(|owner| owner.to_string());
+                info!(lease = %key, from = from.as_deref(), "asked for the lease");
+                self.asked.insert(key.clone(), Instant::now());
+            }
+            Ok(Swap::Refused(_)) => {}
+            Err(error) => report(key, &error),
+        }
+    }
+
+    fn start_syncs(&mut self, leases: &[Lease]) {
+        for (index, stream) in self.streams.iter().enumerate() {
+            let own: Vec<Lease> =
+                leases.iter().filter(|lease| lease.stream == stream.identifier).cloned().collect();
+            let Some((scans, running)) = self.lacking.get_mut(index) else { continue };
+            *scans = if plan::has_hole(&own) { *scans + 1 } else { 0 };
+            let due = own.is_empty() || *scans >= SCANS_BEFORE_SYNC;
+            if due && *scans > 0 && !*running {
+                *running = true;
+                let store = Arc::clone(&self.store);
+                self.operations.push(operations::sync(store, index, stream.clone(), own));
+            }
+        }
+    }
+
+    fn start_deletes(&mut self, leases: &[Lease]) {
+        for key in plan::retirable(leases) {
+            let Some(lease) = leases.iter().find(|lease| lease.key == key) else { continue };
+            if self.pending.insert(key) {
+                let store = Arc::clone(&self.store);
+                self.operations.push(operations::delete(store, lease.clone()));
+            }
+        }
+    }
+}
+
+/// Why a lease is taken, for the log line that an operator reads at night.
+fn why(lease: &Lease, me: &WorkerId, wait: Duration, age: Duration) -> String {
+    let seconds = age.as_secs_f64();
+    match (lease.holder(), &lease.checkpoint_owner) {
+        (None, _) => "it has no owner".to_owned(),
+        (Some(owner), None) if owner == me => "it is handed over to this worker".to_owned(),
+        (Some(owner), Some(_)) if !wait.is_zero() => {
+            format!("{owner} did not hand it over in time")
+        }
+        (Some(owner), _) => format!("expired, not renewed for {seconds:.1} s by {owner}"),
+    }
+}

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Installs the servers that the test target `servers` runs against, into target/servers/ only:
+# kinesis-local and kinesalite from npm, moto from PyPI. What is there already is left alone.
+# Needs node, npm and python3.
+set -euo pipefail
+
+KINESIS_LOCAL=0.6.2
+KINESALITE=3.3.3
+MOTO=5.2.5
+
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+servers="${CARGO_TARGET_DIR:-target}/servers"
+
+# The marker is written last, so a cut-short installation is done again.
+installed() { [[ "$(cat "$servers/$1/.installed" 2>/dev/null)" == "$2" ]]; }
+done_with() { echo "$2" >"$servers/$1/.installed"; }
+
+npm_package() {
+    local name=$1 version=$2
+    if installed "$name" "$version"; then
+        echo "$name $version: already there"
+        return
+    fi
+    echo "$name $version: installing from npm"
+    rm -rf "${servers:?}/$name"
+    mkdir -p "$servers/$name"
+    npm install --prefix "$servers/$name" --no-save --no-audit --no-fund --loglevel=error \
+        "$name@$version"
+    done_with "$name" "$version"
+}
+
+moto_server() {
+    if installed moto "$MOTO"; then
+        echo "moto $MOTO: already there"
+        return
+    fi
+    echo "moto $MOTO: installing from PyPI"
+    rm -rf "${servers:?}/moto"
+    mkdir -p "$servers"
+    python3 -m venv "$servers/moto"
+    "$servers/moto/bin/python" -m pip install --quiet --disable-pip-version-check \
+        "moto[server]==$MOTO"
+    done_with moto "$MOTO"
+}
+
+for tool in node npm python3; do
+    command -v "$tool" >/dev/null || { echo "$tool is missing" >&2; exit 1; }
+done
+npm_package kinesis-local "$KINESIS_LOCAL"
+npm_package kinesalite "$KINESALITE"
+moto_server
+echo "installed in $servers"
