@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tokio::{sync::watch, task::JoinSet};
 use tokio_util::{sync::CancellationToken, task::JoinMap};
 use tracing::{error, info};
@@ -21,6 +22,7 @@ pub struct Worker {
     coordinator: Coordinator,
     handle: CoordinatorHandle,
     context: Arc<ConsumerContext>,
+    rng: StdRng,
 }
 
 /// A consumer's name among the tasks: the lease and its acquisition.
@@ -37,7 +39,7 @@ impl Worker {
         seed: u64,
     ) -> Self {
         let (coordinator, handle) = Coordinator::new(id, params, store, streams, seed);
-        Self { coordinator, handle, context }
+        Self { coordinator, handle, context, rng: StdRng::seed_from_u64(!seed) }
     }
 
     /// How the lease engine is doing.
@@ -52,7 +54,7 @@ impl Worker {
     /// Dropping it ends all its tasks at once, as a crash would: leases stay owned until they
     /// expire, and what was not checkpointed is processed again.
     pub async fn run(self, drain: CancellationToken) {
-        let Self { coordinator, mut handle, context } = self;
+        let Self { coordinator, mut handle, context, mut rng } = self;
         let mut engine = JoinSet::new();
         engine.spawn(coordinator.run());
         let mut consumers: JoinMap<ConsumerKey, ConsumerExit> = JoinMap::new();
@@ -68,7 +70,7 @@ impl Worker {
                     finished(&handle, key, exit.unwrap_or_else(|problem| broken(&problem)));
                 }
                 grant = handle.grants.recv() => match grant {
-                    Some(grant) => start(&mut consumers, grant, &context),
+                    Some(grant) => start(&mut consumers, grant, &context, rng.random()),
                     None => break,
                 },
             }
@@ -83,9 +85,10 @@ fn start(
     consumers: &mut JoinMap<ConsumerKey, ConsumerExit>,
     grant: LeaseGrant,
     context: &Arc<ConsumerContext>,
+    seed: u64,
 ) {
     let key = (grant.lease.key.clone(), grant.acquisition);
-    consumers.spawn(key, ShardConsumer::new(grant, Arc::clone(context)).run());
+    consumers.spawn(key, ShardConsumer::new(grant, Arc::clone(context), seed).run());
 }
 
 fn finished(handle: &CoordinatorHandle, (key, acquisition): ConsumerKey, exit: ConsumerExit) {

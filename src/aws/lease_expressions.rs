@@ -48,6 +48,12 @@ pub(super) fn expressions(write: &LeaseWrite) -> Expressions {
             update.assign("leaseOwner = :to", ":to", to);
             update.set.push("checkpointOwner = :from");
         }
+        LeaseWrite::WithdrawRequest { from, by } => {
+            update.when("leaseOwner = :by", ":by", by);
+            update.when("checkpointOwner = :from", ":from", from);
+            update.set.push("leaseOwner = :from");
+            update.remove.push("checkpointOwner");
+        }
         LeaseWrite::FinishHandOver { by, to, counter, checkpoint } => {
             update.bump(*counter);
             update.when("leaseOwner = :to", ":to", to);

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rand::RngExt;
+use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
 use tracing::{info, warn};
 
 use super::queue::Queued;
@@ -30,7 +30,7 @@ pub(super) struct Delivered {
 }
 
 /// Delivers a batch. Retries what the sink puts off, for as long as the lease lasts: nothing is
-/// skipped. Never begins an attempt while the lease is not provably valid.
+/// skipped. Never begins an attempt while the lease is not provably valid. `seed` decides the jitter.
 ///
 /// # Cancel safety
 /// Any part of the batch may have been delivered when this future is dropped.
@@ -41,7 +41,9 @@ pub(super) async fn deliver(
     batch: Vec<Queued>,
     grant: Arc<LeaseGrant>,
     pause: RetryPause,
+    seed: u64,
 ) -> Delivered {
+    let mut rng = StdRng::seed_from_u64(seed);
     let mut open: Vec<usize> = (0..batch.len()).collect();
     let mut refused: Vec<Option<String>> = vec![None; batch.len()];
     let mut attempt = 0u32;
@@ -60,7 +62,7 @@ pub(super) async fn deliver(
             Err(error) => Some(error.to_string()),
         };
         if let Some(reason) = reason {
-            let wait = next_pause(pause, attempt);
+            let wait = next_pause(pause, attempt, &mut rng);
             // The first of a row of failures is said, then each time the row doubles.
             if attempt.is_power_of_two() || attempt == 0 {
                 warn!(sink = %name, shard = %grant.lease.shard, events = open.len(), attempt,
@@ -118,7 +120,7 @@ fn is_letter(batch: &[Queued], index: usize) -> bool {
     batch.get(index).is_some_and(|queued| queued.delivery.route.is_none())
 }
 
-fn next_pause(pause: RetryPause, attempt: u32) -> Duration {
+fn next_pause(pause: RetryPause, attempt: u32, rng: &mut impl Rng) -> Duration {
     let full = pause.min.saturating_mul(2u32.saturating_pow(attempt)).min(pause.max);
-    full.mul_f64(rand::rng().random_range(0.5..1.0))
+    full.mul_f64(rng.random_range(0.5..1.0))
 }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rand::{SeedableRng, rngs::StdRng};
+use rand::rngs::StdRng;
 use tokio::{sync::mpsc, time::Instant};
 use tracing::{debug, error, info, warn};
 
@@ -49,6 +49,7 @@ impl Fetcher {
         initial: InitialPosition,
         budget: Budget,
         pacing: Pacing,
+        rng: StdRng,
     ) -> Self {
         Self {
             start: start_at(&grant.lease.checkpoint, initial),
@@ -56,7 +57,7 @@ impl Fetcher {
             reader,
             budget,
             pacing,
-            rng: StdRng::from_rng(&mut rand::rng()),
+            rng,
             iterator: None,
             next_call: Instant::now(),
             reservation: MIN_RESERVATION,

@@ -1,8 +1,9 @@
 //! From pages to settled records: one loop that owns a shard's queues and its ledger.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use rand::{RngExt, rngs::StdRng};
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
@@ -30,8 +31,9 @@ pub(super) struct Processor {
     busy: Vec<bool>,
     deliveries: FuturesUnordered<BoxFuture<'static, Delivered>>,
     /// Deliveries that each event still waits for, and whether one of them is a dead letter.
-    open_events: HashMap<(Ticket, Option<u32>), OpenEvent>,
+    open_events: BTreeMap<(Ticket, Option<u32>), OpenEvent>,
     phase: Phase,
+    rng: StdRng,
 }
 
 #[derive(Default)]
@@ -62,6 +64,7 @@ impl Processor {
         grant: Arc<LeaseGrant>,
         context: Arc<ConsumerContext>,
         source: Source,
+        rng: StdRng,
     ) -> Self {
         let done_before = match &grant.lease.checkpoint {
             Checkpoint::After(position) => Some(position.clone()),
@@ -77,8 +80,9 @@ impl Processor {
             ledger: Ledger::default(),
             queues,
             deliveries: FuturesUnordered::new(),
-            open_events: HashMap::new(),
+            open_events: BTreeMap::new(),
             phase: Phase::Reading,
+            rng,
         }
     }
 
@@ -267,6 +271,7 @@ impl Processor {
                 queue.take(now),
                 Arc::clone(&self.grant),
                 self.context.params.retry,
+                self.rng.random(),
             )));
         }
     }

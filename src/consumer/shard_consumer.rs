@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use rand::{SeedableRng, rngs::StdRng};
 use tokio::sync::mpsc;
 use tracing::{debug, info};
 
@@ -121,12 +122,13 @@ const PAGES_AHEAD: usize = 1;
 pub struct ShardConsumer {
     grant: Arc<LeaseGrant>,
     context: Arc<ConsumerContext>,
+    rng: StdRng,
 }
 
 impl ShardConsumer {
-    /// A consumer for a lease that was just taken.
-    pub fn new(grant: LeaseGrant, context: Arc<ConsumerContext>) -> Self {
-        Self { grant: Arc::new(grant), context }
+    /// A consumer for a lease that was just taken. `seed` decides its jitter.
+    pub fn new(grant: LeaseGrant, context: Arc<ConsumerContext>, seed: u64) -> Self {
+        Self { grant: Arc::new(grant), context, rng: StdRng::seed_from_u64(seed) }
     }
 
     /// Runs to the end of the shard, until it has drained, or until the lease is lost.
@@ -142,7 +144,7 @@ impl ShardConsumer {
     }
 
     async fn consume(self) -> ConsumerExit {
-        let Self { grant, context } = self;
+        let Self { grant, context, mut rng } = self;
         let Some(stream) = context.streams.get(grant.stream).cloned() else {
             return ConsumerExit::Drained(None);
         };
@@ -155,8 +157,9 @@ impl ShardConsumer {
             stream.initial_position,
             context.budget.clone(),
             Pacing::new(context.params.pacing),
+            StdRng::from_rng(&mut rng),
         );
-        let processor = Processor::new(grant, context, source);
+        let processor = Processor::new(grant, context, source, rng);
         let (pages_tx, pages) = mpsc::channel(PAGES_AHEAD);
         let fetch = fetcher.run(pages_tx);
         let process = processor.run(pages);

@@ -27,6 +27,7 @@ pub(super) enum Done {
     Wrote { write: Written, result: Result<Swap, StoreError> },
     NotEnded { key: LeaseKey, acquisition: u64, error: SyncError },
     Asked { key: LeaseKey, result: Result<Swap, StoreError> },
+    Withdrawn { key: LeaseKey, result: Result<Swap, StoreError> },
     Deleted { key: LeaseKey, result: Result<bool, StoreError> },
 }
 
@@ -106,6 +107,20 @@ pub(super) fn ask(
     })
 }
 
+/// Takes a request for a hand-over back.
+pub(super) fn withdraw(
+    store: Arc<dyn LeaseStore>,
+    key: LeaseKey,
+    from: WorkerId,
+    me: WorkerId,
+) -> Operation {
+    Box::pin(async move {
+        let write = LeaseWrite::WithdrawRequest { from, by: me };
+        let result = settled(store.as_ref(), &key, store.write(&key, &write).await).await;
+        Done::Withdrawn { key, result }
+    })
+}
+
 pub(super) fn delete(store: Arc<dyn LeaseStore>, lease: Lease) -> Operation {
     Box::pin(async move {
         let result = store.delete(&lease).await;
@@ -120,23 +135,29 @@ async fn reconcile(
     written: Written,
     result: Result<Swap, StoreError>,
 ) -> Done {
-    let result = match result {
-        Err(StoreError::Unknown(_)) => loop {
-            match store.read(&written.key).await {
-                Ok(row) => break Ok(Swap::Refused(row)),
-                Err(
-                    StoreError::Throttled | StoreError::Unavailable(_) | StoreError::Unknown(_),
-                ) => {
-                    sleep(RECONCILE_PAUSE).await;
-                }
-                Err(error) => break Err(error),
-            }
-        },
-        answered => answered,
-    };
-    let result = result.map(|swap| match swap {
+    let result = settled(store.as_ref(), &written.key, result).await.map(|swap| match swap {
         Swap::Refused(Some(row)) if written.write.shows_in(&row) => Swap::Applied(row),
         swap => swap,
     });
     Done::Wrote { write: written, result }
+}
+
+/// The row as it is, by consistent reads, in place of an answer that was lost.
+async fn settled(
+    store: &dyn LeaseStore,
+    key: &LeaseKey,
+    result: Result<Swap, StoreError>,
+) -> Result<Swap, StoreError> {
+    if !matches!(result, Err(StoreError::Unknown(_))) {
+        return result;
+    }
+    loop {
+        match store.read(key).await {
+            Ok(row) => return Ok(Swap::Refused(row)),
+            Err(StoreError::Throttled | StoreError::Unavailable(_) | StoreError::Unknown(_)) => {
+                sleep(RECONCILE_PAUSE).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }

@@ -17,6 +17,10 @@ pub(super) enum SyncError {
     Stream(#[from] StreamError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A merged shard waits until both parents have leases: one without a lease would look as if it
+    /// were done with (KCL `ShutdownTask`, `MissingMergeParentLease`).
+    #[error("{child} was merged from this shard and {parent}, which has no lease yet")]
+    ParentWithoutLease { child: ShardId, parent: ShardId },
 }
 
 /// Creates the leases that a stream lacks. Safe to run by any number of workers at a time: a lease
@@ -60,6 +64,7 @@ pub(super) async fn end_shard(
         _ => Checkpoint::TrimHorizon,
     };
     for child in &children {
+        other_parents_have_leases(stream, store, child, &lease.shard).await?;
         if store.create(&new_lease(stream, child, start.clone())).await? {
             info!(stream = %stream.name, shard = %child.id, parent = %lease.shard,
                 "created lease of a child shard");
@@ -74,6 +79,26 @@ pub(super) async fn end_shard(
         Ok(swap) => Ok((write, swap)),
         Err(error) => Err(EndError::Write { write, error }),
     }
+}
+
+/// Checks that a merged shard's other parent has a lease, or is not listed any more.
+async fn other_parents_have_leases(
+    stream: &LeasedStream,
+    store: &dyn LeaseStore,
+    child: &Shard,
+    parent: &ShardId,
+) -> Result<(), EndError> {
+    for other in child.parents.iter().filter(|other| *other != parent) {
+        if store.read(&stream.lease_key(other)).await?.is_some() {
+            continue;
+        }
+        let listed = stream.reader.shards().await.map_err(SyncError::from)?;
+        if listed.iter().any(|shard| shard.id == *other) {
+            let (child, parent) = (child.id.clone(), other.clone());
+            return Err(SyncError::ParentWithoutLease { child, parent }.into());
+        }
+    }
+    Ok(())
 }
 
 /// Why a shard could not be ended yet.

@@ -91,6 +91,13 @@ pub enum LeaseWrite {
         /// Who wants the lease.
         to: WorkerId,
     },
+    /// The worker that asked for a hand-over is leaving and does not want the lease any more.
+    WithdrawRequest {
+        /// The owner, which keeps the lease.
+        from: WorkerId,
+        /// Who had asked.
+        by: WorkerId,
+    },
     /// The old owner has drained: the lease is the new owner's.
     FinishHandOver {
         /// The old owner.
@@ -144,6 +151,10 @@ impl LeaseWrite {
                 next.owner = Some(to.clone());
                 next.checkpoint_owner = Some(from.clone());
             }
+            Self::WithdrawRequest { from, .. } => {
+                next.owner = Some(from.clone());
+                next.checkpoint_owner = None;
+            }
             Self::FinishHandOver { checkpoint, .. } => {
                 next.counter = row.counter.saturating_add(1);
                 next.checkpoint_owner = None;
@@ -175,6 +186,9 @@ impl LeaseWrite {
             Self::RequestHandOver { from, .. } => {
                 row.owner.as_ref() == Some(from) && row.checkpoint_owner.is_none()
             }
+            Self::WithdrawRequest { from, by } => {
+                row.owner.as_ref() == Some(by) && row.checkpoint_owner.as_ref() == Some(from)
+            }
             Self::FinishHandOver { by, to, counter, .. } => {
                 row.counter == *counter
                     && row.owner.as_ref() == Some(to)
@@ -198,6 +212,7 @@ impl LeaseWrite {
                 return row.owner.as_ref() == Some(to)
                     && row.checkpoint_owner.as_ref() == Some(from);
             }
+            Self::WithdrawRequest { from, .. } => return row.holder() == Some(from),
             Self::End { counter, .. } => {
                 return row.counter == counter.saturating_add(1) && row.ended();
             }
@@ -217,7 +232,7 @@ impl LeaseWrite {
             | Self::FinishHandOver { checkpoint, .. }
             | Self::Release { checkpoint, .. } => checkpoint.as_ref(),
             Self::End { .. } => Some(&Checkpoint::ShardEnd),
-            Self::Take { .. } | Self::RequestHandOver { .. } => None,
+            Self::Take { .. } | Self::RequestHandOver { .. } | Self::WithdrawRequest { .. } => None,
         }
     }
 }
@@ -271,6 +286,9 @@ mod tests {
             LeaseWrite::RequestHandOver { from: worker("a"), to: worker("b") }.apply(&row).unwrap();
         assert_eq!(asked.holder(), Some(&worker("a")));
         assert_eq!(asked.counter, row.counter);
+
+        let withdraw = LeaseWrite::WithdrawRequest { from: worker("a"), by: worker("b") };
+        assert_eq!(withdraw.apply(&asked).as_ref(), Some(&row), "as if it had never been asked");
 
         let renewed = LeaseWrite::Renew { by: worker("a"), counter: 5, checkpoint: None }
             .apply(&asked)

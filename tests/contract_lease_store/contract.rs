@@ -85,6 +85,7 @@ fn writes() -> Vec<LeaseWrite> {
     }
     writes.push(LeaseWrite::Renew { by: b.clone(), counter: 0, checkpoint: None });
     writes.push(LeaseWrite::RequestHandOver { from: a.clone(), to: b.clone() });
+    writes.push(LeaseWrite::WithdrawRequest { from: a.clone(), by: b.clone() });
     writes.push(LeaseWrite::RequestHandOver { from: b, to: a });
     writes
 }

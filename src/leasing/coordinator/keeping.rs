@@ -128,7 +128,9 @@ impl Coordinator {
                 info!(lease = %key, %checkpoint, "released the lease");
                 self.held.remove(key);
             }
-            LeaseWrite::Take { .. } | LeaseWrite::RequestHandOver { .. } => {}
+            LeaseWrite::Take { .. }
+            | LeaseWrite::RequestHandOver { .. }
+            | LeaseWrite::WithdrawRequest { .. } => {}
         }
     }
 

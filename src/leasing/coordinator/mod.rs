@@ -80,8 +80,8 @@ pub struct Coordinator {
     held: BTreeMap<LeaseKey, Held>,
     /// Takes and hand-over requests under way.
     pending: BTreeSet<LeaseKey>,
-    /// Hand-overs that this worker asked for, and when.
-    asked: BTreeMap<LeaseKey, Instant>,
+    /// Hand-overs that this worker asked for: of whom, and when.
+    asked: BTreeMap<LeaseKey, (WorkerId, Instant)>,
     observations: Observations,
     acquisitions: u64,
 
@@ -203,6 +203,7 @@ impl Coordinator {
                 self.held.values().for_each(|held| {
                     held.drain();
                 });
+                self.withdraw_requests();
             }
             Command::Finished { key, acquisition, exit } => {
                 let Some(held) = self.held.get_mut(&key) else { return };
@@ -241,6 +242,7 @@ impl Coordinator {
                 self.retry_later(&key, acquisition);
             }
             Done::Asked { key, result } => self.hand_over_asked(&key, result),
+            Done::Withdrawn { key, result } => self.withdrawn(&key, result),
             Done::Deleted { key, result } => {
                 self.pending.remove(&key);
                 match result {

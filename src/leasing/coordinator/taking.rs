@@ -112,7 +112,8 @@ impl Coordinator {
             if lease.checkpoint_owner.is_none() || expired {
                 self.take(lease, Duration::ZERO, now);
             } else {
-                let asked = *self.asked.entry(lease.key.clone()).or_insert(now);
+                let Some(holder) = lease.holder().cloned() else { continue };
+                let (_, asked) = *self.asked.entry(lease.key.clone()).or_insert((holder, now));
                 if now.duration_since(asked) > self.params.hand_over_timeout {
                     // The old owner lives and may still believe in its lease for that long.
                     self.take(lease, self.params.failover_time, now);
@@ -174,11 +175,43 @@ impl Coordinator {
         self.pending.remove(key);
         match result {
             Ok(Swap::Applied(row)) => {
-                let from = row.checkpoint_owner.map(|owner| owner.to_string());
-                info!(lease = %key, from = from.as_deref(), "asked for the lease");
-                self.asked.insert(key.clone(), Instant::now());
+                let Some(from) = row.checkpoint_owner else { return };
+                info!(lease = %key, %from, "asked for the lease");
+                self.asked.insert(key.clone(), (from, Instant::now()));
+                if self.draining {
+                    self.withdraw_requests();
+                }
             }
             Ok(Swap::Refused(_)) => {}
+            Err(error) => report(key, &error),
+        }
+    }
+
+    /// Takes requests back when this worker leaves, or their leases would be handed to nobody.
+    pub(super) fn withdraw_requests(&mut self) {
+        for (key, (from, _)) in std::mem::take(&mut self.asked) {
+            if self.pending.insert(key.clone()) {
+                let store = Arc::clone(&self.store);
+                self.operations.push(operations::withdraw(store, key, from, self.me.clone()));
+            }
+        }
+    }
+
+    pub(super) fn withdrawn(&mut self, key: &LeaseKey, result: Result<Swap, StoreError>) {
+        self.pending.remove(key);
+        match result {
+            // Handed over in the meantime: take it, to release it.
+            Ok(Swap::Refused(Some(row))) if row.holder() == Some(&self.me) => {
+                self.take(&row, Duration::ZERO, Instant::now());
+            }
+            // An answer was lost, and the request still stands.
+            Ok(Swap::Refused(Some(Lease { owner, checkpoint_owner: Some(from), .. })))
+                if owner.as_ref() == Some(&self.me) =>
+            {
+                self.asked.insert(key.clone(), (from, Instant::now()));
+                self.withdraw_requests();
+            }
+            Ok(_) => {}
             Err(error) => report(key, &error),
         }
     }

@@ -58,15 +58,15 @@ impl<'a> Graph<'a, '_> {
             let parents: Vec<&'a Shard> =
                 shard.parents.iter().filter_map(|id| self.shards.get(id).copied()).collect();
             let ended_parent = shard.parents.iter().any(|id| self.ended(id));
+            let parents_leased = parents.iter().all(|parent| self.leases.contains_key(&parent.id));
             let line_leased = parents.iter().any(|parent| self.line_has_lease(parent));
-            if ended_parent {
+            if ended_parent && parents_leased {
                 // A parent was read to its end and its child never got a lease.
                 wanted.insert(&shard.id, (shard, Checkpoint::TrimHorizon));
-            }
-            if line_leased || (self.reads_history() && !parents.is_empty()) {
+            } else if line_leased || (self.reads_history() && !parents.is_empty()) {
                 // Covered by an ancestor, or to be: look at each line above.
                 to_visit.extend(parents);
-            } else if !ended_parent {
+            } else {
                 wanted.insert(&shard.id, (shard, self.initial.checkpoint()));
             }
         }
@@ -217,6 +217,8 @@ mod tests {
         check("0 1<0! 2<0!", "0$ 1", LATEST, "2=TRIM_HORIZON");
         check("0 1 2<0,1!", "0$ 1$", LATEST, "2=TRIM_HORIZON");
         check("0 1 2<0,1!", "0$ 1", LATEST, "2=TRIM_HORIZON");
+        check("0 1 2<0,1!", "0$", HORIZON, "1=TRIM_HORIZON");
+        check("0 2<0,1!", "0$", HORIZON, "2=TRIM_HORIZON");
     }
 
     #[test]

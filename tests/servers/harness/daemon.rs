@@ -1,0 +1,72 @@
+//! `shardwright run` as a child process.
+
+use std::{
+    fs::File,
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+};
+
+use super::wait_until;
+
+/// A running daemon; killed when dropped.
+pub(crate) struct Daemon(Child);
+
+impl Daemon {
+    /// Starts it with nothing in its environment but what the SDK needs.
+    pub(crate) fn start(config: &Path, log: &Path) -> Self {
+        let child = Command::new(env!("CARGO_BIN_EXE_shardwright"))
+            .arg("run")
+            .arg("--config")
+            .arg(config)
+            .env_clear()
+            .env("AWS_ACCESS_KEY_ID", "test")
+            .env("AWS_SECRET_ACCESS_KEY", "test")
+            .env("AWS_REGION", "us-east-1")
+            .env("AWS_EC2_METADATA_DISABLED", "true")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(File::create(log).unwrap())
+            .spawn()
+            .unwrap();
+        Self(child)
+    }
+
+    /// SIGTERM.
+    pub(crate) fn terminate(&self) {
+        // Not reaped yet, so the id is still its own.
+        let kill = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
+        assert!(kill.unwrap().success(), "cannot signal the daemon");
+    }
+
+    /// SIGKILL; returns when the process is gone.
+    pub(crate) fn kill(mut self) {
+        assert!(self.0.try_wait().unwrap().is_none(), "the daemon has ended by itself");
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+
+    /// Waits until it ends by itself.
+    pub(crate) async fn exit(mut self) -> ExitStatus {
+        let mut status = None;
+        wait_until("the daemon exits", async || {
+            status = self.0.try_wait().unwrap();
+            status.is_some()
+        })
+        .await;
+        status.unwrap()
+    }
+
+    /// SIGTERM, and everything in flight is finished.
+    pub(crate) async fn drain(self) {
+        self.terminate();
+        assert!(self.exit().await.success(), "the daemon did not drain");
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It may have ended already; then there is nothing to kill.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

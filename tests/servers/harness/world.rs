@@ -1,0 +1,129 @@
+//! One scenario's surroundings: its servers, its directory, its configuration.
+
+use std::{
+    cell::Cell,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use shardwright::{
+    aws::{AwsConnection, AwsSettings, DynamoLeases},
+    embedded::DynamoServer,
+    model::Lease,
+    ports::LeaseStore,
+};
+use tempfile::TempDir;
+
+use super::{Books, Daemon, Installed, Results, server::Server, stream, wait_until};
+
+/// Servers, and a directory with a configuration for the daemon.
+pub(crate) struct World {
+    pub(crate) aws: AwsConnection,
+    pub(crate) kinesis_endpoint: String,
+    leases: DynamoLeases,
+    daemons: Cell<u32>,
+    _servers: Vec<Server>,
+    _dynamodb: Option<DynamoServer>,
+    // After the servers, whose logs are in it.
+    dir: TempDir,
+}
+
+const APPLICATION: &str = "servers-test";
+
+impl World {
+    pub(crate) async fn kinesis_local_and_dynoxide(installed: &Installed) -> Self {
+        let dir = TempDir::new().unwrap();
+        let kinesis = Server::kinesis_local(installed, dir.path()).await;
+        let dynamodb = DynamoServer::start().await.unwrap();
+        let endpoints = [kinesis.endpoint(), dynamodb.endpoint()];
+        Self::new(dir, endpoints, vec![kinesis], Some(dynamodb)).await
+    }
+
+    pub(crate) async fn kinesalite_and_moto(installed: &Installed) -> Self {
+        let dir = TempDir::new().unwrap();
+        let kinesis = Server::kinesalite(installed, dir.path()).await;
+        let moto = Server::moto(installed, dir.path()).await;
+        let endpoints = [kinesis.endpoint(), moto.endpoint()];
+        Self::new(dir, endpoints, vec![kinesis, moto], None).await
+    }
+
+    pub(crate) async fn moto(installed: &Installed) -> Self {
+        let dir = TempDir::new().unwrap();
+        let moto = Server::moto(installed, dir.path()).await;
+        let endpoints = [moto.endpoint(), moto.endpoint()];
+        Self::new(dir, endpoints, vec![moto], None).await
+    }
+
+    async fn new(
+        dir: TempDir,
+        [kinesis, dynamodb]: [String; 2],
+        servers: Vec<Server>,
+        embedded: Option<DynamoServer>,
+    ) -> Self {
+        let config = include_str!("daemon.toml")
+            .replace("{application}", APPLICATION)
+            .replace("{stream}", stream::NAME)
+            .replace("{kinesis}", &kinesis)
+            .replace("{dynamodb}", &dynamodb)
+            .replace("{dir}", &dir.path().display().to_string());
+        fs::write(dir.path().join("shardwright.toml"), config).unwrap();
+        let settings = AwsSettings {
+            kinesis_endpoint_url: Some(kinesis.clone()),
+            dynamodb_endpoint_url: Some(dynamodb),
+            ..AwsSettings::default()
+        };
+        let aws = AwsConnection::emulator(&settings).await.unwrap();
+        let leases = DynamoLeases::new(&aws, APPLICATION);
+        Self {
+            aws,
+            kinesis_endpoint: kinesis,
+            leases,
+            daemons: Cell::new(0),
+            _servers: servers,
+            _dynamodb: embedded,
+            dir,
+        }
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Starts one more daemon.
+    pub(crate) fn daemon(&self) -> Daemon {
+        let number = self.daemons.get() + 1;
+        self.daemons.set(number);
+        Daemon::start(&self.dir().join("shardwright.toml"), &self.daemon_log(number))
+    }
+
+    fn daemon_log(&self, number: u32) -> PathBuf {
+        self.dir().join(format!("daemon-{number}.log"))
+    }
+
+    /// The lease table; empty when there is none yet.
+    pub(crate) async fn leases(&self) -> Vec<Lease> {
+        self.leases.scan().await.unwrap_or_default()
+    }
+
+    pub(crate) fn results(&self) -> Results {
+        Results::read(self.dir())
+    }
+
+    /// Waits until everything that was put has come out.
+    pub(crate) async fn settled(&self, books: &Books) {
+        wait_until("everything put has come out", async || books.are_settled(&self.results()))
+            .await;
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        for number in 1..=self.daemons.get() {
+            let log = fs::read_to_string(self.daemon_log(number)).unwrap_or_default();
+            eprintln!("=== daemon {number} ===\n{log}");
+        }
+    }
+}

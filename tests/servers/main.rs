@@ -1,0 +1,23 @@
+//! The program as its users run it, against servers that others wrote.
+//!
+//! `tests/servers/install.sh` installs them below `target/`; without them the tests are skipped,
+//! unless `SHARDWRIGHT_REQUIRE_SERVERS=1` says that they must run.
+//!
+//! | Scenario | Kinesis | DynamoDB | What it proves |
+//! |---|---|---|---|
+//! | fleet | kinesis-local | dynoxide | two workers, a split, a merge, a drain: everything once |
+//! | fleet | kinesalite | moto | the same without child shards, ARNs and shard filters |
+//! | crash | kinesis-local | dynoxide | SIGKILL: nothing lost, twice only what was beyond the checkpoint |
+//! | subscription | moto | moto | CloudWatch Logs itself feeds the stream |
+#![cfg(feature = "embedded")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test may panic and say why"
+)]
+
+mod crash;
+mod fleet;
+mod harness;
+mod subscription;

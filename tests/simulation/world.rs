@@ -1,0 +1,124 @@
+//! The truth that all workers share: table, stream, sinks, and what the auditor knows.
+
+use std::{
+    collections::{BTreeMap, hash_map::DefaultHasher},
+    hash::{Hash, Hasher},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use rand::{RngExt, SeedableRng, rngs::StdRng};
+use tokio::time::{Instant, sleep};
+
+use crate::{audit::Audit, faults::Faults, lease_table::Table, stream::Stream};
+
+/// A worker's number; never used again after a crash.
+pub(crate) type WorkerNo = usize;
+
+/// What a worker may be cut off from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Port {
+    Table,
+    Stream,
+    Sink,
+}
+
+#[derive(Clone)]
+pub(crate) struct World(Arc<Mutex<State>>);
+
+pub(crate) struct State {
+    pub(crate) rng: StdRng,
+    pub(crate) faults: Faults,
+    pub(crate) cut_off: BTreeMap<(WorkerNo, Port), Instant>,
+    pub(crate) table: Table,
+    pub(crate) stream: Stream,
+    pub(crate) audit: Audit,
+    pub(crate) counters: BTreeMap<&'static str, u64>,
+    trace: DefaultHasher,
+    verbose: bool,
+    started: Instant,
+}
+
+/// How a call fares before it reaches the other side.
+pub(crate) enum Fate {
+    Through,
+    Throttled,
+    Unavailable,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            rng: StdRng::seed_from_u64(seed ^ 0x5eed),
+            faults: Faults::bad_day(seed),
+            cut_off: BTreeMap::new(),
+            table: Table::default(),
+            stream: Stream::default(),
+            audit: Audit::default(),
+            counters: BTreeMap::new(),
+            trace: DefaultHasher::new(),
+            verbose: std::env::var_os("SIM_SEED").is_some(),
+            started: Instant::now(),
+        })))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a call to the other side: some time passes, and it may not get there.
+    pub(crate) async fn begin(&self, worker: WorkerNo, port: Port) -> Fate {
+        let (delay, cut_until) = {
+            let mut state = self.lock();
+            let cut_until = state.cut_off.get(&(worker, port)).copied();
+            (state.delay(), cut_until.filter(|until| *until > Instant::now()))
+        };
+        sleep(delay).await;
+        if cut_until.is_some() {
+            // A connection that is not made times out.
+            sleep(Duration::from_secs(2)).await;
+            self.lock().count("call while cut off");
+            return Fate::Unavailable;
+        }
+        let mut state = self.lock();
+        let faults = state.faults;
+        if state.rng.random_bool(faults.throttled) {
+            state.count("throttled");
+            return Fate::Throttled;
+        }
+        if state.rng.random_bool(faults.unavailable) {
+            return Fate::Unavailable;
+        }
+        Fate::Through
+    }
+
+    /// The way back.
+    pub(crate) async fn answer(&self) {
+        let delay = self.lock().delay();
+        sleep(delay).await;
+    }
+}
+
+impl State {
+    fn delay(&mut self) -> Duration {
+        let longest = self.faults.longest_call;
+        longest.mul_f64(self.rng.random_range(0.0..1.0f64).powi(3))
+    }
+
+    pub(crate) fn count(&mut self, what: &'static str) {
+        *self.counters.entry(what).or_default() += 1;
+    }
+
+    /// Writes a line of the history.
+    pub(crate) fn note(&mut self, line: impl AsRef<str>) {
+        let at = Instant::now().duration_since(self.started).as_millis();
+        (at, line.as_ref()).hash(&mut self.trace);
+        if self.verbose {
+            println!("{at:>8} ms  {}", line.as_ref());
+        }
+    }
+
+    pub(crate) fn trace(&self) -> u64 {
+        self.trace.finish()
+    }
+}
