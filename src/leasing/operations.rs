@@ -26,7 +26,7 @@ pub(super) enum Done {
     Synced { stream: usize, result: Result<usize, SyncError> },
     Wrote { write: Written, result: Result<Swap, StoreError> },
     NotEnded { key: LeaseKey, acquisition: u64, error: SyncError },
-    Asked { key: LeaseKey, result: Result<Swap, StoreError> },
+    Asked { key: LeaseKey, from: WorkerId, result: Result<Swap, StoreError> },
     Withdrawn { key: LeaseKey, result: Result<Swap, StoreError> },
     Deleted { key: LeaseKey, result: Result<bool, StoreError> },
 }
@@ -72,6 +72,31 @@ pub(super) fn write(store: Arc<dyn LeaseStore>, written: Written) -> Operation {
     })
 }
 
+/// Takes a lease once its `parents` are known to be done with.
+///
+/// A scan may miss a row that was put a moment ago, so a parent that it does not show is looked up
+/// by a consistent read. One that is not there is done with: a child's lease is created only when
+/// its parents have theirs, and a parent's is deleted only when its children have started.
+pub(super) fn take(
+    store: Arc<dyn LeaseStore>,
+    written: Written,
+    parents: Vec<LeaseKey>,
+) -> Operation {
+    Box::pin(async move {
+        for parent in parents {
+            let result = match store.read(&parent).await {
+                Ok(None) => continue,
+                Ok(Some(row)) if row.ended() => continue,
+                Ok(Some(_)) => Ok(Swap::Refused(None)),
+                Err(error) => Err(error),
+            };
+            return Done::Wrote { write: written, result };
+        }
+        let result = store.write(&written.key, &written.write).await;
+        reconcile(store, written, result).await
+    })
+}
+
 pub(super) fn end(
     store: Arc<dyn LeaseStore>,
     stream: LeasedStream,
@@ -101,9 +126,9 @@ pub(super) fn ask(
     to: WorkerId,
 ) -> Operation {
     Box::pin(async move {
-        // An unknown outcome needs no care here: the next scan shows the mark or does not.
-        let result = store.write(&key, &LeaseWrite::RequestHandOver { from, to }).await;
-        Done::Asked { key, result }
+        let write = LeaseWrite::RequestHandOver { from: from.clone(), to };
+        let result = store.write(&key, &write).await;
+        Done::Asked { key, from, result }
     })
 }
 

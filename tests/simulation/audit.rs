@@ -102,7 +102,10 @@ impl Audit {
             LeaseWrite::Take { .. } => {
                 let until = sent + self.params.as_ref().expect("set at the start").validity();
                 // A thief waits until the old owner can no longer believe in its lease.
-                let others = self.beliefs.iter().filter(|((key, _), _)| *key == before.key);
+                let others = self
+                    .beliefs
+                    .iter()
+                    .filter(|((key, who), _)| *key == before.key && *who != worker);
                 let from = others.map(|(_, (_, until))| *until).max().unwrap_or(sent).max(sent);
                 self.beliefs.insert(belief, (from, until));
                 self.acknowledged

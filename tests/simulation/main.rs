@@ -36,7 +36,10 @@ fn number(name: &str) -> Option<u64> {
 #[test]
 fn no_seed_breaks_an_invariant() {
     let seeds = match number("SIM_SEED") {
-        Some(seed) => seed..seed + 1,
+        Some(seed) => {
+            tracing_subscriber::fmt().with_test_writer().without_time().init();
+            seed..seed + 1
+        }
         None => 0..number("SIM_SEEDS").unwrap_or(SEEDS),
     };
     let whole_sweep = seeds.end - seeds.start >= SEEDS;

@@ -151,5 +151,7 @@ async fn settle(world: &World, fleet: &mut Fleet) {
         world.lock().audit.violation.get_or_insert(violation);
         return;
     }
+    // Late writes have arrived by then.
+    sleep(Duration::from_secs(10)).await;
     fleet.end().await;
 }

@@ -241,7 +241,7 @@ impl Coordinator {
                 warn!(lease = %key, %error, "could not end the shard yet, will retry");
                 self.retry_later(&key, acquisition);
             }
-            Done::Asked { key, result } => self.hand_over_asked(&key, result),
+            Done::Asked { key, from, result } => self.hand_over_asked(&key, from, result),
             Done::Withdrawn { key, result } => self.withdrawn(&key, result),
             Done::Deleted { key, result } => {
                 self.pending.remove(&key);

@@ -66,6 +66,7 @@ impl Coordinator {
         let available: BTreeSet<LeaseKey> = leases
             .iter()
             .filter(|lease| !lease.ended() && !self.held.contains_key(&lease.key))
+            .filter(|lease| self.streams.iter().any(|own| own.identifier == lease.stream))
             .filter(|lease| {
                 lease.holder().is_none() || self.observations.expired(lease, failover, now)
             })
@@ -133,14 +134,28 @@ impl Coordinator {
             counter: lease.counter,
             from: lease.owner.clone(),
         };
+        let parents = self.parents_of_new(lease);
         let written = Written { key: lease.key.clone(), acquisition: None, write, sent: now, wait };
-        self.operations.push(operations::write(Arc::clone(&self.store), written));
+        self.operations.push(operations::take(Arc::clone(&self.store), written, parents));
+    }
+
+    /// The leases of the parents of a shard that nobody has started yet.
+    fn parents_of_new(&self, lease: &Lease) -> Vec<LeaseKey> {
+        let stream = self.streams.iter().find(|stream| stream.identifier == lease.stream);
+        let Some(stream) = stream.filter(|_| lease.checkpoint.is_start()) else {
+            return Vec::new();
+        };
+        lease.parents.iter().map(|parent| stream.lease_key(parent)).collect()
     }
 
     pub(super) fn took(&mut self, written: &Written, result: Result<Swap, StoreError>) {
         self.pending.remove(&written.key);
         match result {
             Ok(Swap::Applied(row)) => self.acquired(row, written),
+            // It names this worker, and the scan that said so was a little old.
+            Ok(Swap::Refused(Some(row))) if row.holder() == Some(&self.me) && !row.ended() => {
+                self.take(&row, written.wait, Instant::now());
+            }
             // Another worker was faster.
             Ok(Swap::Refused(_)) => {}
             Err(error) => report(&written.key, &error),
@@ -171,11 +186,16 @@ impl Coordinator {
         let _ = self.grants.send(grant);
     }
 
-    pub(super) fn hand_over_asked(&mut self, key: &LeaseKey, result: Result<Swap, StoreError>) {
+    pub(super) fn hand_over_asked(
+        &mut self,
+        key: &LeaseKey,
+        from: WorkerId,
+        result: Result<Swap, StoreError>,
+    ) {
         self.pending.remove(key);
         match result {
-            Ok(Swap::Applied(row)) => {
-                let Some(from) = row.checkpoint_owner else { return };
+            // Without an answer it may have been asked for, and must be taken back on leaving.
+            Ok(Swap::Applied(_)) | Err(StoreError::Unknown(_)) => {
                 info!(lease = %key, %from, "asked for the lease");
                 self.asked.insert(key.clone(), (from, Instant::now()));
                 if self.draining {

@@ -10,8 +10,8 @@ use crate::model::{Checkpoint, HashKey, InitialPosition, Lease, LeaseKey, Shard,
 /// Whether the shard of `lease` may be processed: all its parents' leases have ended or are gone
 /// (KCL `BlockOnParentShardTask`).
 ///
-/// Safe on a stale scan: an end never goes away, and a parent's lease is deleted only after its
-/// children have started.
+/// An end never goes away, but a stale scan may miss a parent's lease: who takes a lease that was
+/// never started looks its parents up again.
 pub fn ready(lease: &Lease, by_shard: &BTreeMap<&ShardId, &Lease>) -> bool {
     lease.parents.iter().all(|parent| by_shard.get(parent).is_none_or(|row| row.ended()))
 }

@@ -26,10 +26,18 @@ const DEADLINE: Duration = Duration::from_mins(1);
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
 /// Asks until it is so.
-pub(crate) async fn wait_until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+pub(crate) async fn wait_until(what: &str, condition: impl AsyncFnMut() -> bool) {
+    assert!(in_time(condition).await, "not within {} s: {what}", DEADLINE.as_secs());
+}
+
+/// Asks until it is so; `false` when that takes too long.
+async fn in_time(mut condition: impl AsyncFnMut() -> bool) -> bool {
     let deadline = Instant::now() + DEADLINE;
     while !condition().await {
-        assert!(Instant::now() < deadline, "not within {} s: {what}", DEADLINE.as_secs());
+        if Instant::now() >= deadline {
+            return false;
+        }
         sleep(ASK_AGAIN_AFTER).await;
     }
+    true
 }

@@ -14,7 +14,7 @@ use shardwright::{
 };
 use tempfile::TempDir;
 
-use super::{Books, Daemon, Installed, Results, server::Server, stream, wait_until};
+use super::{Books, Daemon, Installed, Replay, Results, in_time, server::Server, stream};
 
 /// Servers, and a directory with a configuration for the daemon.
 pub(crate) struct World {
@@ -109,10 +109,11 @@ impl World {
         Results::read(self.dir())
     }
 
-    /// Waits until everything that was put has come out.
+    /// Waits until everything that was put has come out; says what is missing when it does not.
     pub(crate) async fn settled(&self, books: &Books) {
-        wait_until("everything put has come out", async || books.are_settled(&self.results()))
-            .await;
+        if !in_time(async || books.are_settled(&self.results())).await {
+            books.check(&self.results(), &Replay::default());
+        }
     }
 }
 
