@@ -56,7 +56,9 @@ impl Admin {
 }
 
 async fn livez(State(health): State<Health>) -> (StatusCode, String) {
-    let still = Instant::now().duration_since(health.status.borrow().turned);
+    // A process that waits for its lease table is alive, and a restart would not help it.
+    let turned = health.status.borrow().turned;
+    let still = turned.map_or(Duration::ZERO, |turned| Instant::now().duration_since(turned));
     if still > health.stuck_after {
         let text = format!("the lease engine has not turned for {} s\n", still.as_secs());
         return (StatusCode::SERVICE_UNAVAILABLE, text);

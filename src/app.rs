@@ -10,7 +10,11 @@
 use std::{sync::Arc, time::Duration};
 
 use rand::RngExt;
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    sync::watch,
+    task::{JoinError, JoinSet},
+    time::sleep,
+};
 use tracing::{error, info, warn};
 
 use crate::{
@@ -22,7 +26,7 @@ use crate::{
         NamedSink, PacingParams, RetryPause, SharedTally,
     },
     etl::{Pipeline, PipelineParts, Tally},
-    leasing::{LeaseParams, LeasedStream, plan::BalanceLimits},
+    leasing::{LeaseParams, LeaseStatus, LeasedStream, plan::BalanceLimits},
     model::{LeaseKey, StreamName, WorkerId},
     ports::{LeaseStore, SinkError, StoreError, StreamReader},
     shutdown::Shutdown,
@@ -69,14 +73,18 @@ pub enum StartError {
 pub enum Outcome {
     /// Everything in flight was delivered, checkpointed and released.
     Drained,
-    /// The deadline passed or a second signal came; these leases were not released.
+    /// The deadline passed, a second signal came, or the lease table did not answer; these leases
+    /// were not released.
     Aborted(Vec<LeaseKey>),
+    /// The lease engine broke, which is a bug.
+    Broken,
 }
 
 /// A configured application.
 pub struct App {
     admin: AdminSettings,
     drain_timeout: Duration,
+    configuration: String,
     create_table: bool,
     worker_id: WorkerId,
     params: LeaseParams,
@@ -122,7 +130,7 @@ impl App {
             named.push(NamedSink { name: Arc::from(name.as_str()), sink, batch });
         }
         let consumer = &settings.consumer;
-        let parts = PipelineParts { routes, dead_letters, limits, configuration: hash };
+        let parts = PipelineParts { routes, dead_letters, limits, configuration: hash.clone() };
         let context = Arc::new(ConsumerContext {
             streams: streams.iter().map(consumer_stream).collect(),
             pipeline: Arc::new(Pipeline::new(parts)),
@@ -143,6 +151,7 @@ impl App {
         let table = lease.table.unwrap_or_else(|| settings.application.clone());
         Ok(Self {
             admin: settings.admin,
+            configuration: hash,
             drain_timeout: settings.shutdown.drain_timeout,
             create_table: lease.create_table,
             worker_id: WorkerId::new(settings.worker_id.unwrap_or_else(fresh_worker_id)),
@@ -176,39 +185,53 @@ impl App {
             true => Some(Admin::bind(self.admin.listen).await?),
             false => None,
         };
-        info!(worker = %self.worker_id, table = self.store.table(), "starting");
+        self.say_start();
+        let (status, seen) = watch::channel(LeaseStatus::default());
+        let mut side = JoinSet::new();
+        if let Some(admin) = admin {
+            side.spawn(admin.serve(seen.clone(), self.params.renew_interval() * 3));
+        }
         let ready = tokio::select! { biased;
             () = shutdown.drain.cancelled() => None,
             ready = self.reach_the_world() => Some(ready?),
         };
-        let Some(streams) = ready else { return Ok(Outcome::Drained) };
+        let Some(streams) = ready else {
+            info!("stopped before any lease was taken");
+            return Ok(Outcome::Drained);
+        };
         let worker = Worker::new(
             self.worker_id,
             self.params.clone(),
             Arc::clone(&self.store) as Arc<dyn LeaseStore>,
             streams,
             Arc::clone(&self.context),
+            status,
             rand::rng().random(),
         );
-        let status = worker.status();
-        let mut side = JoinSet::new();
-        if let Some(admin) = admin {
-            side.spawn(admin.serve(status.clone(), self.params.renew_interval() * 3));
-        }
         let work = worker.run(shutdown.drain.clone());
         tokio::select! { biased;
-            () = work => {
+            ended = work => {
                 close_sinks(&self.context).await;
-                info!("drained");
-                Ok(Outcome::Drained)
+                Ok(outcome(ended))
             }
             why = overdue(&shutdown, self.drain_timeout) => {
-                let held: Vec<LeaseKey> = status.borrow().held.iter().cloned().collect();
-                let names: Vec<String> = held.iter().map(ToString::to_string).collect();
-                error!(why, not_done = names.join(", "), "stopped before everything was drained");
+                let held: Vec<LeaseKey> = seen.borrow().held.iter().cloned().collect();
+                error!(why, not_done = names(&held), "stopped before everything was drained");
                 Ok(Outcome::Aborted(held))
             }
         }
+    }
+
+    fn say_start(&self) {
+        let streams: Vec<&str> = self.streams.iter().map(|stream| stream.name.as_str()).collect();
+        info!(
+            version = env!("CARGO_PKG_VERSION"),
+            worker = %self.worker_id,
+            table = self.store.table(),
+            streams = streams.join(", "),
+            configuration = self.configuration,
+            "starting"
+        );
     }
 
     /// Waits for the lease table and, where names alone do not do, for the streams.
@@ -255,6 +278,28 @@ impl App {
             }
         }
     }
+}
+
+/// What the end of a worker means.
+fn outcome(ended: Result<Vec<LeaseKey>, JoinError>) -> Outcome {
+    match ended {
+        Ok(abandoned) if abandoned.is_empty() => {
+            info!("drained");
+            Outcome::Drained
+        }
+        Ok(abandoned) => {
+            error!(not_done = names(&abandoned), "leases were lost while draining");
+            Outcome::Aborted(abandoned)
+        }
+        Err(problem) => {
+            error!(%problem, "the lease engine broke, this is a bug");
+            Outcome::Broken
+        }
+    }
+}
+
+fn names(leases: &[LeaseKey]) -> String {
+    leases.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Waits until a drain has taken too long, or nobody wants to wait for it.

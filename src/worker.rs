@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use tokio::{sync::watch, task::JoinSet};
+use tokio::{
+    sync::watch,
+    task::{JoinError, JoinSet},
+};
 use tokio_util::{sync::CancellationToken, task::JoinMap};
 use tracing::{error, info};
 
@@ -29,31 +32,31 @@ pub struct Worker {
 type ConsumerKey = (LeaseKey, u64);
 
 impl Worker {
-    /// A worker that holds no leases yet. `seed` decides its jitter and its choices.
+    /// A worker that holds no leases yet. It tells `status` how it is doing; `seed` decides its jitter
+    /// and its choices.
     pub fn new(
         id: WorkerId,
         params: LeaseParams,
         store: Arc<dyn LeaseStore>,
         streams: Vec<LeasedStream>,
         context: Arc<ConsumerContext>,
+        status: watch::Sender<LeaseStatus>,
         seed: u64,
     ) -> Self {
-        let (coordinator, handle) = Coordinator::new(id, params, store, streams, seed);
+        let (coordinator, handle) = Coordinator::new(id, params, store, streams, status, seed);
         Self { coordinator, handle, context, rng: StdRng::seed_from_u64(!seed) }
     }
 
-    /// How the lease engine is doing.
-    pub fn status(&self) -> watch::Receiver<LeaseStatus> {
-        self.handle.status.clone()
-    }
-
     /// Works until `drain` is cancelled and everything in flight is delivered, checkpointed and
-    /// released.
+    /// released. Answers the leases for which that did not succeed.
+    ///
+    /// # Errors
+    /// When the lease engine broke, which is a bug.
     ///
     /// # Cancel safety
     /// Dropping it ends all its tasks at once, as a crash would: leases stay owned until they
     /// expire, and what was not checkpointed is processed again.
-    pub async fn run(self, drain: CancellationToken) {
+    pub async fn run(self, drain: CancellationToken) -> Result<Vec<LeaseKey>, JoinError> {
         let Self { coordinator, mut handle, context, mut rng } = self;
         let mut engine = JoinSet::new();
         engine.spawn(coordinator.run());
@@ -75,9 +78,7 @@ impl Worker {
                 },
             }
         }
-        if let Some(Err(problem)) = engine.join_next().await {
-            error!(%problem, "the lease engine broke, this is a bug");
-        }
+        engine.join_next().await.unwrap_or(Ok(Vec::new()))
     }
 }
 
@@ -96,7 +97,7 @@ fn finished(handle: &CoordinatorHandle, (key, acquisition): ConsumerKey, exit: C
 }
 
 /// A consumer that panicked leaves its shard where its last checkpoint was.
-fn broken(problem: &tokio::task::JoinError) -> ConsumerExit {
+fn broken(problem: &JoinError) -> ConsumerExit {
     error!(%problem, "a consumer broke, this is a bug; its lease is released");
     ConsumerExit::Drained(None)
 }

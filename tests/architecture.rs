@@ -1,5 +1,7 @@
 //! The floors of `src/lib.rs` as a test: who may use whom, and how long a file may be.
 
+#![expect(clippy::unwrap_used, clippy::string_slice, reason = "a test may panic")]
+
 use std::{
     collections::BTreeMap,
     fs,

@@ -7,7 +7,10 @@ use hyper::{Request, StatusCode, body::Bytes, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::{ConfigArgs, FOUND, block_on, complain, refuse, refuse_config};
+use super::{
+    ConfigArgs, FOUND, block_on, refuse, refuse_config,
+    talk::{complain, say},
+};
 use crate::config::load;
 
 #[derive(clap::Args)]
@@ -36,15 +39,21 @@ pub(super) fn run(args: &Args) -> ExitCode {
     }
     let path = if args.ready { "/readyz" } else { "/livez" };
     let answer = block_on(async { tokio::time::timeout(PATIENCE, ask(address, path)).await });
+    let url = format!("http://{address}{path}");
     match answer {
         Ok(Ok(Ok((StatusCode::OK, text)))) => {
-            eprint!("{text}");
+            say(text.trim_end());
             ExitCode::SUCCESS
         }
-        Ok(Ok(Ok((status, text)))) => unhealthy(&format!("{status}: {}", text.trim())),
-        Ok(Ok(Err(problem))) => unhealthy(&format!("http://{address}{path}: {problem}")),
-        Ok(Err(_)) => unhealthy(&format!("http://{address}{path}: no answer within 3 s")),
-        Err(problem) => unhealthy(&problem.to_string()),
+        Ok(Ok(Ok((status, text)))) => unhealthy(&format!("{url}: {status}: {}", text.trim())),
+        Ok(Ok(Err(problem))) => unhealthy(&format!(
+            "{url}: {problem:#}; is the daemon running, with this admin.listen?"
+        )),
+        Ok(Err(_)) => unhealthy(&format!(
+            "{url}: no answer within 3 s; is this the daemon's admin.listen, and is the machine \
+             overloaded?"
+        )),
+        Err(problem) => unhealthy(&format!("cannot start the runtime: {problem}")),
     }
 }
 

@@ -3,8 +3,6 @@
 //! Exit codes: 0 fine, 1 the work found a problem, 2 usage or configuration; `run` ends with 3 when
 //! a drain was cut short.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "talking is a command line's work")]
-
 mod check;
 mod config;
 mod decode;
@@ -12,14 +10,17 @@ mod decode;
 mod demo;
 mod filter;
 mod healthcheck;
+mod input;
 mod produce;
 mod producer;
 mod run;
+mod talk;
 
 use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
+use self::talk::complain;
 use crate::config::{Compiled, ConfigProblems, Layers, Setting, compile, load};
 
 /// Exit code: the work found a problem.
@@ -29,10 +30,23 @@ const USAGE: u8 = 2;
 /// Exit code: a drain was cut short.
 const CUT_SHORT: u8 = 3;
 
+/// What the help of the program ends with.
+const NOTES: &str = "\
+Exit codes:
+  0  fine
+  1  the work found a problem
+  2  usage or configuration
+  3  `run`: the drain was cut short
+
+Environment variables:
+  SHARDWRIGHT_CONFIG  configuration files, separated by colons
+  SHARDWRIGHT__...    single settings, over those of the files:
+                      SHARDWRIGHT__LEASE__FAILOVER_TIME=20s is lease.failover_time";
+
 /// A KCL-compatible Kinesis consumer: leases shards, unpacks CloudWatch Logs envelopes, filters,
 /// validates, transforms and delivers their events, and checkpoints.
 #[derive(Parser)]
-#[command(version, max_term_width = 100)]
+#[command(version, max_term_width = 100, after_help = NOTES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -40,29 +54,37 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// The daemon: works until SIGTERM, then drains
+    /// Run the daemon: process the configured streams until SIGTERM, then drain
+    ///
+    /// SIGTERM or Ctrl-C drains: what was read is delivered and checkpointed, and the leases are
+    /// handed over. A second signal stops at once. The exit code is 3 when the drain was cut short.
     Run(run::Args),
-    /// The main job on an empty machine: embedded servers, a producer, two workers, a summary
+    /// Show the whole job on an empty machine: no AWS, no Docker, no downloads
+    ///
+    /// Starts embedded Kinesis and DynamoDB servers on loopback, puts CloudWatch Logs envelopes into
+    /// a stream, splits one of its shards meanwhile, and processes it with two workers that share
+    /// the leases. An audit then holds what lies on disk against what was put; the exit code is 1
+    /// unless every event has come out.
     #[cfg(feature = "embedded")]
     Demo(demo::Args),
-    /// Record payloads in, decoded log events out as JSON lines
+    /// Print the log events in record payloads as JSON lines
     Decode(decode::Args),
-    /// Prints the lines that a CloudWatch Logs filter pattern matches
+    /// Print the lines that a CloudWatch Logs filter pattern matches
     Filter(filter::Args),
-    /// Reads the configuration as `run` would, and says everything that is wrong with it
+    /// Read the configuration as `run` would, and say everything that is wrong with it
     Check(check::Args),
-    /// Prints the effective configuration, with where each value came from
+    /// Print the effective configuration, and where each value came from
     Config(config::Args),
-    /// Puts CloudWatch Logs envelopes into a stream, generated or from files
+    /// Put CloudWatch Logs envelopes into a stream, generated or made from files
     Produce(produce::Args),
-    /// Asks the running daemon's admin port, for images without a shell
+    /// Ask the running daemon whether it is alive, for images without a shell
     Healthcheck(healthcheck::Args),
 }
 
 /// Where the configuration is.
 #[derive(clap::Args)]
 struct ConfigArgs {
-    /// Configuration file; may be given several times, later ones win
+    /// A configuration file; may be given several times, later ones win
     #[arg(
         long = "config",
         short = 'c',
@@ -109,11 +131,6 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Says what went wrong.
-fn complain(message: impl std::fmt::Display) {
-    eprintln!("shardwright: {message}");
-}
-
 /// Says what is wrong with the usage or the configuration.
 fn refuse(message: impl std::fmt::Display) -> ExitCode {
     complain(message);
@@ -121,7 +138,7 @@ fn refuse(message: impl std::fmt::Display) -> ExitCode {
 }
 
 fn refuse_config(problems: &ConfigProblems) -> ExitCode {
-    eprintln!("{problems}");
+    talk::say(problems);
     ExitCode::from(USAGE)
 }
 

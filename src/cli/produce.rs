@@ -1,18 +1,25 @@
 //! `produce`: CloudWatch Logs envelopes into a stream, for load and tests.
 
 use std::{
-    fs,
     io::{self, BufRead},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
 };
 
 use bytes::Bytes;
-use clap::ValueEnum;
+use clap::{
+    ValueEnum,
+    builder::{NonEmptyStringValueParser, RangedU64ValueParser},
+};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::{FOUND, block_on, complain, producer::Producer, refuse};
+use super::{
+    FOUND, block_on, input,
+    producer::Producer,
+    refuse,
+    talk::{complain, say},
+};
 use crate::{
     aws::{AwsConnection, AwsSettings, StreamTarget},
     generate::{EnvelopeSize, Generator, Profile},
@@ -23,12 +30,12 @@ use crate::{
 #[derive(clap::Args)]
 pub(super) struct Args {
     /// The stream's name or ARN
-    #[arg(long)]
+    #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     stream: String,
     /// Where Kinesis answers, for emulators
-    #[arg(long)]
+    #[arg(long, value_name = "URL")]
     endpoint_url: Option<String>,
-    /// The region
+    /// The AWS region; the SDK's usual sources are asked for it by default
     #[arg(long)]
     region: Option<String>,
     /// Records a second; 0 is as fast as the stream takes them
@@ -37,13 +44,13 @@ pub(super) struct Args {
     /// Stop after so many records
     #[arg(long)]
     count: Option<u64>,
-    /// Stop after so many seconds
-    #[arg(long)]
+    /// Stop after so many seconds, a year at most
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
     seconds: Option<u64>,
     /// Events in each envelope
     #[arg(long, value_enum, default_value_t = Size::Medium)]
     size: Size,
-    /// Only well-formed envelopes: no control messages, KPL aggregates or broken records
+    /// Only envelopes with events: no control messages, KPL aggregates or broken records
     #[arg(long)]
     plain: bool,
     /// The same seed makes the same records; another one by default each time
@@ -53,9 +60,9 @@ pub(super) struct Args {
     #[arg(long = "file", value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Messages in each envelope made from files
-    #[arg(long, default_value_t = 100)]
+    #[arg(long, default_value_t = 100, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     lines: usize,
-    /// Log group of envelopes made from files
+    /// The log group of envelopes made from files
     #[arg(long, default_value = "/shardwright/produce")]
     log_group: String,
 }
@@ -77,7 +84,7 @@ const BATCH: usize = 100;
 pub(super) fn run(args: &Args) -> ExitCode {
     match block_on(produce(args)) {
         Ok(Ok(summary)) => {
-            eprintln!("{summary}");
+            say(summary);
             ExitCode::SUCCESS
         }
         Ok(Err(Problem::Usage(message))) => refuse(message),
@@ -166,8 +173,8 @@ impl Source {
         };
         let mut records = Vec::new();
         for file in &args.files {
-            let lines = read_lines(file).map_err(|error| format!("{}: {error}", file.display()))?;
-            for chunk in lines.chunks(args.lines.max(1)) {
+            let lines = read_lines(file).map_err(|error| format!("{}: {error}", input::name(file)))?;
+            for chunk in lines.chunks(args.lines) {
                 let record = generator.wrap(&source, chunk.iter().cloned(), SystemClock.now());
                 records.push((record.partition_key, record.data, chunk.len() as u64));
             }
@@ -189,11 +196,8 @@ impl Source {
     }
 }
 
-fn read_lines(file: &PathBuf) -> io::Result<Vec<String>> {
-    match file.as_os_str() == "-" {
-        true => io::stdin().lock().lines().collect(),
-        false => Ok(fs::read_to_string(file)?.lines().map(str::to_owned).collect()),
-    }
+fn read_lines(file: &Path) -> io::Result<Vec<String>> {
+    input::open(file)?.lines().collect()
 }
 
 /// Keeps to a number of records a second, in ticks of a tenth of one.

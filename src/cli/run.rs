@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::{CUT_SHORT, ConfigArgs, FOUND, block_on, complain, refuse, refuse_config};
+use super::{CUT_SHORT, ConfigArgs, FOUND, block_on, refuse, refuse_config, talk::complain};
 use crate::{
     app::{App, Outcome, StartError},
     aws::AwsConnection,
@@ -28,6 +28,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     match block_on(daemon(compiled)) {
         Ok(Ok(Outcome::Drained)) => ExitCode::SUCCESS,
         Ok(Ok(Outcome::Aborted(_))) => ExitCode::from(CUT_SHORT),
+        Ok(Ok(Outcome::Broken)) => ExitCode::from(FOUND),
         Ok(Err(problem)) => refuse(problem),
         Err(problem) => {
             complain(format!("cannot start the runtime: {problem}"));

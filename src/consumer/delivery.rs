@@ -3,12 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::queue::Queued;
 use crate::{
     leasing::LeaseGrant,
-    model::OutputEvent,
+    model::{OutputEvent, rounded},
     ports::{Sink, Verdict},
 };
 
@@ -20,6 +21,9 @@ pub struct RetryPause {
     /// Longest pause.
     pub max: Duration,
 }
+
+/// A sink that takes longer is worth a line in the log.
+const SLOW_SINK: Duration = Duration::from_secs(10);
 
 /// A batch that is through.
 pub(super) struct Delivered {
@@ -54,7 +58,8 @@ pub(super) async fn deliver(
             .filter_map(|index| batch.get(*index))
             .map(|queued| queued.delivery.output.clone())
             .collect();
-        let reason = match to.deliver(&events).await {
+        let answer = patiently(to.deliver(&events), &name, &grant).await;
+        let reason = match answer {
             Ok(verdicts) => {
                 let reason = take_in(&verdicts, &batch, &mut open, &mut refused);
                 if open.is_empty() { None } else { reason }
@@ -64,18 +69,35 @@ pub(super) async fn deliver(
         if let Some(reason) = reason {
             let wait = next_pause(pause, attempt, &mut rng);
             // The first of a row of failures is said, then each time the row doubles.
-            if attempt.is_power_of_two() || attempt == 0 {
-                warn!(sink = %name, shard = %grant.lease.shard, events = open.len(), attempt,
-                    %reason, retry_in = ?wait, "delivery failed, will retry");
-            }
             attempt += 1;
+            if attempt.is_power_of_two() {
+                warn!(sink = %name, lease = %grant.lease.key, events = open.len(), attempt,
+                    %reason, retry_in = ?rounded(wait), "delivery failed, will retry");
+            }
             tokio::time::sleep(wait).await;
         }
     }
     if attempt > 0 {
-        info!(sink = %name, shard = %grant.lease.shard, attempts = attempt + 1, "delivered again");
+        info!(sink = %name, lease = %grant.lease.key, attempts = attempt + 1, "delivered again");
     }
     Delivered { sink, verdicts: batch.into_iter().zip(refused).collect() }
+}
+
+/// Waits for a sink, and says so when it takes long: a sink that hangs looks like an idle shard.
+async fn patiently<T>(answer: impl Future<Output = T>, sink: &str, grant: &LeaseGrant) -> T {
+    let began = Instant::now();
+    let mut say_after = SLOW_SINK;
+    tokio::pin!(answer);
+    loop {
+        tokio::select! { biased;
+            answer = &mut answer => return answer,
+            () = tokio::time::sleep_until(began + say_after) => {
+                warn!(%sink, lease = %grant.lease.key, seconds = say_after.as_secs(),
+                    "the sink has not answered yet, the shard waits");
+                say_after *= 2;
+            }
+        }
+    }
 }
 
 /// Keeps in `open` what is to be sent again; answers why.

@@ -9,7 +9,9 @@ use tracing::{debug, error, info, warn};
 use super::{Budget, Pacing, Reservation};
 use crate::{
     leasing::LeaseGrant,
-    model::{Checkpoint, ChildShard, InitialPosition, RawRecord, RecordPage, SequenceNumber},
+    model::{
+        Checkpoint, ChildShard, InitialPosition, RawRecord, RecordPage, SequenceNumber, rounded,
+    },
     ports::{ShardIterator, StartAt, StreamError, StreamReader},
 };
 
@@ -40,6 +42,8 @@ pub(super) struct Fetcher {
     iterator: Option<ShardIterator>,
     next_call: Instant,
     reservation: u64,
+    /// Calls that failed in a row.
+    failures: u32,
 }
 
 impl Fetcher {
@@ -61,6 +65,7 @@ impl Fetcher {
             iterator: None,
             next_call: Instant::now(),
             reservation: MIN_RESERVATION,
+            failures: 0,
         }
     }
 
@@ -123,6 +128,10 @@ impl Fetcher {
         reservation: Reservation,
         started: Instant,
     ) -> Option<Fetched> {
+        if self.failures > 0 {
+            info!(lease = %self.grant.lease.key, failed_calls = self.failures, "reading again");
+            self.failures = 0;
+        }
         let bytes: u64 = page.records.iter().map(|record| record.data.len() as u64).sum();
         let pause = self.pacing.after_page(page.records.len(), bytes, page.behind_latest);
         self.next_call = started + pause;
@@ -137,7 +146,7 @@ impl Fetcher {
         }
         if ended {
             // A last page with records: the end is told by the next call, which reads nothing.
-            debug!(shard = %self.grant.lease.shard, "last page of the shard");
+            debug!(lease = %self.grant.lease.key, "last page of the shard");
         }
         if page.records.is_empty() {
             return None;
@@ -147,31 +156,32 @@ impl Fetcher {
 
     /// Decides what a failed call means. `Some` when the shard is gone.
     async fn failed(&mut self, problem: StreamError) -> Option<Fetched> {
-        let shard = &self.grant.lease.shard;
+        let lease = &self.grant.lease.key;
         let mut pause = self.pacing.after_failure(&mut self.rng);
         match problem {
             StreamError::IteratorExpired => {
-                info!(%shard, "shard iterator expired, reading on after the last record read");
+                info!(%lease, "shard iterator expired, reading on after the last record read");
                 self.iterator = None;
                 pause = Duration::ZERO;
             }
             StreamError::Throttled => {
-                debug!(%shard, retry_in = ?pause, "throttled, will retry");
+                debug!(%lease, retry_in = ?rounded(pause), "throttled, will retry");
             }
             StreamError::Unavailable(reason) => {
-                warn!(%shard, %reason, retry_in = ?pause, "could not read, will retry");
+                self.failures += 1;
+                warn!(%lease, %reason, retry_in = ?rounded(pause), "could not read, will retry");
             }
             StreamError::Invalid(reason) => self.refused(&reason),
             StreamError::Denied(reason) => {
-                error!(%shard, %reason, retry_in = ?pause, "not allowed to read, will retry");
+                error!(%lease, %reason, retry_in = ?rounded(pause), "not allowed to read, will retry");
             }
             StreamError::NotFound(reason) => {
                 self.iterator = None;
                 if self.shard_is_gone().await {
-                    warn!(%shard, %reason, "the shard is gone: its retention is over");
+                    warn!(%lease, %reason, "the shard is gone: its retention is over");
                     return Some(Fetched::End(Vec::new()));
                 }
-                warn!(%shard, %reason, retry_in = ?pause, "stream not found, will retry");
+                warn!(%lease, %reason, retry_in = ?rounded(pause), "stream not found, will retry");
             }
         }
         self.next_call = Instant::now() + pause;
@@ -182,14 +192,14 @@ impl Fetcher {
     /// is refused has been trimmed or belongs to another stream of that name: everything kept is
     /// read, and what was processed already is recognised by its position.
     fn refused(&mut self, reason: &str) {
-        let shard = &self.grant.lease.shard;
+        let lease = &self.grant.lease.key;
         if self.iterator.take().is_some() {
-            info!(%shard, %reason, "shard iterator refused, asking for a new one");
+            info!(%lease, %reason, "shard iterator refused, asking for a new one");
         } else if self.start != StartAt::TrimHorizon {
-            error!(%shard, %reason, "position refused: records may have been trimmed unread, reading from the oldest kept");
+            error!(%lease, %reason, "position refused: records may have been trimmed unread, reading from the oldest kept");
             self.start = StartAt::TrimHorizon;
         } else {
-            error!(%shard, %reason, "read refused, will retry");
+            error!(%lease, %reason, "read refused, will retry");
         }
     }
 

@@ -33,6 +33,8 @@ pub(super) struct Processor {
     /// Deliveries that each event still waits for, and whether one of them is a dead letter.
     open_events: BTreeMap<(Ticket, Option<u32>), OpenEvent>,
     phase: Phase,
+    /// The last record of which a sink has seen something.
+    begun: Option<Ticket>,
     rng: StdRng,
 }
 
@@ -45,7 +47,8 @@ struct OpenEvent {
 enum Phase {
     /// Taking pages.
     Reading,
-    /// Asked to drain: what is queued is delivered, nothing new is taken.
+    /// Asked to drain: records that a sink has seen something of are finished, so that nobody
+    /// delivers them again; the rest is left to the next owner.
     Draining,
     /// The shard is read to its end.
     Ended(Vec<ChildShard>),
@@ -82,11 +85,13 @@ impl Processor {
             deliveries: FuturesUnordered::new(),
             open_events: BTreeMap::new(),
             phase: Phase::Reading,
+            begun: None,
             rng,
         }
     }
 
-    /// Runs until everything that was taken is settled and there is nothing more to take.
+    /// Runs until everything that was taken is settled and there is nothing more to take, or until it
+    /// has drained.
     ///
     /// # Cancel safety
     /// What was settled is reported; what was not will be read again.
@@ -107,9 +112,10 @@ impl Processor {
 
     async fn select(&mut self, pages: &mut mpsc::Receiver<Fetched>) -> Action {
         let reading = matches!(self.phase, Phase::Reading);
+        let draining = matches!(self.phase, Phase::Draining);
         let due = self.next_due();
         tokio::select! { biased;
-            () = self.grant.draining().cancelled(), if reading => Action::Drain,
+            () = self.grant.draining().cancelled(), if !draining => Action::Drain,
             Some(delivered) = self.deliveries.next(), if !self.deliveries.is_empty() => {
                 Action::Delivered(delivered)
             }
@@ -128,16 +134,19 @@ impl Processor {
         match action {
             Action::Page(records, reservation) => self.take_page(records, reservation).await,
             Action::End(children) => self.phase = Phase::Ended(children),
-            Action::Drain => self.phase = Phase::Draining,
+            Action::Drain => {
+                self.phase = Phase::Draining;
+                self.queues.iter_mut().for_each(|queue| queue.forget_after(self.begun));
+            }
             Action::Delivered(delivered) => self.delivered(delivered),
             Action::Due => {}
         }
     }
 
+    /// Whether nothing is under way. After a drain has begun the ledger still holds the records that
+    /// are left to the next owner.
     fn idle(&self) -> bool {
-        self.ledger.is_empty()
-            && self.deliveries.is_empty()
-            && self.queues.iter().all(SinkQueue::is_empty)
+        self.deliveries.is_empty() && self.queues.iter().all(SinkQueue::is_empty)
     }
 
     /// Whether this shard has its share in its queues; then batches close early, and no page is
@@ -264,11 +273,13 @@ impl Processor {
                 continue;
             }
             *busy = true;
+            let batch = queue.take(now);
+            self.begun = self.begun.max(batch.last().map(|queued| queued.ticket));
             self.deliveries.push(Box::pin(deliver(
                 index,
                 Arc::clone(&sink.sink),
                 Arc::clone(&sink.name),
-                queue.take(now),
+                batch,
                 Arc::clone(&self.grant),
                 self.context.params.retry,
                 self.rng.random(),

@@ -65,6 +65,15 @@ impl SinkQueue {
         Some(if full { since } else { since + self.limits.window })
     }
 
+    /// Forgets what belongs to records after `last`: they will be read again.
+    pub(super) fn forget_after(&mut self, last: Option<Ticket>) {
+        self.waiting.retain(|queued| Some(queued.ticket) <= last);
+        self.bytes = self.waiting.iter().map(|queued| queued.delivery.output.json.len()).sum();
+        if self.waiting.is_empty() {
+            self.since = None;
+        }
+    }
+
     /// Takes the next batch, in order: at least one, and no more than the limits allow.
     pub(super) fn take(&mut self, now: Instant) -> Vec<Queued> {
         let mut batch = Vec::new();

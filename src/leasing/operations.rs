@@ -41,6 +41,8 @@ pub(super) struct Written {
     pub(super) sent: Instant,
     /// For a take: how long its consumer must wait before it delivers.
     pub(super) wait: Duration,
+    /// Whether the answer to this write, or to an earlier one of the acquisition, was lost.
+    pub(super) unsure: bool,
 }
 
 /// Pause between consistent reads while the outcome of a write is unknown.
@@ -101,6 +103,7 @@ pub(super) fn end(
     store: Arc<dyn LeaseStore>,
     stream: LeasedStream,
     held: (LeaseKey, u64, Lease),
+    unsure: bool,
     me: WorkerId,
     children: Vec<ChildShard>,
 ) -> Operation {
@@ -113,8 +116,14 @@ pub(super) fn end(
             Err(EndError::Write { write, error }) => (write, Err(error)),
             Err(EndError::Children(error)) => return Done::NotEnded { key, acquisition, error },
         };
-        let written =
-            Written { key, acquisition: Some(acquisition), write, sent, wait: Duration::ZERO };
+        let written = Written {
+            key,
+            acquisition: Some(acquisition),
+            write,
+            sent,
+            wait: Duration::ZERO,
+            unsure,
+        };
         reconcile(store, written, result).await
     })
 }
@@ -153,15 +162,18 @@ pub(super) fn delete(store: Arc<dyn LeaseStore>, lease: Lease) -> Operation {
     })
 }
 
-/// Finds out by consistent reads what became of a write whose answer was lost, and of one that was
-/// refused although the row shows its effect.
+/// Finds out by consistent reads what became of a write whose answer was lost. A refusal counts as
+/// applied when the row shows the effect, if an answer was lost before: nothing else explains it.
 async fn reconcile(
     store: Arc<dyn LeaseStore>,
-    written: Written,
+    mut written: Written,
     result: Result<Swap, StoreError>,
 ) -> Done {
+    written.unsure |= matches!(result, Err(StoreError::Unknown(_)));
     let result = settled(store.as_ref(), &written.key, result).await.map(|swap| match swap {
-        Swap::Refused(Some(row)) if written.write.shows_in(&row) => Swap::Applied(row),
+        Swap::Refused(Some(row)) if written.unsure && written.write.shows_in(&row) => {
+            Swap::Applied(row)
+        }
         swap => swap,
     });
     Done::Wrote { write: written, result }

@@ -17,4 +17,4 @@ pub use lease::{Lease, LeaseKey, LeaseWrite, WorkerId};
 pub use record::{RawRecord, RecordPage, UserRecord};
 pub use sequence::{Position, SequenceNumber, SequenceNumberError};
 pub use shard::{ChildShard, HashKey, HashKeyRange, Shard, ShardId, StreamName};
-pub use units::EpochMillis;
+pub use units::{EpochMillis, rounded};

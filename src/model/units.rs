@@ -1,8 +1,13 @@
 //! Small units with a name.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use serde::{Deserialize, Serialize};
+
+/// A duration in whole milliseconds, for log lines.
+pub fn rounded(duration: Duration) -> Duration {
+    Duration::new(duration.as_secs(), duration.subsec_millis() * 1_000_000)
+}
 
 /// Milliseconds since 1970-01-01T00:00:00Z, the unit of CloudWatch Logs timestamps.
 ///

@@ -5,7 +5,7 @@
 //!
 //! | Scenario | Kinesis | DynamoDB | What it proves |
 //! |---|---|---|---|
-//! | fleet | kinesis-local | dynoxide | two workers, a split, a merge, a drain: everything once |
+//! | fleet | kinesis-local | dynoxide | two workers, a split, a merge, drains: everything once |
 //! | fleet | kinesalite | moto | the same without child shards, ARNs and shard filters |
 //! | crash | kinesis-local | dynoxide | SIGKILL: nothing lost, twice only what was beyond the checkpoint |
 //! | subscription | moto | moto | CloudWatch Logs itself feeds the stream |

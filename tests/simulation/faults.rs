@@ -12,6 +12,7 @@ pub(crate) struct Faults {
     /// The answer is a time-out, and the write is applied some time later.
     pub(crate) late_write: f64,
     pub(crate) stale_rows: f64,
+    pub(crate) slow_scan: f64,
     pub(crate) sink_down: f64,
     /// The sink took everything, and said that it is down.
     pub(crate) sink_answer_lost: f64,
@@ -30,6 +31,7 @@ impl Faults {
             answer_lost: 0.04,
             late_write: 0.01,
             stale_rows: 0.1,
+            slow_scan: 0.01,
             sink_down: 0.1,
             sink_answer_lost: 0.03,
             sink_partial: if seed.is_multiple_of(2) { 0.2 } else { 0.0 },
@@ -63,6 +65,7 @@ pub(crate) const MUST_HAPPEN: &[&str] = &[
     "sink down",
     "sink put off events",
     "sink refused an event",
+    "slow scan",
     "split",
     "take of an expired lease",
     "throttled",

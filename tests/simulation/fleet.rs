@@ -9,12 +9,16 @@ use shardwright::{
         NamedSink, PacingParams, RetryPause, SharedTally,
     },
     etl::{Pipeline, PipelineParts, Route, filter::FilterPattern},
-    leasing::{LeaseParams, LeasedStream, plan::BalanceLimits},
-    model::{Format, InitialPosition, StreamName, WorkerId},
+    leasing::{LeaseParams, LeaseStatus, LeasedStream, plan::BalanceLimits},
+    model::{Format, InitialPosition, LeaseKey, StreamName, WorkerId},
     ports::{Sink, StreamReader},
     worker::Worker,
 };
-use tokio::{task::JoinSet, time::sleep};
+use tokio::{
+    sync::watch,
+    task::{JoinError, JoinSet},
+    time::sleep,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -35,7 +39,7 @@ pub(crate) struct Fleet {
 
 pub(crate) struct Member {
     drain: CancellationToken,
-    task: JoinSet<()>,
+    task: JoinSet<Result<Vec<LeaseKey>, JoinError>>,
 }
 
 pub(crate) fn params() -> LeaseParams {
@@ -98,7 +102,7 @@ impl Fleet {
             let Some(done) = member.task.try_join_next() else { return true };
             let mut state = world.lock();
             state.note(format!("w{number} has drained"));
-            if done.is_err() {
+            if !matches!(done, Ok(Ok(_))) {
                 state.audit.violation.get_or_insert(format!("w{number} broke"));
             }
             // A worker that is cut off from the table cannot release; its leases expire.
@@ -189,6 +193,7 @@ fn worker(world: &World, number: WorkerNo, seed: u64) -> Worker {
         table,
         vec![stream],
         Arc::new(context),
+        watch::Sender::new(LeaseStatus::default()),
         seed,
     )
 }

@@ -156,6 +156,20 @@ fn describe(write: &LeaseWrite) -> String {
 }
 
 impl SimTable {
+    /// A scan of many pages, or one that is repeated below, may take longer than a lease lasts.
+    async fn dawdle(&self) {
+        let pause = {
+            let mut state = self.world.lock();
+            let chance = state.faults.slow_scan;
+            let slow = state.rng.random_bool(chance);
+            if slow {
+                state.count("slow scan");
+            }
+            Duration::from_millis(if slow { state.rng.random_range(1_000..15_000) } else { 0 })
+        };
+        sleep(pause).await;
+    }
+
     async fn reach(&self) -> Result<(), StoreError> {
         match self.world.begin(self.worker, Port::Table).await {
             Fate::Through => Ok(()),
@@ -169,11 +183,13 @@ impl SimTable {
 impl LeaseStore for SimTable {
     async fn scan(&self) -> Result<Vec<Lease>, StoreError> {
         self.reach().await?;
+        self.dawdle().await;
         let rows = {
             let mut state = self.world.lock();
             state.arrive();
             state.scan()
         };
+        self.dawdle().await;
         self.world.answer().await;
         Ok(rows)
     }

@@ -12,7 +12,8 @@
 #![expect(
     clippy::indexing_slicing,
     clippy::unwrap_used,
-    reason = "a simulation may panic on its own mistakes"
+    clippy::print_stdout,
+    reason = "a simulation may panic on its own mistakes, and a replay is read by a person"
 )]
 
 mod audit;

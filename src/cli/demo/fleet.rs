@@ -81,6 +81,7 @@ impl Fleet {
                 Some(Ok(Ok(Outcome::Aborted(leases)))) => {
                     End::Failed(format!("did not finish {} leases in time", leases.len()))
                 }
+                Some(Ok(Ok(Outcome::Broken))) => End::Failed("broke".to_owned()),
                 Some(Ok(Err(problem))) => End::Failed(problem.to_string()),
                 Some(Err(problem)) => End::Failed(problem.to_string()),
                 None => End::Failed("never started".to_owned()),

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use rand::RngExt;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::{Coordinator, report};
 use crate::{
@@ -45,7 +45,7 @@ impl Coordinator {
             .map(|(key, _)| key.clone())
             .collect();
         for key in expired {
-            warn!(lease = %key, "gave the lease up: not renewed in time");
+            warn!(lease = %key, "gave the lease up: could not renew it in time");
             self.lose(&key);
         }
     }
@@ -59,12 +59,15 @@ impl Coordinator {
             Due::Write(write) => {
                 let acquisition = Some(acquisition);
                 let wait = Duration::ZERO;
-                operations::write(store, Written { key, acquisition, write, sent: now, wait })
+                let unsure = held.unsure;
+                let written = Written { key, acquisition, write, sent: now, wait, unsure };
+                operations::write(store, written)
             }
             Due::EndShard(children) => {
                 let Some(stream) = self.streams.get(held.stream).cloned() else { return };
+                let unsure = held.unsure;
                 let held = (key, acquisition, held.lease.clone());
-                operations::end(store, stream, held, self.me.clone(), children)
+                operations::end(store, stream, held, unsure, self.me.clone(), children)
             }
         };
         self.operations.push(operation);
@@ -76,6 +79,7 @@ impl Coordinator {
             return;
         }
         held.busy = false;
+        held.unsure |= written.unsure;
         match result {
             Ok(Swap::Applied(row)) => self.applied(written, row),
             Ok(Swap::Refused(Some(row)))
@@ -87,9 +91,12 @@ impl Coordinator {
                 self.start_hand_over(&written.key);
             }
             Ok(Swap::Refused(row)) => {
-                let owner = row
-                    .and_then(|row| row.owner)
-                    .map_or_else(|| "nobody".to_owned(), |owner| owner.to_string());
+                let owner = row.and_then(|row| row.holder().cloned());
+                if owner.as_ref() == Some(&self.me) {
+                    error!(lease = %written.key, worker = %self.me,
+                        "another process writes under this worker's id: give each its own worker_id");
+                }
+                let owner = owner.map_or_else(|| "nobody".to_owned(), |owner| owner.to_string());
                 warn!(lease = %written.key, owner, "lost the lease");
                 self.lose(&written.key);
             }
@@ -156,6 +163,9 @@ impl Coordinator {
 
     pub(super) fn lose(&mut self, key: &LeaseKey) {
         if let Some(held) = self.held.remove(key) {
+            if self.draining {
+                self.abandoned.push(key.clone());
+            }
             held.revoke();
         }
     }

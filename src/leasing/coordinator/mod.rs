@@ -47,10 +47,10 @@ pub enum Command {
 }
 
 /// What the admin port and the shutdown report say of the lease engine.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct LeaseStatus {
-    /// When the loop last turned.
-    pub turned: Instant,
+    /// When the loop last turned; `None` while it has not begun.
+    pub turned: Option<Instant>,
     /// Whether the table has answered a scan since the start.
     pub table_reached: bool,
     /// Whether the worker is leaving.
@@ -61,8 +61,6 @@ pub struct LeaseStatus {
 
 /// The other end of a coordinator.
 pub struct CoordinatorHandle {
-    /// How the engine is doing.
-    pub status: watch::Receiver<LeaseStatus>,
     /// Commands in.
     pub commands: mpsc::UnboundedSender<Command>,
     /// Leases taken, each for a new consumer. Closes when the coordinator ends.
@@ -88,14 +86,27 @@ pub struct Coordinator {
     scanning: bool,
     next_scan: Instant,
     scan_failures: u32,
-    /// For each stream, how many scans in a row lacked leases, and whether a sync is under way.
-    lacking: Vec<(u32, bool)>,
+    /// For each stream, what is known of leases that it lacks.
+    syncs: Vec<SyncState>,
     draining: bool,
+    /// Leases that were lost while draining: their last checkpoints may not be written.
+    abandoned: Vec<LeaseKey>,
 
     operations: FuturesUnordered<Operation>,
     commands: mpsc::UnboundedReceiver<Command>,
     grants: mpsc::UnboundedSender<LeaseGrant>,
     status: watch::Sender<LeaseStatus>,
+}
+
+/// Whether a stream lacks leases, and what is done about it.
+#[derive(Clone, Debug)]
+struct SyncState {
+    /// Scans in a row that lacked leases.
+    lacking: u32,
+    running: bool,
+    failures: u32,
+    /// Shards are not listed again before this.
+    not_before: Instant,
 }
 
 enum Action {
@@ -111,17 +122,14 @@ impl Coordinator {
         params: LeaseParams,
         store: Arc<dyn LeaseStore>,
         streams: Vec<LeasedStream>,
+        status: watch::Sender<LeaseStatus>,
         seed: u64,
     ) -> (Self, CoordinatorHandle) {
         let (command_tx, commands) = mpsc::unbounded_channel();
         let (grants, grant_rx) = mpsc::unbounded_channel();
-        let (status, status_rx) = watch::channel(LeaseStatus {
-            turned: Instant::now(),
-            table_reached: false,
-            draining: false,
-            held: BTreeSet::new(),
-        });
-        let lacking = vec![(0, false); streams.len()];
+        let sync =
+            SyncState { lacking: 0, running: false, failures: 0, not_before: Instant::now() };
+        let syncs = vec![sync; streams.len()];
         let coordinator = Self {
             me,
             params,
@@ -136,38 +144,39 @@ impl Coordinator {
             scanning: false,
             next_scan: Instant::now(),
             scan_failures: 0,
-            lacking,
+            syncs,
             draining: false,
+            abandoned: Vec::new(),
             operations: FuturesUnordered::new(),
             commands,
             grants,
             status,
         };
-        let handle =
-            CoordinatorHandle { status: status_rx, commands: command_tx, grants: grant_rx };
-        (coordinator, handle)
+        (coordinator, CoordinatorHandle { commands: command_tx, grants: grant_rx })
     }
 
-    /// Runs until it has drained, or until its handle is dropped.
+    /// Runs until it has drained, or until its handle is dropped. Answers the leases that were lost
+    /// while draining, before their last checkpoint and their release were written.
     ///
     /// # Cancel safety
     /// Dropping it leaves the leases owned: others take them after the failover time.
-    pub async fn run(mut self) {
+    pub async fn run(mut self) -> Vec<LeaseKey> {
         while !(self.draining && self.held.is_empty() && self.pending.is_empty()) {
             match self.select().await {
                 Some(Action::Command(command)) => self.command(command),
                 Some(Action::Done(done)) => self.done(*done),
                 Some(Action::Tick) => {}
-                None => return,
+                None => break,
             }
             self.start_due(Instant::now());
             self.tell_status();
         }
+        self.abandoned
     }
 
     fn tell_status(&self) {
         self.status.send_modify(|status| {
-            status.turned = Instant::now();
+            status.turned = Some(Instant::now());
             status.draining = self.draining;
             if !status.held.iter().eq(self.held.keys()) {
                 status.held = self.held.keys().cloned().collect();
@@ -223,16 +232,7 @@ impl Coordinator {
     fn done(&mut self, done: Done) {
         match done {
             Done::Scanned { started, result } => self.scanned(started, result),
-            Done::Synced { stream, result } => {
-                if let Some(lacking) = self.lacking.get_mut(stream) {
-                    *lacking = (0, false);
-                }
-                match result {
-                    Ok(0) => {}
-                    Ok(_) => self.next_scan = Instant::now(),
-                    Err(error) => warn!(%error, "shard sync failed, will retry"),
-                }
-            }
+            Done::Synced { stream, result } => self.synced(stream, result),
             Done::Wrote { write, result } if write.acquisition.is_none() => {
                 self.took(&write, result);
             }

@@ -1,10 +1,6 @@
 //! Taking leases: what a scan shows, and what to do about it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use rand::RngExt;
 use tokio::time::Instant;
@@ -13,11 +9,13 @@ use tracing::{info, warn};
 use super::{Coordinator, report};
 use crate::{
     leasing::{
+        LeasedStream,
         held::{Finished, Held},
         operations::{self, Written},
         plan,
+        shard_sync::SyncError,
     },
-    model::{Lease, LeaseKey, LeaseWrite, ShardId, WorkerId},
+    model::{Lease, LeaseKey, LeaseWrite, WorkerId, rounded},
     ports::{StoreError, Swap},
 };
 
@@ -25,6 +23,8 @@ use crate::{
 const RETRY_MIN: Duration = Duration::from_millis(200);
 /// Longest pause after a scan that failed.
 const RETRY_MAX: Duration = Duration::from_secs(5);
+/// Longest pause after a failed listing of shards.
+const SYNC_RETRY_MAX: Duration = Duration::from_mins(1);
 /// Scans in a row that must show the same lack of leases before shards are listed: a scan is no
 /// snapshot, and a single one may miss a row that was just put.
 const SCANS_BEFORE_SYNC: u32 = 2;
@@ -35,20 +35,25 @@ impl Coordinator {
         let now = Instant::now();
         match result {
             Ok(leases) => {
+                if self.scan_failures > 0 {
+                    info!("the lease table answers again");
+                }
                 self.scan_failures = 0;
                 self.status.send_modify(|status| status.table_reached = true);
                 let jitter = self.rng.random_range(0.9..1.1);
                 self.next_scan = now + self.params.scan_pause(leases.len()).mul_f64(jitter);
-                self.observations.observe(&leases, started);
+                // A counter is news from the end of the scan on, and its age is judged at the begin: a
+                // slow scan must not make a living lease look old.
+                self.observations.observe(&leases, now);
                 if !self.draining {
-                    self.plan(&leases, now);
+                    self.plan(&leases, started);
                 }
             }
             Err(error) => {
                 let pause = (RETRY_MIN * 2u32.saturating_pow(self.scan_failures)).min(RETRY_MAX);
                 self.scan_failures = (self.scan_failures + 1).min(8);
                 self.next_scan = now + pause.mul_f64(self.rng.random_range(0.5..1.0));
-                warn!(%error, retry_in = ?pause, "lease table scan failed, will retry");
+                warn!(%error, retry_in = ?rounded(pause), "the lease table does not answer, will retry");
             }
         }
     }
@@ -61,7 +66,7 @@ impl Coordinator {
         if !self.pending.is_empty() {
             return;
         }
-        let by_shard: BTreeMap<&ShardId, &Lease> = leases.iter().map(|l| (&l.shard, l)).collect();
+        let by_shard = plan::by_shard(leases);
         let failover = self.params.failover_time;
         let available: BTreeSet<LeaseKey> = leases
             .iter()
@@ -135,7 +140,9 @@ impl Coordinator {
             from: lease.owner.clone(),
         };
         let parents = self.parents_of_new(lease);
-        let written = Written { key: lease.key.clone(), acquisition: None, write, sent: now, wait };
+        let key = lease.key.clone();
+        let sent = Instant::now();
+        let written = Written { key, acquisition: None, write, sent, wait, unsure: false };
         self.operations.push(operations::take(Arc::clone(&self.store), written, parents));
     }
 
@@ -240,13 +247,38 @@ impl Coordinator {
         for (index, stream) in self.streams.iter().enumerate() {
             let own: Vec<Lease> =
                 leases.iter().filter(|lease| lease.stream == stream.identifier).cloned().collect();
-            let Some((scans, running)) = self.lacking.get_mut(index) else { continue };
-            *scans = if plan::has_hole(&own) { *scans + 1 } else { 0 };
-            let due = own.is_empty() || *scans >= SCANS_BEFORE_SYNC;
-            if due && *scans > 0 && !*running {
-                *running = true;
+            let Some(sync) = self.syncs.get_mut(index) else { continue };
+            sync.lacking = if plan::has_hole(&own) { sync.lacking + 1 } else { 0 };
+            let due = own.is_empty() || sync.lacking >= SCANS_BEFORE_SYNC;
+            let may = !sync.running && Instant::now() >= sync.not_before;
+            if due && sync.lacking > 0 && may {
+                sync.running = true;
                 let store = Arc::clone(&self.store);
                 self.operations.push(operations::sync(store, index, stream.clone(), own));
+            }
+        }
+    }
+
+    pub(super) fn synced(&mut self, stream: usize, result: Result<usize, SyncError>) {
+        let jitter = self.rng.random_range(0.5..1.0);
+        let (Some(sync), Some(LeasedStream { name: stream, .. })) =
+            (self.syncs.get_mut(stream), self.streams.get(stream))
+        else {
+            return;
+        };
+        sync.running = false;
+        match result {
+            Ok(created) => {
+                sync.failures = 0;
+                if created > 0 {
+                    self.next_scan = Instant::now();
+                }
+            }
+            Err(error) => {
+                let pause = (RETRY_MIN * 2u32.saturating_pow(sync.failures)).min(SYNC_RETRY_MAX);
+                sync.failures = (sync.failures + 1).min(12);
+                sync.not_before = Instant::now() + pause.mul_f64(jitter);
+                warn!(%stream, %error, retry_in = ?rounded(pause), "cannot create leases for the stream, will retry");
             }
         }
     }
@@ -267,7 +299,7 @@ fn why(lease: &Lease, me: &WorkerId, wait: Duration, age: Duration) -> String {
     let seconds = age.as_secs_f64();
     match (lease.holder(), &lease.checkpoint_owner) {
         (None, _) => "it has no owner".to_owned(),
-        (Some(owner), None) if owner == me => "it is handed over to this worker".to_owned(),
+        (Some(owner), None) if owner == me => "it names this worker".to_owned(),
         (Some(owner), Some(_)) if !wait.is_zero() => {
             format!("{owner} did not hand it over in time")
         }

@@ -12,8 +12,17 @@ use crate::model::{Checkpoint, HashKey, InitialPosition, Lease, LeaseKey, Shard,
 ///
 /// An end never goes away, but a stale scan may miss a parent's lease: who takes a lease that was
 /// never started looks its parents up again.
-pub fn ready(lease: &Lease, by_shard: &BTreeMap<&ShardId, &Lease>) -> bool {
-    lease.parents.iter().all(|parent| by_shard.get(parent).is_none_or(|row| row.ended()))
+pub fn ready(lease: &Lease, by_shard: &ByShard<'_>) -> bool {
+    let stream = lease.stream.as_deref();
+    lease.parents.iter().all(|parent| by_shard.get(&(stream, parent)).is_none_or(|row| row.ended()))
+}
+
+/// Leases by stream and shard: streams of one table have shards of the same names.
+pub type ByShard<'l> = BTreeMap<(Option<&'l str>, &'l ShardId), &'l Lease>;
+
+/// Sorts a table's leases by stream and shard.
+pub fn by_shard(leases: &[Lease]) -> ByShard<'_> {
+    leases.iter().map(|lease| ((lease.stream.as_deref(), &lease.shard), lease)).collect()
 }
 
 /// The leases that are missing for a stream, as shard and first checkpoint, parents first.
@@ -126,15 +135,19 @@ pub fn has_hole(leases: &[Lease]) -> bool {
 /// The ended leases that nothing needs any more: every child has a lease and has started, and every
 /// parent's lease is gone already (KCL `LeaseCleanupManager`).
 pub fn retirable(leases: &[Lease]) -> Vec<LeaseKey> {
-    let by_shard: BTreeMap<&ShardId, &Lease> =
-        leases.iter().map(|lease| (&lease.shard, lease)).collect();
-    let started =
-        |child: &ShardId| by_shard.get(child).is_some_and(|lease| !lease.checkpoint.is_start());
+    let by_shard = by_shard(leases);
+    let started = |lease: &Lease, child: &ShardId| {
+        let child = by_shard.get(&(lease.stream.as_deref(), child));
+        child.is_some_and(|child| !child.checkpoint.is_start())
+    };
+    let gone = |lease: &Lease, parent: &ShardId| {
+        !by_shard.contains_key(&(lease.stream.as_deref(), parent))
+    };
     leases
         .iter()
         .filter(|lease| lease.ended() && !lease.children.is_empty())
-        .filter(|lease| lease.children.iter().all(started))
-        .filter(|lease| lease.parents.iter().all(|parent| !by_shard.contains_key(parent)))
+        .filter(|lease| lease.children.iter().all(|child| started(lease, child)))
+        .filter(|lease| lease.parents.iter().all(|parent| gone(lease, parent)))
         .map(|lease| lease.key.clone())
         .collect()
 }
@@ -226,12 +239,11 @@ mod tests {
         let parents = leases("0 1$");
         let mut child = lease("2").build();
         child.parents = vec![ShardId::new("0"), ShardId::new("1")];
-        let by_shard = |rows: &'static [usize]| {
-            rows.iter().map(|i| (&parents[*i].shard, &parents[*i])).collect::<BTreeMap<_, _>>()
-        };
-        assert!(!ready(&child, &by_shard(&[0, 1])));
-        assert!(ready(&child, &by_shard(&[1])), "a parent's lease that is gone is done with");
+        assert!(!ready(&child, &by_shard(&parents)));
+        assert!(ready(&child, &by_shard(&parents[1..])), "a lease that is gone is done with");
         assert!(ready(&child, &by_shard(&[])));
+        child.stream = Some("another".into());
+        assert!(ready(&child, &by_shard(&parents)), "shards of another stream do not matter");
     }
 
     #[test]
