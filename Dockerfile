@@ -9,7 +9,7 @@ ARG RUNTIME=debian:bookworm-slim
 FROM rust:1.95-slim-bookworm AS build
 # Empty leaves out the embedded servers, and with them `demo`: --build-arg FEATURES=
 ARG FEATURES=embedded
-# `release` builds faster; `dist` is smaller.
+# `release` leaves out the link-time optimisation.
 ARG PROFILE=dist
 WORKDIR /src
 

@@ -35,6 +35,11 @@ pub enum AwsError {
         "no AWS region: set `aws.region`, the environment variable AWS_REGION, or a region in the profile"
     )]
     NoRegion,
+    /// There is nothing to check AWS's certificates against.
+    #[error(
+        "no CA certificates found: install the system's bundle (Debian: ca-certificates), or name one by the environment variable SSL_CERT_FILE"
+    )]
+    NoCertificates,
     /// An endpoint is not a URL that a client could call.
     #[error("{0:?} is not an endpoint: expected http:// or https:// and a host")]
     BadEndpoint(String),
@@ -79,6 +84,15 @@ impl AwsConnection {
     pub async fn open(settings: &AwsSettings) -> Result<Self, AwsError> {
         settings.check_endpoints()?;
         let mut loader = base_loader();
+        if rustls_native_certs::load_native_certs().certs.is_empty() {
+            // The TLS client would panic. Emulators over plain HTTP do without.
+            if !settings.has_endpoint()
+                || settings.endpoints().any(|url| !url.starts_with("http://"))
+            {
+                return Err(AwsError::NoCertificates);
+            }
+            loader = loader.http_client(aws_smithy_http_client::Builder::new().build_http());
+        }
         if let Some(region) = &settings.region {
             loader = loader.region(Region::new(region.clone()));
         }
@@ -184,19 +198,26 @@ impl AwsSettings {
         self.endpoints().next().is_some()
     }
 
-    /// A wrong endpoint would only show as a puzzling failure of the first call.
     fn check_endpoints(&self) -> Result<(), AwsError> {
-        for endpoint in self.endpoints() {
-            let host = endpoint
-                .strip_prefix("http://")
-                .or_else(|| endpoint.strip_prefix("https://"))
-                .unwrap_or_default();
-            if host.is_empty() || host.starts_with('/') || host.contains(char::is_whitespace) {
-                return Err(AwsError::BadEndpoint(endpoint.clone()));
-            }
-        }
-        Ok(())
+        self.endpoints().try_for_each(|endpoint| check_endpoint(endpoint))
     }
+}
+
+/// Whether this is the URL of a service. A wrong one would only show as a puzzling failure of the
+/// first call.
+///
+/// # Errors
+/// [`AwsError::BadEndpoint`].
+pub fn check_endpoint(endpoint: &str) -> Result<(), AwsError> {
+    let host = endpoint
+        .strip_prefix("http://")
+        .or_else(|| endpoint.strip_prefix("https://"))
+        .unwrap_or_default();
+    // The parser would take `http:///path` for the host `path`.
+    if host.is_empty() || host.starts_with('/') || url::Url::parse(endpoint).is_err() {
+        return Err(AwsError::BadEndpoint(endpoint.to_owned()));
+    }
+    Ok(())
 }
 
 /// The behaviour version is pinned: a new one may change retries or time-outs under us.
@@ -228,7 +249,15 @@ mod tests {
 
     #[tokio::test]
     async fn endpoints_must_be_urls() {
-        for bad in ["localhost:4566", "http://", "http:///path", "ftp://host", ""] {
+        for bad in [
+            "localhost:4566",
+            "http://",
+            "http:///path",
+            "ftp://host",
+            "http://a b",
+            "http://a:x",
+            "",
+        ] {
             let settings = AwsSettings {
                 kinesis_endpoint_url: Some(bad.to_owned()),
                 ..AwsSettings::default()

@@ -21,7 +21,7 @@ pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use client::{AwsConnection, AwsError, AwsSettings};
+pub use client::{AwsConnection, AwsError, AwsSettings, check_endpoint};
 pub use dynamodb::DynamoLeases;
 pub(crate) use fault::{Fault, FaultKind};
 pub use kinesis::{KinesisStream, StreamSummary, StreamTarget, StreamTargetError};

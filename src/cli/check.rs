@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::{ConfigArgs, refuse_config};
+use super::{ConfigArgs, refuse_config, talk::say};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -11,18 +11,22 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
-    match args.config.compile() {
-        Ok(compiled) => {
-            let settings = &compiled.settings;
-            eprintln!(
-                "fine: {} streams, {} routes, {} sinks, configuration {}",
-                settings.streams.len(),
-                compiled.routes.len(),
-                settings.sinks.len(),
-                compiled.hash
-            );
-            ExitCode::SUCCESS
-        }
-        Err(problems) => refuse_config(&problems),
-    }
+    let compiled = match args.config.compile() {
+        Ok(compiled) => compiled,
+        Err(problems) => return refuse_config(&problems),
+    };
+    let settings = &compiled.settings;
+    say(format_args!(
+        "fine: {}, {}, {}, configuration {}",
+        counted(settings.streams.len(), "stream"),
+        counted(compiled.routes.len(), "route"),
+        counted(settings.sinks.len(), "sink"),
+        compiled.hash
+    ));
+    ExitCode::SUCCESS
+}
+
+fn counted(count: usize, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
 }

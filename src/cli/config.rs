@@ -1,11 +1,8 @@
-//! `config`: the effective configuration.
+//! `config`: the effective configuration, a line for each value, with where it came from.
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::{fmt::Write, process::ExitCode};
 
-use super::{ConfigArgs, FOUND, refuse_config};
+use super::{ConfigArgs, refuse_config, talk::print};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -13,19 +10,25 @@ pub(super) struct Args {
     config: ConfigArgs,
 }
 
+/// Column of the origins; a longer line has its own further right.
+const WIDEST: usize = 60;
+
 pub(super) fn run(args: &Args) -> ExitCode {
     let settings = match args.config.list() {
         Ok(settings) => settings,
         Err(problems) => return refuse_config(&problems),
     };
-    let width = settings.iter().map(|setting| setting.key.len() + setting.value.len()).max();
-    let width = width.unwrap_or(0).min(60) + 3;
-    let mut out = io::stdout().lock();
-    for setting in settings {
-        let line = format!("{} = {}", setting.key, setting.value);
-        if writeln!(out, "{line:width$}  # {}", setting.origin).is_err() {
-            return ExitCode::from(FOUND);
-        }
+    let lines = settings.iter().map(|setting| format!("{} = {}", setting.key, setting.value));
+    let lines: Vec<String> = lines.collect();
+    let width = lines.iter().map(|line| line.chars().count()).filter(|&width| width <= WIDEST);
+    let width = width.max().unwrap_or(0);
+    let mut text = String::new();
+    for (line, setting) in lines.iter().zip(&settings) {
+        // Writing into a string cannot fail.
+        let _ = writeln!(text, "{line:width$}  # {}", setting.origin);
     }
-    ExitCode::SUCCESS
+    match print(&text) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(unwritten) => unwritten.exit(),
+    }
 }

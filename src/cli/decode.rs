@@ -1,10 +1,6 @@
 //! `decode`: record payloads in, decoded log events out.
 
-use std::{
-    io::{BufRead, Read},
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{io::BufRead, path::PathBuf, process::ExitCode};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;

@@ -67,17 +67,13 @@ async fn ask(address: SocketAddr, path: &str) -> anyhow::Result<(StatusCode, Str
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let request =
         Request::get(path).header("host", address.to_string()).body(Empty::<Bytes>::new())?;
-    let exchange = async {
+    let exchange = async move {
         let answer = sender.send_request(request).await?;
         let status = answer.status();
         let body = answer.into_body().collect().await?.to_bytes();
         Ok((status, String::from_utf8_lossy(&body).into_owned()))
     };
-    tokio::select! { biased;
-        answer = exchange => answer,
-        closed = connection => {
-            closed?;
-            anyhow::bail!("the connection was closed without an answer")
-        }
-    }
+    // Both to their end: the connection may close before the exchange has looked at its answer.
+    let (answer, _) = tokio::join!(exchange, connection);
+    answer
 }

@@ -102,17 +102,11 @@ impl ConfigArgs {
 
     /// Loads and compiles, as `run` needs it.
     fn compile(&self) -> Result<Compiled, ConfigProblems> {
-        let (settings, listed) = load(&self.layers())?;
-        compile(settings, &listed, &self.base())
+        compile(&self.layers())
     }
 
     fn list(&self) -> Result<Vec<Setting>, ConfigProblems> {
         load(&self.layers()).map(|(_, listed)| listed)
-    }
-
-    /// Relative paths begin at the folder of the last file.
-    fn base(&self) -> PathBuf {
-        self.files.last().and_then(|file| file.parent()).map(PathBuf::from).unwrap_or_default()
     }
 }
 

@@ -2,16 +2,14 @@
 
 use std::{
     io::{self, BufRead},
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     process::ExitCode,
     time::Duration,
 };
 
 use bytes::Bytes;
-use clap::{
-    ValueEnum,
-    builder::{NonEmptyStringValueParser, RangedU64ValueParser},
-};
+use clap::{ValueEnum, builder::NonEmptyStringValueParser};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{
@@ -60,8 +58,8 @@ pub(super) struct Args {
     #[arg(long = "file", value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Messages in each envelope made from files
-    #[arg(long, default_value_t = 100, value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
-    lines: usize,
+    #[arg(long, default_value = "100")]
+    lines: NonZeroUsize,
     /// The log group of envelopes made from files
     #[arg(long, default_value = "/shardwright/produce")]
     log_group: String,
@@ -173,8 +171,9 @@ impl Source {
         };
         let mut records = Vec::new();
         for file in &args.files {
-            let lines = read_lines(file).map_err(|error| format!("{}: {error}", input::name(file)))?;
-            for chunk in lines.chunks(args.lines) {
+            let lines =
+                read_lines(file).map_err(|error| format!("{}: {error}", input::name(file)))?;
+            for chunk in lines.chunks(args.lines.get()) {
                 let record = generator.wrap(&source, chunk.iter().cloned(), SystemClock.now());
                 records.push((record.partition_key, record.data, chunk.len() as u64));
             }

@@ -29,6 +29,7 @@ fn tell(text: &str) {
 
 /// The last line of a terminal, which is written over again and again; on anything else it stays
 /// empty.
+#[derive(Clone, Copy)]
 pub(super) struct StatusLine {
     terminal: bool,
 }
@@ -42,28 +43,31 @@ impl StatusLine {
     }
 
     /// Whether there is a terminal to show something on.
-    pub(super) fn is_shown(&self) -> bool {
+    pub(super) fn is_shown(self) -> bool {
         self.terminal
     }
 
-    /// The columns that a line may take: one is left free, as some terminals wrap after the last.
-    pub(super) fn columns(&self) -> usize {
-        let size = terminal_size::terminal_size_of(io::stderr());
-        size.map_or(80, |(width, _)| usize::from(width.0)).saturating_sub(1)
-    }
-
     /// Shows another text in place of the last.
-    pub(super) fn show(&self, text: &str) {
+    pub(super) fn show(self, text: &str) {
         if self.terminal {
             tell(&format!("{CLEAR}{text}"));
         }
     }
 
     /// Says a line that stays.
-    pub(super) fn say(&self, line: impl fmt::Display) {
+    pub(super) fn say(self, line: impl fmt::Display) {
         let clear = if self.terminal { CLEAR } else { "" };
         say(format_args!("{clear}{line}"));
     }
+}
+
+/// The columns that a line of the terminal may take: one is left free, as some terminals wrap after
+/// the last.
+pub(super) fn columns() -> usize {
+    // A pseudo-terminal may know its columns and not its rows.
+    let size = rustix::termios::tcgetwinsize(io::stderr());
+    let columns = size.map_or(0, |size| usize::from(size.ws_col));
+    if columns == 0 { 79 } else { columns - 1 }
 }
 
 /// Standard output did not take the data.

@@ -6,7 +6,13 @@
 //! guessing would invent data: what has no known `messageType`, no `logEvents`, no `message`, a field
 //! of another type or a key twice is refused whole. Only inside an unknown field does the last of two equal keys win.
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::{Arc, LazyLock},
+};
+
+use regex::Regex;
 
 use serde::{
     Deserialize,
@@ -111,6 +117,16 @@ pub fn parse_envelopes(text: &str, max_events: usize) -> Result<Vec<Envelope>, E
     Ok(envelopes)
 }
 
+/// Takes the value out of serde's "invalid type: string \"…\", expected …": a reason goes into logs,
+/// where no payload belongs.
+fn without_values(message: &str) -> String {
+    static VALUE: LazyLock<Regex> = LazyLock::new(|| {
+        let pattern = r#"(?s)(invalid (?:type|value): [a-z ]+?) (?:".*"|`.*?`)(, expected)"#;
+        Regex::new(pattern).expect("a constant pattern")
+    });
+    VALUE.replace(message, "$1$2").into_owned()
+}
+
 /// Where in a document the parser is, for error messages, and how many events it may still hold.
 ///
 /// Wrapping the errors instead would lose whether serde found bad JSON or a bad field.
@@ -127,8 +143,7 @@ impl Place {
         let (line, column) = (error.line(), error.column());
         let text = error.to_string();
         let what = text.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&text);
-        // serde quotes the value that it did not expect, which may be a whole log line.
-        let what: String = what.chars().take(200).collect();
+        let what = without_values(what);
         let place = match (self.event, self.field) {
             (Some(event), Some(field)) => format!("logEvents[{event}].{field}: "),
             (Some(event), None) => format!("logEvents[{event}]: "),

@@ -124,6 +124,21 @@ fn refusals_say_what_and_where() {
 }
 
 #[test]
+fn refusals_hold_no_payload() {
+    for secret in [
+        r#""hunter2""#,
+        r#"{"owner":["hunter2"]}"#,
+        r#"{"messageType":"DATA_MESSAGE","logEvents":"hunter2"}"#,
+        r#"{"messageType":"DATA_MESSAGE","logEvents":[{"id":"1","message":"m","timestamp":"hunter2"}]}"#,
+        r#"{"messageType":"DATA_MESSAGE","logEvents":["hunter2 \" and more"]}"#,
+        r#"{"messageType":"DATA_MESSAGE","logEvents":[{"id":["hunter2"],"message":"m"}]}"#,
+    ] {
+        let error = parse(secret).unwrap_err().to_string();
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
 fn refuses_what_would_invent_data() {
     let check = |text: &str, reason: &str, part: &str| {
         let error = parse(text).unwrap_err();
@@ -145,8 +160,8 @@ fn refuses_what_would_invent_data() {
     check(&around("\"m\""), "bad-field", "logEvents[1]: invalid type");
     check(&around(r#"{"message":null}"#), "bad-field", "logEvents[1].message: invalid type");
     check(&around(r#"{"message":5}"#), "bad-field", "logEvents[1].message: invalid type");
-    check(&around(r#"{"id":true,"message":""}"#), "bad-field", "logEvents[1].id: true is not");
-    check(&around(r#"{"timestamp":1.5,"message":""}"#), "bad-field", "[1].timestamp: 1.5 is not");
+    check(&around(r#"{"id":true,"message":""}"#), "bad-field", "logEvents[1].id: not an id");
+    check(&around(r#"{"timestamp":1.5,"message":""}"#), "bad-field", "[1].timestamp: not a time");
     check(&around(r#"{"message":"","message":""}"#), "bad-field", "[1].message: the key is there");
     check(&around(r#"{"message":"","y":1,"y":2}"#), "bad-field", r#"[1]: the key "y" is there"#);
     check(&around(r#"{"message":"\ud800"}"#), "not-json", "logEvents[1].message");

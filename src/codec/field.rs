@@ -72,7 +72,7 @@ impl<'de> Deserialize<'de> for EventId {
         if raw.bytes().all(|byte| byte.is_ascii_digit()) {
             return Ok(Self(raw.to_owned()));
         }
-        Err(D::Error::custom(format_args!("{} is not an id", shorten(raw))))
+        Err(D::Error::custom("not an id: neither a string nor a whole number"))
     }
 }
 
@@ -85,10 +85,7 @@ impl<'de> Deserialize<'de> for EventTime {
         let text = string(raw).transpose().map_err(D::Error::custom)?;
         match parse_millis(text.as_deref().unwrap_or(raw)) {
             Some(millis) => Ok(Self(Some(EpochMillis(millis)))),
-            None => Err(D::Error::custom(format_args!(
-                "{} is not a time in whole milliseconds",
-                shorten(raw)
-            ))),
+            None => Err(D::Error::custom("not a time in whole milliseconds")),
         }
     }
 }
@@ -117,10 +114,6 @@ fn parse_millis(text: &str) -> Option<i64> {
         return None;
     }
     format!("{value:.0}").parse().ok()
-}
-
-fn shorten(raw: &str) -> String {
-    raw.chars().take(80).collect()
 }
 
 #[cfg(test)]

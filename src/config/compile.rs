@@ -2,6 +2,7 @@
 //! resolved, relations are checked.
 
 use std::{
+    collections::HashSet,
     fmt::Write,
     path::{Path, PathBuf},
 };
@@ -9,9 +10,13 @@ use std::{
 use sha2::{Digest, Sha256};
 use wildmatch::WildMatch;
 
-use super::{ConfigProblem, ConfigProblems, RouteSettings, Setting, Settings};
+use super::{
+    ConfigProblem, ConfigProblems, Layers, RouteSettings, Setting, Settings, checks,
+    place::{Places, around},
+    source::merge,
+    typing::{Draft, draft},
+};
 use crate::{
-    aws::StreamTarget,
     codec::DecodeLimits,
     etl::{Program, Route, SchemaCheck, filter::FilterPattern},
 };
@@ -26,139 +31,92 @@ pub struct Compiled {
     pub dead_letters: usize,
     /// Caps on decoding.
     pub limits: DecodeLimits,
-    /// Hash of everything that decides what becomes of an event: settings, schemas, programs.
+    /// Hash of everything that decides what becomes of an event: settings, schemas, programs. It
+    /// does not depend on the layer or the spelling of a value.
     pub hash: String,
 }
 
-/// Compiles settings. `listed` are the same settings one by one, for the hash; relative paths begin
-/// at `base`, the folder of the configuration file.
+/// What decides what becomes of an event. How AWS is reached is the deployment's business, and how
+/// fast and by whom shards are read changes no event.
+const DECISIVE: [&str; 6] = [
+    "streams",
+    "routes",
+    "sinks",
+    "dead_letter",
+    "consumer.max_decompressed",
+    "consumer.max_events_per_record",
+];
+
+/// Reads the layers and types them. `listed` are the effective values, one by one.
 ///
 /// # Errors
-/// Everything that is wrong, at once.
-pub fn compile(
-    settings: Settings,
-    listed: &[Setting],
-    base: &Path,
-) -> Result<Compiled, ConfigProblems> {
-    let mut compiler = Compiler::new(&settings, listed, base);
-    compiler.relations();
-    compiler.streams();
-    let routes = compiler.routes();
-    let dead_letters = compiler.dead_letters();
-    let hash = compiler.hash();
-    let limits = DecodeLimits {
-        max_decompressed: usize_of(settings.consumer.max_decompressed.as_u64()),
-        max_events: settings.consumer.max_events_per_record,
-    };
-    if compiler.problems.is_empty() {
-        return Ok(Compiled { settings, routes, dead_letters, limits, hash });
-    }
-    Err(ConfigProblems(compiler.problems))
+/// Everything that is wrong with files, keys and single values, at once.
+pub fn load(layers: &Layers) -> Result<(Settings, Vec<Setting>), ConfigProblems> {
+    let Draft { settings, listed, problems, .. } =
+        draft(merge(layers).map_err(ConfigProblems::new)?);
+    if problems.is_empty() { Ok((settings, listed)) } else { Err(ConfigProblems::new(problems)) }
 }
 
-fn usize_of(bytes: u64) -> usize {
-    usize::try_from(bytes).unwrap_or(usize::MAX)
+/// Reads the layers as [`load`] does, and compiles them. Relative paths of schemas and programs
+/// begin at [`Layers::base`].
+///
+/// # Errors
+/// Everything that is wrong, at once: what could not be typed does not hide what does not compile.
+pub fn compile(layers: &Layers) -> Result<Compiled, ConfigProblems> {
+    let base = layers.base();
+    let Draft { settings, listed, places, problems } =
+        draft(merge(layers).map_err(ConfigProblems::new)?);
+    let mut compiler = Compiler::new(&settings, &places, &base, problems);
+    for (key, message) in checks::findings(&settings, &places) {
+        compiler.problem(key, message);
+    }
+    let routes = compiler.routes();
+    let dead_letters = compiler.sink("dead_letter.sink", &settings.dead_letter.sink).unwrap_or(0);
+    if !compiler.problems.is_empty() {
+        return Err(ConfigProblems::new(compiler.problems));
+    }
+    let hash = compiler.hash(&listed);
+    let limits = DecodeLimits {
+        max_decompressed: usize::try_from(settings.consumer.max_decompressed.as_u64())
+            .unwrap_or(usize::MAX),
+        max_events: settings.consumer.max_events_per_record,
+    };
+    Ok(Compiled { settings, routes, dead_letters, limits, hash })
 }
 
 struct Compiler<'s> {
     settings: &'s Settings,
-    listed: &'s [Setting],
+    places: &'s Places,
     base: &'s Path,
-    hash: Sha256,
+    /// Texts of schemas and programs.
+    texts: Sha256,
     problems: Vec<ConfigProblem>,
+    /// Keys and tables whose values are stand-ins: what is wrong with those is nobody's fault.
+    stand_ins: HashSet<String>,
 }
 
 impl<'s> Compiler<'s> {
-    fn new(settings: &'s Settings, listed: &'s [Setting], base: &'s Path) -> Self {
-        let mut hash = Sha256::new();
-        for setting in listed {
-            hash.update(format!("{}={}\n", setting.key, setting.value));
-        }
-        Self { settings, listed, base, hash, problems: Vec::new() }
+    fn new(
+        settings: &'s Settings,
+        places: &'s Places,
+        base: &'s Path,
+        problems: Vec<ConfigProblem>,
+    ) -> Self {
+        let stand_ins = problems.iter().map(|problem| problem.key.clone()).collect();
+        Self { settings, places, base, texts: Sha256::new(), problems, stand_ins }
     }
 
     fn problem(&mut self, key: impl Into<String>, message: impl Into<String>) {
         let key = key.into();
-        let inside =
-            |setting: &&Setting| setting.key == key || setting.key.starts_with(&format!("{key}."));
-        let place = self.listed.iter().find(inside).map(|setting| setting.origin.clone());
-        let place = place.unwrap_or_default();
-        self.problems.push(ConfigProblem { place, key, message: message.into() });
-    }
-
-    /// Values that must fit each other.
-    fn relations(&mut self) {
-        let Settings { application, lease, consumer, shutdown, worker_id, .. } = self.settings;
-        if application.is_empty() {
-            self.problem(
-                "application",
-                "missing: name the application, as in application = \"orders\"",
-            );
-        }
-        if worker_id.as_ref().is_some_and(|id| id.is_empty() || id.starts_with("shardId-")) {
-            self.problem("worker_id", "must not be empty or look like a shard id");
-        }
-        if lease.failover_time.as_millis() < 1000 {
-            self.problem(
-                "lease.failover_time",
-                "must be at least 1s: three renewals must fit into it",
-            );
-        }
-        if lease.scan_interval.is_zero() || lease.scan_interval > lease.failover_time {
-            self.problem("lease.scan_interval", "must be above 0s and at most lease.failover_time");
-        }
-        if lease.max_leases_per_worker == 0 {
-            self.problem("lease.max_leases_per_worker", "must be at least 1");
-        }
-        if consumer.poll_interval.is_zero() || consumer.poll_interval > consumer.idle_poll_interval
-        {
-            self.problem(
-                "consumer.poll_interval",
-                "must be above 0s and at most consumer.idle_poll_interval",
-            );
-        }
-        if consumer.retry_min.is_zero() || consumer.retry_min > consumer.retry_max {
-            self.problem("consumer.retry_min", "must be above 0s and at most consumer.retry_max");
-        }
-        if consumer.in_flight_bytes.as_u64() < 1024 * 1024 {
-            self.problem("consumer.in_flight_bytes", "must be at least 1MiB");
-        }
-        if shutdown.drain_timeout.is_zero() {
-            self.problem("shutdown.drain_timeout", "must be above 0s");
-        }
-    }
-
-    fn streams(&mut self) {
-        if self.settings.streams.is_empty() {
-            self.problem(
-                "streams",
-                "missing: name a stream, as in [[streams]] name = \"app-logs\"",
-            );
-        }
-        for (index, stream) in self.settings.streams.iter().enumerate() {
-            let key = format!("streams[{index}]");
-            match (&stream.name, &stream.arn) {
-                (Some(name), None) if !name.is_empty() => {}
-                (None, Some(arn)) => {
-                    if let Err(problem) = StreamTarget::arn(arn) {
-                        self.problem(format!("{key}.arn"), problem.to_string());
-                    }
-                }
-                _ => self.problem(key, "needs either name or arn"),
-            }
+        if !around(&key).any(|part| self.stand_ins.contains(part)) {
+            let place = self.places.nearest(&key);
+            self.problems.push(ConfigProblem { place, key, message: message.into() });
         }
     }
 
     fn routes(&mut self) -> Vec<Route> {
-        let routes = &self.settings.routes;
-        if routes.is_empty() {
-            self.problem(
-                "routes",
-                "missing: say where events go, as in [[routes]] name = \"all\", sink = \"out\"",
-            );
-        }
-        let mut compiled = Vec::with_capacity(routes.len());
-        for (index, route) in routes.iter().enumerate() {
+        let mut compiled = Vec::with_capacity(self.settings.routes.len());
+        for (index, route) in self.settings.routes.iter().enumerate() {
             compiled.extend(self.route(&format!("routes[{index}]"), route));
         }
         compiled
@@ -196,7 +154,8 @@ impl<'s> Compiler<'s> {
         let shown = path.display();
         match std::fs::read_to_string(&path) {
             Ok(text) => {
-                self.hash.update(&text);
+                self.texts.update(format!("{key}={}\n", text.len()));
+                self.texts.update(&text);
                 match compile(&text) {
                     Ok(compiled) => return Some(compiled),
                     Err(error) => self.problem(key, format!("{shown}: {error}")),
@@ -205,18 +164,6 @@ impl<'s> Compiler<'s> {
             Err(error) => self.problem(key, format!("cannot read {shown}: {error}")),
         }
         None
-    }
-
-    fn dead_letters(&mut self) -> usize {
-        let name = &self.settings.dead_letter.sink;
-        if name.is_empty() {
-            self.problem(
-                "dead_letter.sink",
-                "missing: name the sink for what cannot be processed, as in [dead_letter] sink = \"parked\"",
-            );
-            return 0;
-        }
-        self.sink("dead_letter.sink", name).unwrap_or(0)
     }
 
     fn sink(&mut self, key: &str, name: &str) -> Option<usize> {
@@ -230,13 +177,19 @@ impl<'s> Compiler<'s> {
     }
 
     /// The first 12 hex digits: enough to tell configurations apart, short enough to read.
-    fn hash(&self) -> String {
-        let digest = self.hash.clone().finalize();
-        let mut hash = String::with_capacity(12);
-        for byte in digest.iter().take(6) {
-            // Writing into a string cannot fail.
-            let _ = write!(hash, "{byte:02x}");
+    fn hash(self, listed: &[Setting]) -> String {
+        let mut hash = Sha256::new();
+        for setting in listed {
+            if around(&setting.key).any(|part| DECISIVE.contains(&part)) {
+                setting.hash_into(&mut hash);
+            }
         }
-        hash
+        hash.update(self.texts.finalize());
+        let mut shown = String::with_capacity(12);
+        for byte in hash.finalize().iter().take(6) {
+            // Writing into a string cannot fail.
+            let _ = write!(shown, "{byte:02x}");
+        }
+        shown
     }
 }

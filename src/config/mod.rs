@@ -1,24 +1,35 @@
 //! The configuration: what people write, and what the program runs with.
 //!
-//! 1. [`layers`](load): `config/default.toml` (compiled in), the files named by `--config`, the
-//!    environment (`SHARDWRIGHT__LEASE__FAILOVER_TIME=20s`). Later ones win.
-//! 2. [`Settings`]: the values, typed. Unknown keys and bad values are collected, all at once, with
-//!    the file and line they stand in.
-//! 3. [`compile`]: patterns, schemas and programs are compiled, names are resolved, relations are
-//!    checked. What comes out runs.
+//! 1. `source`: the layers become one tree of values: `config/default.toml` (compiled in), the files
+//!    named by `--config`, the environment (`SHARDWRIGHT__LEASE__FAILOVER_TIME=20s`). Later ones
+//!    win. `place` remembers the line or variable of each key.
+//! 2. `typing`: [`Settings`] and a list of all effective values. `schema` says which keys there are
+//!    and what `kind` each is. A bad value is reported and its default stands in, so that all that
+//!    is wrong is found at once.
+//! 3. [`compile`]: `checks` looks at names and relations; patterns, schemas and programs are
+//!    compiled, names of sinks resolved. What comes out runs.
 
+mod checks;
 mod compile;
-mod locate;
+mod kind;
+mod log_level;
+mod place;
 mod problem;
 mod provenance;
+mod redact;
+mod schema;
 mod settings;
 mod source;
+#[cfg(test)]
+mod tests;
+mod typing;
 
-pub use compile::{Compiled, compile};
+pub use compile::{Compiled, compile, load};
+pub use place::Place;
 pub use problem::{ConfigProblem, ConfigProblems};
-pub use provenance::{Setting, effective};
+pub use provenance::Setting;
 pub use settings::{
     AdminSettings, BatchSettings, ConsumerSettings, DeadLetterSettings, LeaseSettings, LogFormat,
     LogSettings, Retrieval, RouteSettings, Settings, ShutdownSettings, SinkEntry, StreamSettings,
 };
-pub use source::{DEFAULTS, Layers, load};
+pub use source::{DEFAULTS, Layers};

@@ -2,12 +2,14 @@
 
 use std::fmt;
 
-/// One thing that must be changed.
+use super::Place;
+
+/// One thing that must be changed. They sort by place, then key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ConfigProblem {
-    /// The file and line, or the environment variable; empty when a key is missing altogether.
-    pub place: String,
-    /// The key, such as `routes[1].sink`.
+    /// Where to look.
+    pub place: Place,
+    /// The key, such as `routes[1].sink`; empty for a file as a whole.
     pub key: String,
     /// What is wrong, and what to write instead.
     pub message: String,
@@ -15,21 +17,34 @@ pub struct ConfigProblem {
 
 /// Everything that is wrong with a configuration, at once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ConfigProblems(pub Vec<ConfigProblem>);
+pub struct ConfigProblems(Vec<ConfigProblem>);
+
+impl ConfigProblems {
+    /// Puts problems in order.
+    pub fn new(mut problems: Vec<ConfigProblem>) -> Self {
+        problems.sort();
+        Self(problems)
+    }
+
+    /// The problems, by place.
+    pub fn iter(&self) -> impl Iterator<Item = &ConfigProblem> {
+        self.0.iter()
+    }
+}
 
 impl fmt::Display for ConfigProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for part in [&self.place, &self.key] {
-            if !part.is_empty() {
-                write!(f, "{part}: ")?;
-            }
+        if self.place != Place::Nowhere {
+            write!(f, "{}: ", self.place)?;
+        }
+        if !self.key.is_empty() {
+            write!(f, "{}: ", self.key)?;
         }
         // A diagnostic of several lines begins on its own.
         if self.message.contains('\n') {
-            write!(f, "\n{}", self.message)
-        } else {
-            f.write_str(&self.message)
+            writeln!(f)?;
         }
+        f.write_str(&self.message)
     }
 }
 

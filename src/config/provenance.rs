@@ -1,69 +1,31 @@
 //! The effective settings, one by one, with where each came from.
 
-use config::{Value, ValueKind};
+use sha2::{Digest, Sha256};
+
+use super::redact::shown;
 
 /// One effective value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Setting {
     /// The key, such as `lease.failover_time` or `streams[0].name`.
     pub key: String,
-    /// The value as TOML; secrets are replaced.
+    /// The value as TOML, typed and in its one spelling; secrets are replaced.
     pub value: String,
-    /// `default`, the file, or the environment.
+    /// `default`, the file and line, or the environment variable.
     pub origin: String,
+    /// Of the whole value: two secrets differ although they look the same.
+    digest: [u8; 32],
 }
 
-/// Words in a key that make its value a secret.
-const SECRET: [&str; 5] = ["password", "secret", "token", "authorization", "credential"];
-
-/// Lists a tree of values, sorted by key.
-pub fn effective(root: &Value) -> Vec<Setting> {
-    let mut settings = Vec::new();
-    walk(String::new(), root, &mut settings);
-    settings.sort_by(|a, b| a.key.cmp(&b.key));
-    settings
-}
-
-fn walk(key: String, value: &Value, out: &mut Vec<Setting>) {
-    match &value.kind {
-        ValueKind::Table(table) => {
-            for (name, inner) in table {
-                let dot = if key.is_empty() { "" } else { "." };
-                walk(format!("{key}{dot}{name}"), inner, out);
-            }
-        }
-        ValueKind::Array(items)
-            if items.iter().any(|item| matches!(item.kind, ValueKind::Table(_))) =>
-        {
-            for (index, inner) in items.iter().enumerate() {
-                walk(format!("{key}[{index}]"), inner, out);
-            }
-        }
-        _ => {
-            let origin = value.origin().unwrap_or("the environment").to_owned();
-            let lowered = key.to_lowercase();
-            let secret = SECRET.iter().any(|word| lowered.contains(word));
-            let value = if secret { "\"(redacted)\"".to_owned() } else { toml_text(value) };
-            out.push(Setting { key, value: redact_url(value), origin });
-        }
+impl Setting {
+    pub(super) fn new(key: String, value: &toml::Value, origin: String) -> Self {
+        let digest = Sha256::digest(value.to_string()).into();
+        Self { value: shown(&key, value).to_string(), key, origin, digest }
     }
-}
 
-fn toml_text(value: &Value) -> String {
-    match &value.kind {
-        ValueKind::String(text) => toml::Value::String(text.clone()).to_string(),
-        ValueKind::Array(items) => {
-            format!("[{}]", items.iter().map(toml_text).collect::<Vec<_>>().join(", "))
-        }
-        _ => value.to_string(),
-    }
-}
-
-/// Takes the user's part out of a URL: `https://user:password@host` is a secret in plain sight.
-fn redact_url(value: String) -> String {
-    let Some((scheme, rest)) = value.split_once("://") else { return value };
-    match rest.split_once('@') {
-        Some((user, host)) if !user.contains('/') => format!("{scheme}://(redacted)@{host}"),
-        _ => value,
+    /// Mixes key and value into a hash.
+    pub(super) fn hash_into(&self, hash: &mut Sha256) {
+        hash.update(&self.key);
+        hash.update(self.digest);
     }
 }

@@ -1,21 +1,30 @@
-//! Reading the layers, and turning them into settings.
+//! Reading the layers: files and environment become one tree of values, with the place of each key.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     path::{Path, PathBuf},
 };
 
-use config::{Config, Environment, File, FileFormat, Value, ValueKind};
-use serde::de::DeserializeOwned;
+use config::{Config, ConfigError, Map, Source, Value, ValueKind};
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
 
-use super::{ConfigProblem, ConfigProblems, Setting, Settings, SinkEntry, locate::line_of};
+use super::{
+    ConfigProblem, Place,
+    place::{Places, join, line_at},
+    schema,
+};
 
 /// The defaults, compiled in: every key with its documentation.
 pub const DEFAULTS: &str = include_str!("../../config/default.toml");
 
-/// What the origin of a value is called when it comes from [`DEFAULTS`].
-const DEFAULT_ORIGIN: &str = "default";
-const ENV_PREFIX: &str = "SHARDWRIGHT";
+/// How the environment variables of the configuration begin. The command line's own
+/// (`SHARDWRIGHT_CONFIG`) have one underscore.
+const PREFIX: &str = "SHARDWRIGHT__";
+/// Elements of a list that the environment may name: an index makes the list that long.
+const MOST_ELEMENTS: usize = 100;
 
 /// The layers of a configuration.
 #[derive(Clone, Debug, Default)]
@@ -26,245 +35,197 @@ pub struct Layers {
     pub environment: Option<HashMap<String, String>>,
 }
 
-/// The merged values, with where each came from.
-pub(super) struct Merged {
-    pub(super) root: Value,
-    texts: Vec<(String, String)>,
+impl Layers {
+    /// Where relative paths of schemas and programs begin: the folder of the last file.
+    pub fn base(&self) -> PathBuf {
+        self.files.last().and_then(|file| file.parent()).map(PathBuf::from).unwrap_or_default()
+    }
 }
 
-/// Reads the layers and types them.
+/// The layers, merged.
+pub(super) struct Merged {
+    pub(super) root: Map<String, Value>,
+    /// The defaults alone.
+    pub(super) defaults: Map<String, Value>,
+    pub(super) places: Places,
+    /// Unknown tables and variables, which are not in `root`.
+    pub(super) problems: Vec<ConfigProblem>,
+}
+
+/// Reads and merges the layers.
 ///
 /// # Errors
-/// Everything that is wrong, at once: files that cannot be read, bad TOML, unknown keys, bad values.
-pub fn load(layers: &Layers) -> Result<(Settings, Vec<Setting>), ConfigProblems> {
-    let merged = merge(layers)?;
-    let settings = merged.settings()?;
-    let listed = super::provenance::effective(&merged.root);
-    Ok((settings, listed))
-}
-
-fn merge(layers: &Layers) -> Result<Merged, ConfigProblems> {
+/// Files that cannot be read or are no TOML: then nothing else can be said.
+pub(super) fn merge(layers: &Layers) -> Result<Merged, Vec<ConfigProblem>> {
+    let mut places = Places::default();
     let mut problems = Vec::new();
-    let mut texts = Vec::new();
-    let mut builder = Config::builder().add_source(named(DEFAULTS, DEFAULT_ORIGIN));
+    let mut unreadable = Vec::new();
+    let defaults = DeTable::parse(DEFAULTS).expect("a test reads the defaults");
+    let defaults = Layer(values(defaults.get_ref()));
+    let mut builder = Config::builder().add_source(defaults.clone());
     for path in &layers.files {
-        match read(path) {
-            Ok(text) => {
-                let name = path.display().to_string();
-                builder = builder.add_source(named(&text, &name));
-                texts.push((name, text));
+        let name = path.display().to_string();
+        match add_file(path, &name, &mut places) {
+            Ok(mut layer) => {
+                layer.0.retain(|key, _| known(key, || places.nearest(key), &mut problems));
+                builder = builder.add_source(layer);
             }
-            Err(problem) => problems.push(problem),
+            Err(problem) => unreadable.push(problem),
         }
     }
-    if !problems.is_empty() {
-        return Err(ConfigProblems(problems));
+    for (name, value) in environment(layers, &mut problems) {
+        let Some(key) = key_of(&name) else {
+            problems.push(unknown(&name, Place::Variable(name.clone())));
+            continue;
+        };
+        if known(&key, || Place::Variable(name.clone()), &mut problems) {
+            places.add_variable(&key, &name);
+            let set = builder.set_override(key, value);
+            builder = set.expect("the key is a path: key_of has checked it");
+        }
     }
-    let environment = Environment::with_prefix(ENV_PREFIX)
-        .prefix_separator("__")
-        .separator("__")
-        .source(layers.environment.clone());
-    let merged = builder.add_source(environment).build().map_err(|error| {
-        ConfigProblems(vec![ConfigProblem {
-            place: String::new(),
-            key: String::new(),
-            message: error.to_string(),
-        }])
+    if !unreadable.is_empty() {
+        return Err(unreadable);
+    }
+    let merged = builder.build().expect("our layers do not fail, and merging them cannot");
+    let root = merged.cache.into_table().expect("the root of a configuration is a table");
+    Ok(Merged { root, defaults: defaults.0, places, problems })
+}
+
+/// Whether the top level knows this key.
+fn known(key: &str, place: impl Fn() -> Place, problems: &mut Vec<ConfigProblem>) -> bool {
+    let first = key.split(['.', '[']).next().unwrap_or(key);
+    let known = schema::TOP.iter().any(|top| top.name == key) || schema::TABLES.contains(&first);
+    // A quoted key may look like a path; the merge would take it for one.
+    let quoted = key.contains(['.', '[']) && matches!(place(), Place::Line { .. });
+    if !known || quoted {
+        problems.push(unknown(key, place()));
+        return false;
+    }
+    true
+}
+
+fn unknown(key: &str, place: Place) -> ConfigProblem {
+    let names: Vec<&str> = schema::TOP.iter().map(|top| top.name).chain(schema::TABLES).collect();
+    let message = format!("unknown key; the top level has {}", names.join(", "));
+    // A variable that names no key at all.
+    let key = if key.starts_with(PREFIX) { String::new() } else { key.to_owned() };
+    ConfigProblem { place, key, message }
+}
+
+fn add_file(path: &Path, name: &str, places: &mut Places) -> Result<Layer, ConfigProblem> {
+    let problem = |place, message| ConfigProblem { place, key: String::new(), message };
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        problem(Place::File(name.to_owned()), format!("cannot read the file: {error}"))
     })?;
-    Ok(Merged { root: merged.cache, texts })
+    match DeTable::parse(&text) {
+        Ok(table) => {
+            places.add_file(name, &text, table.get_ref());
+            Ok(Layer(values(table.get_ref())))
+        }
+        Err(error) => {
+            let line = line_at(&text, error.span().map_or(0, |span| span.start));
+            let place = Place::Line { file: name.to_owned(), line };
+            Err(problem(place, format!("not TOML: {}", error.message())))
+        }
+    }
 }
 
-fn named(text: &str, name: &str) -> Named {
-    Named { text: text.to_owned(), name: name.to_owned() }
+/// The variables with our prefix, by name.
+fn environment(layers: &Layers, problems: &mut Vec<ConfigProblem>) -> BTreeMap<String, String> {
+    if let Some(given) = &layers.environment {
+        let ours = given.iter().filter(|(name, _)| name.starts_with(PREFIX));
+        return ours.map(|(name, value)| (name.clone(), value.clone())).collect();
+    }
+    let mut found = BTreeMap::new();
+    for (name, value) in std::env::vars_os() {
+        let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
+        match value.into_string() {
+            Ok(value) => {
+                found.insert(name.to_owned(), value);
+            }
+            Err(_) => problems.push(ConfigProblem {
+                place: Place::Variable(name.to_owned()),
+                key: key_of(name).unwrap_or_default(),
+                message: "expected UTF-8".to_owned(),
+            }),
+        }
+    }
+    found
 }
 
-/// A TOML text whose values carry the name of their file. The `config` crate's own file source
-/// names them by its own idea of the path.
+/// `SHARDWRIGHT__STREAMS__0__NAME` is `streams[0].name`.
+fn key_of(variable: &str) -> Option<String> {
+    let mut key = String::new();
+    for part in variable.strip_prefix(PREFIX)?.split("__") {
+        let part = part.to_lowercase();
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        key = match part.parse::<usize>() {
+            Ok(index) if index < MOST_ELEMENTS && !key.is_empty() => format!("{key}[{index}]"),
+            Err(_) if !part.is_empty() && part.chars().all(plain) => join(&key, &part),
+            _ => return None,
+        };
+    }
+    Some(key)
+}
+
+/// Values that are read already, as a layer.
 #[derive(Clone, Debug)]
-struct Named {
-    text: String,
-    name: String,
-}
+struct Layer(Map<String, Value>);
 
-impl config::Source for Named {
-    fn clone_into_box(&self) -> Box<dyn config::Source + Send + Sync> {
+impl Source for Layer {
+    fn clone_into_box(&self) -> Box<dyn Source + Send + Sync> {
         Box::new(self.clone())
     }
 
-    fn collect(&self) -> Result<config::Map<String, Value>, config::ConfigError> {
-        let values = File::from_str(&self.text, FileFormat::Toml).collect()?;
-        Ok(values.into_iter().map(|(key, value)| (key, renamed(value, &self.name))).collect())
+    fn collect(&self) -> Result<Map<String, Value>, ConfigError> {
+        Ok(self.0.clone())
     }
 }
 
-fn renamed(value: Value, name: &String) -> Value {
-    let kind = match value.kind {
-        ValueKind::Table(table) => ValueKind::Table(
-            table.into_iter().map(|(key, value)| (key, renamed(value, name))).collect(),
-        ),
-        ValueKind::Array(array) => {
-            ValueKind::Array(array.into_iter().map(|value| renamed(value, name)).collect())
-        }
-        scalar => scalar,
+fn values(table: &DeTable<'_>) -> Map<String, Value> {
+    table.iter().map(|(key, item)| (key.get_ref().to_string(), value(item))).collect()
+}
+
+fn value(item: &Spanned<DeValue<'_>>) -> Value {
+    let kind = match item.get_ref() {
+        DeValue::String(text) => ValueKind::String(text.to_string()),
+        DeValue::Boolean(flag) => ValueKind::Boolean(*flag),
+        DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+            .map_or_else(|_| float(number.as_str()), ValueKind::I64),
+        DeValue::Float(number) => float(number.as_str()),
+        // A time without quotes is as good as one with.
+        DeValue::Datetime(time) => ValueKind::String(time.to_string()),
+        DeValue::Array(items) => ValueKind::Array(items.iter().map(value).collect()),
+        DeValue::Table(table) => ValueKind::Table(values(table)),
     };
-    Value::new(Some(name), kind)
+    Value::new(None, kind)
 }
 
-fn read(path: &Path) -> Result<String, ConfigProblem> {
-    let problem =
-        |place: String, message: String| ConfigProblem { place, key: String::new(), message };
-    let name = path.display().to_string();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| problem(name.clone(), format!("cannot read the file: {error}")))?;
-    match toml::de::DeTable::parse(&text) {
-        Ok(_) => Ok(text),
-        Err(error) => {
-            let line = error
-                .span()
-                .and_then(|span| text.get(..span.start))
-                .map_or(1, |before| before.matches('\n').count() + 1);
-            Err(problem(format!("{name}:{line}"), error.message().to_owned()))
-        }
-    }
+/// No key takes one; it is kept for the message.
+fn float(text: &str) -> ValueKind {
+    ValueKind::Float(text.parse().unwrap_or(f64::NAN))
 }
 
-impl Merged {
-    /// Types each section on its own, so that one bad value does not hide the next.
-    fn settings(&self) -> Result<Settings, ConfigProblems> {
-        let mut problems = Vec::new();
-        let Ok(mut sections) = self.root.clone().into_table() else {
-            return Err(ConfigProblems::default());
-        };
-        let mut take = |key: &str| sections.remove(key);
-        let settings = Settings {
-            application: self.section("application", take("application"), &mut problems),
-            worker_id: self.section("worker_id", take("worker_id"), &mut problems),
-            aws: self.section("aws", take("aws"), &mut problems),
-            lease: self.section("lease", take("lease"), &mut problems),
-            consumer: self.section("consumer", take("consumer"), &mut problems),
-            shutdown: self.section("shutdown", take("shutdown"), &mut problems),
-            admin: self.section("admin", take("admin"), &mut problems),
-            log: self.section("log", take("log"), &mut problems),
-            streams: self.list("streams", take("streams"), &mut problems),
-            routes: self.list("routes", take("routes"), &mut problems),
-            sinks: self.sinks(take("sinks"), &mut problems),
-            dead_letter: self.section("dead_letter", take("dead_letter"), &mut problems),
-        };
-        let known = "unknown key; the top level has application, worker_id, aws, lease, consumer, shutdown, admin, log, streams, routes, sinks, dead_letter";
-        for key in sections.keys() {
-            problems.push(self.problem(key, known.to_owned()));
-        }
-        if problems.is_empty() {
-            return Ok(settings);
-        }
-        problems.sort();
-        Err(ConfigProblems(problems))
-    }
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    fn section<T: DeserializeOwned + Default>(
-        &self,
-        key: &str,
-        value: Option<Value>,
-        problems: &mut Vec<ConfigProblem>,
-    ) -> T {
-        self.optional(key, value, problems).unwrap_or_default()
-    }
-
-    fn list<T: DeserializeOwned>(
-        &self,
-        key: &str,
-        value: Option<Value>,
-        problems: &mut Vec<ConfigProblem>,
-    ) -> Vec<T> {
-        let Some(value) = value else { return Vec::new() };
-        let Ok(items) = value.into_array() else {
-            problems.push(self.problem(key, format!("expected [[{key}]] tables")));
-            return Vec::new();
-        };
-        let indexed = items.into_iter().enumerate();
-        indexed
-            .filter_map(|(index, item)| {
-                self.optional(&format!("{key}[{index}]"), Some(item), problems)
-            })
-            .collect()
-    }
-
-    fn sinks(
-        &self,
-        value: Option<Value>,
-        problems: &mut Vec<ConfigProblem>,
-    ) -> BTreeMap<String, SinkEntry> {
-        let Some(value) = value else { return BTreeMap::new() };
-        let Ok(entries) = value.into_table() else {
-            problems.push(self.problem("sinks", "expected [sinks.NAME] tables".to_owned()));
-            return BTreeMap::new();
-        };
-        let entries = entries.into_iter();
-        entries
-            .filter_map(|(name, entry)| {
-                let key = format!("sinks.{name}");
-                let (batch, sink) = split_batch(entry);
-                let batch = self.optional(&key, Some(batch), problems)?;
-                let sink = self.optional(&key, Some(sink), problems)?;
-                Some((name, SinkEntry { batch, sink }))
-            })
-            .collect()
-    }
-
-    fn optional<T: DeserializeOwned>(
-        &self,
-        key: &str,
-        value: Option<Value>,
-        problems: &mut Vec<ConfigProblem>,
-    ) -> Option<T> {
-        let value = value?;
-        let mut unknown = BTreeSet::new();
-        let mut track = serde_path_to_error::Track::new();
-        let deserializer = serde_path_to_error::Deserializer::new(value, &mut track);
-        let typed = serde_ignored::deserialize(deserializer, |path| {
-            unknown.insert(format!("{key}.{path}"));
-        });
-        for path in unknown {
-            problems.push(self.problem(&path, "unknown key".to_owned()));
-        }
-        match typed {
-            Ok(typed) => Some(typed),
-            Err(error) => {
-                let path = track.path().to_string();
-                let full = if path == "." { key.to_owned() } else { format!("{key}.{path}") };
-                problems.push(self.problem(&full, error.to_string()));
-                None
-            }
+    #[test]
+    fn variables_are_keys() {
+        for (variable, key) in [
+            ("SHARDWRIGHT__LEASE__FAILOVER_TIME", Some("lease.failover_time")),
+            ("SHARDWRIGHT__APPLICATION", Some("application")),
+            ("SHARDWRIGHT__STREAMS__0__NAME", Some("streams[0].name")),
+            ("SHARDWRIGHT__SINKS__DEAD-LETTERS__TYPE", Some("sinks.dead-letters.type")),
+            ("SHARDWRIGHT__STREAMS__4000000000__NAME", None),
+            ("SHARDWRIGHT__0", None),
+            ("SHARDWRIGHT__", None),
+            ("SHARDWRIGHT__LEASE____TABLE", None),
+            ("SHARDWRIGHT__A.B", None),
+            ("SHARDWRIGHT_CONFIG", None),
+        ] {
+            assert_eq!(key_of(variable).as_deref(), key, "{variable}");
         }
     }
-
-    /// A problem with the place of its key: the last layer that has it.
-    pub(super) fn problem(&self, key: &str, message: String) -> ConfigProblem {
-        let place = self
-            .texts
-            .iter()
-            .rev()
-            .find_map(|(name, text)| Some(format!("{name}:{}", line_of(text, key)?)))
-            .unwrap_or_default();
-        ConfigProblem { place, key: key.to_owned(), message }
-    }
-}
-
-/// The keys that all sinks share, and the sink's own: `deny_unknown_fields` and flattening exclude
-/// each other in serde.
-fn split_batch(entry: Value) -> (Value, Value) {
-    const SHARED: [&str; 3] = ["batch_size", "batch_bytes", "maximum_batching_window"];
-    let origin = entry.origin().map(str::to_owned);
-    let table = match entry.kind {
-        ValueKind::Table(table) => table,
-        other => {
-            return (
-                Value::new(origin.as_ref(), config::Map::<String, Value>::new()),
-                Value::new(origin.as_ref(), other),
-            );
-        }
-    };
-    let (shared, own): (config::Map<_, _>, config::Map<_, _>) =
-        table.into_iter().partition(|(key, _)| SHARED.contains(&key.as_str()));
-    (Value::new(origin.as_ref(), shared), Value::new(origin.as_ref(), own))
 }

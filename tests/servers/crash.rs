@@ -7,7 +7,15 @@ use crate::harness::{Books, Installed, Producer, Stream, World, wait_until};
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_daemon_loses_nothing_and_repeats_what_was_beyond_its_checkpoint() {
     let Some(installed) = Installed::find() else { return };
-    let world = World::kinesis_local_and_dynoxide(&installed).await;
+    kill_and_start_again(&World::kinesis_local_and_dynoxide(&installed).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_same_on_the_embedded_servers() {
+    kill_and_start_again(&World::embedded().await).await;
+}
+
+async fn kill_and_start_again(world: &World) {
     let mut books = Books::default();
     let stream = Stream::create(&world.aws, 2).await;
     let mut producer = Producer::new(&stream);

@@ -1,4 +1,4 @@
-//! The program as its users run it, against servers that others wrote.
+//! The program as its users run it, as real processes against real servers.
 //!
 //! `tests/servers/install.sh` installs them below `target/`; without them the tests are skipped,
 //! unless `SHARDWRIGHT_REQUIRE_SERVERS=1` says that they must run.
@@ -8,6 +8,7 @@
 //! | fleet | kinesis-local | dynoxide | two workers, a split, a merge, drains: everything once |
 //! | fleet | kinesalite | moto | the same without child shards, ARNs and shard filters |
 //! | crash | kinesis-local | dynoxide | SIGKILL: nothing lost, twice only what was beyond the checkpoint |
+//! | crash, lifecycle | embedded | embedded | the same; deadlines, second signals, health |
 //! | subscription | moto | moto | CloudWatch Logs itself feeds the stream |
 #![cfg(feature = "embedded")]
 #![expect(
@@ -20,4 +21,5 @@
 mod crash;
 mod fleet;
 mod harness;
+mod lifecycle;
 mod subscription;

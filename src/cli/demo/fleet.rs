@@ -36,7 +36,7 @@ enum End {
 
 /// Looks at what the workers have done.
 #[derive(Clone)]
-pub(super) struct View(Vec<(&'static str, TallyOf)>);
+pub(super) struct View(Vec<TallyOf>);
 
 const NAMES: [&str; 2] = ["worker-a", "worker-b"];
 
@@ -55,7 +55,7 @@ impl Fleet {
     }
 
     pub(super) fn view(&self) -> View {
-        View(self.members.iter().map(|member| (member.name, Arc::clone(&member.tally))).collect())
+        View(self.members.iter().map(|member| Arc::clone(&member.tally)).collect())
     }
 
     /// Ends the first worker as a crash would: its tasks stop wherever they are.
@@ -106,7 +106,7 @@ impl Fleet {
 
 impl View {
     /// The records that each worker has read.
-    pub(super) fn records(&self) -> Vec<(&'static str, u64)> {
-        self.0.iter().map(|(name, tally)| (*name, tally().records)).collect()
+    pub(super) fn records(&self) -> Vec<u64> {
+        self.0.iter().map(|tally| tally().records).collect()
     }
 }

@@ -16,7 +16,10 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use self::{audit::Audit, fleet::Fleet, progress::Progress, servers::Servers, setup::Setup};
-use super::{FOUND, block_on, complain, refuse};
+use super::{
+    FOUND, block_on, refuse,
+    talk::{self, Unwritten, complain},
+};
 use crate::shutdown::{Shutdown, Signals};
 
 #[derive(clap::Args)]
@@ -30,20 +33,20 @@ pub(super) struct Args {
     /// Kill one of the two workers in the middle, as a crash would
     #[arg(long)]
     kill_one: bool,
-    /// Where the results go
+    /// Where the results go: each run makes a folder of its own there
     #[arg(long, value_name = "DIR", default_value = "demo-out")]
     out: PathBuf,
-    /// Seed of the generated records; another one by default each time
+    /// The seed of the generated records; another one by default each time
     #[arg(long)]
     seed: Option<u64>,
     /// Only start the two servers and print their endpoints, until interrupted
     #[arg(long)]
     serve: bool,
-    /// Port of the embedded Kinesis, with --serve
-    #[arg(long, default_value_t = 0, requires = "serve")]
+    /// Port of the embedded Kinesis, with --serve; 0 is a free one
+    #[arg(long, value_name = "PORT", default_value_t = 0, requires = "serve")]
     kinesis_port: u16,
-    /// Port of the embedded DynamoDB, with --serve
-    #[arg(long, default_value_t = 0, requires = "serve")]
+    /// Port of the embedded DynamoDB, with --serve; 0 is a free one
+    #[arg(long, value_name = "PORT", default_value_t = 0, requires = "serve")]
     dynamodb_port: u16,
 }
 
@@ -62,7 +65,10 @@ pub(super) fn run(args: &Args) -> ExitCode {
     match block_on(job) {
         Ok(Ok(true)) => ExitCode::SUCCESS,
         Ok(Ok(false)) => ExitCode::from(FOUND),
-        Ok(Err(problem)) => refuse(format!("{problem:#}")),
+        Ok(Err(problem)) => match problem.downcast::<Unwritten>() {
+            Ok(unwritten) => unwritten.exit(),
+            Err(problem) => refuse(format!("{problem:#}")),
+        },
         Err(problem) => {
             complain(problem);
             ExitCode::from(FOUND)
@@ -94,18 +100,24 @@ async fn tell(args: &Args, shutdown: Shutdown) -> anyhow::Result<bool> {
 
     let started = Instant::now();
     let at = |share: f64| started + Duration::from_secs(args.seconds).mul_f64(share);
-    tokio::select! { biased;
-        () = shutdown.drain.cancelled() => progress.say("interrupted: no more records are put"),
-        done = events(args, &aws, &mut fleet, &progress, at(0.35), at(0.55), at(1.0)) => done?,
-    }
+    let ended = tokio::select! { biased;
+        () = shutdown.drain.cancelled() => "interrupted",
+        done = events(args, &aws, &mut fleet, &progress, at(0.35), at(0.55), at(1.0)) => {
+            done?;
+            "the last record is put"
+        }
+    };
     audit.stop_producing().await?;
-    progress.say("the last record is put, the workers finish what is left");
+    progress.say(format_args!("{ended}: the workers finish what is left"));
     wait_until_settled(&audit, &shutdown).await;
     fleet.drain().await;
     progress.stop().await;
     let report = audit.finish().await?;
-    report.print(&setup, &fleet);
-    Ok(report.is_sound())
+    match talk::print(&report.render(&setup, &fleet)) {
+        Err(unwritten) if !unwritten.is_closed_pipe() => Err(unwritten.into()),
+        // Whether the demo went well does not hang on who listens to it.
+        _ => Ok(report.is_sound()),
+    }
 }
 
 /// What happens while records are put: a shard is split, perhaps a worker is killed.
@@ -120,11 +132,11 @@ async fn events(
 ) -> anyhow::Result<()> {
     sleep_until(split_at).await;
     let parent = servers::split_a_shard(aws).await?;
-    progress.say(&format!("split {parent}: its children follow once it is read to its end"));
+    progress.say(format_args!("split {parent}: its children follow once it is read to its end"));
     if args.kill_one {
         sleep_until(kill_at).await;
         let name = fleet.kill_one();
-        progress.say(&format!("killed {name}: its leases are free after the failover time"));
+        progress.say(format_args!("killed {name}: its leases are free after the failover time"));
     }
     sleep_until(end_at).await;
     Ok(())

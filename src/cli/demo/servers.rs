@@ -7,6 +7,7 @@ use aws_sdk_kinesis::types::StreamStatus;
 
 use crate::{
     aws::AwsConnection,
+    cli::talk,
     embedded::{DynamoServer, KinesisServer, kinesis::Limits},
     shutdown::Signals,
 };
@@ -43,9 +44,9 @@ impl Servers {
 pub(super) async fn serve(kinesis: u16, dynamodb: u16) -> anyhow::Result<bool> {
     let signals = Signals::catch()?;
     let servers = Servers::start(kinesis, dynamodb).await?;
-    println!("kinesis  {}", servers.kinesis.endpoint());
-    println!("dynamodb {}", servers.dynamodb.endpoint());
-    eprintln!("any credentials and region will do; everything is gone when this ends (Ctrl-C)");
+    let (kinesis, dynamodb) = (servers.kinesis.endpoint(), servers.dynamodb.endpoint());
+    talk::print(&format!("kinesis  {kinesis}\ndynamodb {dynamodb}\n"))?;
+    talk::say("any credentials and region will do; everything is gone when this ends (Ctrl-C)");
     signals.first().await;
     Ok(true)
 }

@@ -11,7 +11,8 @@ use anyhow::Context;
 use super::servers::{STREAM, Servers};
 use crate::{
     aws::{AwsConnection, AwsSettings},
-    config::{Compiled, Layers, LogFormat, LogSettings, compile, load},
+    cli::talk::say,
+    config::{Compiled, Layers, LogFormat, LogSettings, compile},
     logging,
     ports::{SystemClock, WallClock},
 };
@@ -49,7 +50,8 @@ impl Setup {
         fs::write(dir.join("order.vrl"), PROGRAM)?;
         fs::write(dir.join("order.schema.json"), SCHEMA)?;
         let log = fs::File::create(dir.join("workers.log"))?;
-        let level = "info".to_owned();
+        // The emulator warns of each conditional write that it refuses; leases live by those.
+        let level = "info,dynoxide=off".to_owned();
         logging::start_in_file(&LogSettings { level, format: LogFormat::Text }, log)?;
         let layers = Layers { files: vec![file], environment: Some(HashMap::new()) };
         Ok(Self { dir, layers, aws })
@@ -57,13 +59,13 @@ impl Setup {
 
     pub(super) fn announce(&self, servers: &Servers) {
         let dir = self.dir.display();
-        eprintln!("kinesis        {}", servers.kinesis.endpoint());
-        eprintln!("dynamodb       {}", servers.dynamodb.endpoint());
-        eprintln!("configuration  {dir}/shardwright.toml");
-        eprintln!("delivered      {dir}/delivered/");
-        eprintln!("dead letters   {dir}/dead-letters/");
-        eprintln!("workers' log   {dir}/workers.log");
-        eprintln!();
+        say(format_args!("kinesis        {}", servers.kinesis.endpoint()));
+        say(format_args!("dynamodb       {}", servers.dynamodb.endpoint()));
+        say(format_args!("configuration  {dir}/shardwright.toml"));
+        say(format_args!("delivered      {dir}/delivered/"));
+        say(format_args!("dead letters   {dir}/dead-letters/"));
+        say(format_args!("workers' log   {dir}/workers.log"));
+        say("");
     }
 
     /// Clients for the embedded servers; nothing is read from the environment.
@@ -73,8 +75,8 @@ impl Setup {
 
     /// The configuration, read anew as `run` reads it, for a worker of this name.
     pub(super) fn compile(&self, worker: &str) -> anyhow::Result<Compiled> {
-        let (mut settings, listed) = load(&self.layers)?;
-        settings.worker_id = Some(worker.to_owned());
-        Ok(compile(settings, &listed, &self.dir)?)
+        let mut compiled = compile(&self.layers)?;
+        compiled.settings.worker_id = Some(worker.to_owned());
+        Ok(compiled)
     }
 }

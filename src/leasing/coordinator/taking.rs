@@ -41,7 +41,10 @@ impl Coordinator {
                 self.scan_failures = 0;
                 self.status.send_modify(|status| status.table_reached = true);
                 let jitter = self.rng.random_range(0.9..1.1);
-                self.next_scan = now + self.params.scan_pause(leases.len()).mul_f64(jitter);
+                let pause = self.params.scan_pause(leases.len()).mul_f64(jitter);
+                // While a hand-over is under way nobody reads the shard in the end: look sooner.
+                let pause = if self.asked.is_empty() { pause } else { pause / 5 };
+                self.next_scan = now + pause;
                 // A counter is news from the end of the scan on, and its age is judged at the begin: a
                 // slow scan must not make a living lease look old.
                 self.observations.observe(&leases, now);
@@ -205,6 +208,7 @@ impl Coordinator {
             Ok(Swap::Applied(_)) | Err(StoreError::Unknown(_)) => {
                 info!(lease = %key, %from, "asked for the lease");
                 self.asked.insert(key.clone(), (from, Instant::now()));
+                self.next_scan = self.next_scan.min(Instant::now() + self.params.scan_interval / 5);
                 if self.draining {
                     self.withdraw_requests();
                 }

@@ -68,14 +68,20 @@ pub enum Fsync {
 }
 
 impl FileConfig {
-    /// Why this cannot be used, if so.
-    pub(super) fn problem(&self) -> Option<&'static str> {
+    /// Which key cannot be used, and why, if so.
+    pub fn problem(&self) -> Option<(&'static str, &'static str)> {
         let bad = |c: char| matches!(c, '/' | '\\') || c.is_control();
-        if self.prefix.is_empty() || self.prefix.starts_with('.') || self.prefix.contains(bad) {
-            return Some("`prefix` must begin a file name");
+        if self.path.as_os_str().is_empty() {
+            return Some(("path", "must name a directory"));
         }
-        if self.rotate_size.as_u64() == 0 || self.rotate_age.is_zero() {
-            return Some("`rotate_size` and `rotate_age` must be more than nothing");
+        if self.prefix.is_empty() || self.prefix.starts_with('.') || self.prefix.contains(bad) {
+            return Some(("prefix", "must begin a file name: no / and no . in front"));
+        }
+        if self.rotate_size.as_u64() == 0 {
+            return Some(("rotate_size", "must be above 0B"));
+        }
+        if self.rotate_age.is_zero() {
+            return Some(("rotate_age", "must be above 0s"));
         }
         None
     }

@@ -33,8 +33,8 @@ impl FileSink {
     /// # Errors
     /// [`SinkError::Misconfigured`] when files cannot be made there.
     pub async fn open(config: FileConfig) -> Result<Self, SinkError> {
-        if let Some(problem) = config.problem() {
-            return Err(SinkError::Misconfigured(problem.to_owned()));
+        if let Some((key, problem)) = config.problem() {
+            return Err(SinkError::Misconfigured(format!("`{key}` {problem}")));
         }
         let begin = config.clone();
         blocking(&config, move || {

@@ -8,7 +8,7 @@ use std::{
 
 use shardwright::{
     aws::{AwsConnection, AwsSettings, DynamoLeases},
-    embedded::DynamoServer,
+    embedded::{DynamoServer, KinesisServer, kinesis::Limits},
     model::Lease,
     ports::LeaseStore,
 };
@@ -20,10 +20,12 @@ use super::{Books, Daemon, Installed, Replay, Results, in_time, server::Server, 
 pub(crate) struct World {
     pub(crate) aws: AwsConnection,
     pub(crate) kinesis_endpoint: String,
+    pub(crate) dynamodb_endpoint: String,
     leases: DynamoLeases,
     daemons: Cell<u32>,
     _servers: Vec<Server>,
     _dynamodb: Option<DynamoServer>,
+    _kinesis: Option<KinesisServer>,
     // After the servers, whose logs are in it.
     dir: TempDir,
 }
@@ -31,12 +33,22 @@ pub(crate) struct World {
 const APPLICATION: &str = "servers-test";
 
 impl World {
+    /// The servers that the program carries with it: nothing needs to be installed.
+    pub(crate) async fn embedded() -> Self {
+        let dir = TempDir::new().unwrap();
+        let limits = Limits::enforced().with_burst(3);
+        let kinesis = KinesisServer::builder().limits(limits).start().await.unwrap();
+        let dynamodb = DynamoServer::start().await.unwrap();
+        let endpoints = [kinesis.endpoint(), dynamodb.endpoint()];
+        Self::new(dir, endpoints, Vec::new(), (Some(dynamodb), Some(kinesis))).await
+    }
+
     pub(crate) async fn kinesis_local_and_dynoxide(installed: &Installed) -> Self {
         let dir = TempDir::new().unwrap();
         let kinesis = Server::kinesis_local(installed, dir.path()).await;
         let dynamodb = DynamoServer::start().await.unwrap();
         let endpoints = [kinesis.endpoint(), dynamodb.endpoint()];
-        Self::new(dir, endpoints, vec![kinesis], Some(dynamodb)).await
+        Self::new(dir, endpoints, vec![kinesis], (Some(dynamodb), None)).await
     }
 
     pub(crate) async fn kinesalite_and_moto(installed: &Installed) -> Self {
@@ -44,21 +56,21 @@ impl World {
         let kinesis = Server::kinesalite(installed, dir.path()).await;
         let moto = Server::moto(installed, dir.path()).await;
         let endpoints = [kinesis.endpoint(), moto.endpoint()];
-        Self::new(dir, endpoints, vec![kinesis, moto], None).await
+        Self::new(dir, endpoints, vec![kinesis, moto], (None, None)).await
     }
 
     pub(crate) async fn moto(installed: &Installed) -> Self {
         let dir = TempDir::new().unwrap();
         let moto = Server::moto(installed, dir.path()).await;
         let endpoints = [moto.endpoint(), moto.endpoint()];
-        Self::new(dir, endpoints, vec![moto], None).await
+        Self::new(dir, endpoints, vec![moto], (None, None)).await
     }
 
     async fn new(
         dir: TempDir,
         [kinesis, dynamodb]: [String; 2],
         servers: Vec<Server>,
-        embedded: Option<DynamoServer>,
+        (dynamodb_server, kinesis_server): (Option<DynamoServer>, Option<KinesisServer>),
     ) -> Self {
         let config = include_str!("daemon.toml")
             .replace("{application}", APPLICATION)
@@ -69,7 +81,7 @@ impl World {
         fs::write(dir.path().join("shardwright.toml"), config).unwrap();
         let settings = AwsSettings {
             kinesis_endpoint_url: Some(kinesis.clone()),
-            dynamodb_endpoint_url: Some(dynamodb),
+            dynamodb_endpoint_url: Some(dynamodb.clone()),
             ..AwsSettings::default()
         };
         let aws = AwsConnection::emulator(&settings).await.unwrap();
@@ -77,12 +89,31 @@ impl World {
         Self {
             aws,
             kinesis_endpoint: kinesis,
+            dynamodb_endpoint: dynamodb,
             leases,
             daemons: Cell::new(0),
             _servers: servers,
-            _dynamodb: embedded,
+            _dynamodb: dynamodb_server,
+            _kinesis: kinesis_server,
             dir,
         }
+    }
+
+    /// Changes the daemon's configuration.
+    pub(crate) fn reconfigure(&self, from: &str, to: &str) {
+        let file = self.config();
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains(from), "{from:?} is not in the configuration");
+        fs::write(file, text.replace(from, to)).unwrap();
+    }
+
+    pub(crate) fn config(&self) -> PathBuf {
+        self.dir().join("shardwright.toml")
+    }
+
+    /// What the last daemon has logged.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.daemon_log(self.daemons.get())).unwrap_or_default()
     }
 
     pub(crate) fn dir(&self) -> &Path {
@@ -93,7 +124,7 @@ impl World {
     pub(crate) fn daemon(&self) -> Daemon {
         let number = self.daemons.get() + 1;
         self.daemons.set(number);
-        Daemon::start(&self.dir().join("shardwright.toml"), &self.daemon_log(number))
+        Daemon::start(&self.config(), &self.daemon_log(number))
     }
 
     fn daemon_log(&self, number: u32) -> PathBuf {

@@ -1,0 +1,93 @@
+//! The books: what must become of each event, and what was seen of it.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::Value;
+
+use super::letter::{Cause, Letter};
+use crate::model::EpochMillis;
+
+/// What was put and what was seen, so far.
+#[derive(Default)]
+pub(super) struct Books {
+    /// Each event by its id, each undecodable record by its bytes.
+    pub(super) items: HashMap<String, Item>,
+    pub(super) records: u64,
+    /// Milliseconds from put to delivery.
+    pub(super) latencies: Vec<u64>,
+    /// Things on disk that nobody put.
+    pub(super) strangers: u64,
+    pub(super) producing_done: bool,
+    pub(super) counts: Counts,
+    /// Why there are dead letters.
+    pub(super) causes: BTreeMap<Cause, u64>,
+}
+
+/// What must become of something, and how often it was seen where.
+pub(super) struct Item {
+    pub(super) must: Fate,
+    pub(super) delivered: u32,
+    pub(super) parked: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    Deliver,
+    Filter,
+    DeadLetter,
+}
+
+/// The sums that the progress line and the summary show.
+#[derive(Clone, Copy, Default)]
+pub(in crate::cli::demo) struct Counts {
+    pub(in crate::cli::demo) put: u64,
+    pub(in crate::cli::demo) delivered: u64,
+    pub(in crate::cli::demo) filtered: u64,
+    pub(in crate::cli::demo) dead_lettered: u64,
+    pub(in crate::cli::demo) duplicates: u64,
+}
+
+impl Books {
+    /// Enters something that is about to be put.
+    pub(super) fn must(&mut self, key: String, must: Fate) {
+        self.counts.put += 1;
+        self.counts.filtered += u64::from(must == Fate::Filter);
+        self.items.insert(key, Item { must, delivered: 0, parked: 0 });
+    }
+
+    /// Enters a line of the sink.
+    pub(super) fn saw_delivered(&mut self, line: &[u8], now: EpochMillis) {
+        let event: Value = serde_json::from_slice(line).unwrap_or_default();
+        let id = event.get("id").and_then(Value::as_str).unwrap_or_default();
+        let Some(item) = self.items.get_mut(id) else {
+            self.strangers += 1;
+            return;
+        };
+        item.delivered += 1;
+        if item.delivered > 1 {
+            self.counts.duplicates += 1;
+            return;
+        }
+        self.counts.delivered += 1;
+        if let Some(put) = event.get("timestamp").and_then(Value::as_i64) {
+            self.latencies.push(now.millis_since(EpochMillis(put)));
+        }
+    }
+
+    /// Enters a line of the dead-letter sink.
+    pub(super) fn saw_letter(&mut self, line: &[u8]) {
+        let letter = Letter::parse(line);
+        let found = letter.and_then(|letter| Some((self.items.get_mut(letter.key())?, letter)));
+        let Some((item, letter)) = found else {
+            self.strangers += 1;
+            return;
+        };
+        item.parked += 1;
+        if item.parked > 1 {
+            self.counts.duplicates += 1;
+            return;
+        }
+        self.counts.dead_lettered += 1;
+        *self.causes.entry(letter.cause()).or_default() += 1;
+    }
+}

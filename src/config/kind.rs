@@ -1,0 +1,189 @@
+//! What a value may be: reading it, and saying what was expected instead.
+
+use std::{net::SocketAddr, time::Duration};
+
+use bytesize::ByteSize;
+use config::{Value, ValueKind};
+
+use super::redact::redact;
+use crate::model::InitialPosition;
+
+/// Longest duration. Far longer ones would overflow the clock's arithmetic.
+const LONGEST: Duration = Duration::from_hours(365 * 24);
+/// Largest size: a pebibyte. Far larger ones would overflow counters.
+const LARGEST: u64 = 1 << 50;
+
+/// What a value may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Text, paths and patterns too.
+    Text,
+    /// `true` or `false`.
+    Flag,
+    /// A whole number from 0.
+    Count,
+    /// A duration such as `10s`.
+    Duration,
+    /// A number of bytes such as `8MiB`.
+    Size,
+    /// Address and port.
+    Address,
+    /// Where a stream is read from.
+    Position,
+    /// One of these words.
+    Word(&'static [&'static str]),
+    /// A list of texts; from the environment, with commas.
+    Texts,
+}
+
+impl Kind {
+    /// The value in its one spelling, so that `"0.5h"` and `"30m"` are the same value.
+    ///
+    /// # Errors
+    /// What was expected, and what was found.
+    pub(super) fn read(self, value: &Value) -> Result<toml::Value, String> {
+        let read = match &value.kind {
+            ValueKind::String(text) => self.text(text),
+            ValueKind::Boolean(flag) if self == Self::Flag => Ok((*flag).into()),
+            ValueKind::I64(number) => self.number(*number),
+            ValueKind::Array(items) if self == Self::Texts => {
+                let texts = items.iter().map(|item| Self::Text.read(item));
+                texts.collect::<Result<Vec<_>, _>>().map(toml::Value::Array).map_err(|_| None)
+            }
+            _ => Err(None),
+        };
+        read.map_err(|why| {
+            let expected = why.unwrap_or_else(|| self.expected());
+            format!("expected {expected}; found {}", found(value))
+        })
+    }
+
+    /// The value as an environment variable spells it: text that stands for any kind.
+    ///
+    /// # Errors
+    /// As in [`Self::read`].
+    pub(super) fn parse(self, text: &str) -> Result<toml::Value, String> {
+        let value = match self {
+            Self::Flag => text.parse().map(ValueKind::Boolean).ok(),
+            Self::Count => text.parse().map(ValueKind::I64).ok(),
+            Self::Texts => {
+                let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+                Some(ValueKind::Array(items.map(Value::from).collect()))
+            }
+            _ => None,
+        };
+        self.read(&value.map_or_else(|| Value::from(text), |kind| Value::new(None, kind)))
+    }
+
+    /// `Err(None)` when it is of another kind, `Err(Some(…))` when there is more to say.
+    fn text(self, text: &str) -> Result<toml::Value, Option<String>> {
+        let canonical = match self {
+            Self::Text => Some(text.to_owned()),
+            Self::Word(words) => words.contains(&text).then(|| text.to_owned()),
+            Self::Duration => return duration(text).map(toml::Value::from),
+            Self::Size => {
+                let size: ByteSize = text.trim().parse().map_err(|_| None)?;
+                return size_text(size.as_u64()).map(toml::Value::from);
+            }
+            Self::Address => text.parse().ok().map(|address: SocketAddr| address.to_string()),
+            Self::Position => {
+                text.parse().ok().map(|position: InitialPosition| position.to_string())
+            }
+            Self::Flag | Self::Count | Self::Texts => None,
+        };
+        canonical.map(toml::Value::from).ok_or(None)
+    }
+
+    fn number(self, number: i64) -> Result<toml::Value, Option<String>> {
+        match (self, u64::try_from(number)) {
+            (Self::Count, Ok(_)) => Ok(number.into()),
+            (Self::Size, Ok(bytes)) => size_text(bytes).map(toml::Value::from),
+            _ => Err(None),
+        }
+    }
+
+    fn expected(self) -> String {
+        match self {
+            Self::Text => "text in quotes".to_owned(),
+            Self::Flag => "true or false".to_owned(),
+            Self::Count => "a whole number such as 500".to_owned(),
+            Self::Duration => "a duration such as \"10s\", \"250ms\" or \"5m\"".to_owned(),
+            Self::Size => "a size such as \"64KiB\", \"8MiB\" or \"1GB\"".to_owned(),
+            Self::Address => "an address and port such as \"127.0.0.1:9464\"".to_owned(),
+            Self::Position => {
+                "\"TRIM_HORIZON\", \"LATEST\" or a time such as \"2026-01-31T08:00:00Z\"".to_owned()
+            }
+            Self::Word(words) => {
+                let quoted: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
+                match quoted.split_last() {
+                    Some((last, [])) => last.clone(),
+                    Some((last, others)) => format!("{} or {last}", others.join(", ")),
+                    None => String::new(),
+                }
+            }
+            Self::Texts => "a list of texts such as [\"a\", \"b\"]".to_owned(),
+        }
+    }
+}
+
+/// What a value is, in few words.
+pub(super) fn found(value: &Value) -> String {
+    match &value.kind {
+        ValueKind::String(text) => {
+            format!("{:?}", redact(&text.chars().take(100).collect::<String>()))
+        }
+        ValueKind::Table(_) => "a table".to_owned(),
+        ValueKind::Array(_) => "a list".to_owned(),
+        ValueKind::Nil => "nothing".to_owned(),
+        scalar => scalar.to_string(),
+    }
+}
+
+fn duration(text: &str) -> Result<String, Option<String>> {
+    let too_long = || Some("a duration of at most 365 days".to_owned());
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration > LONGEST => Err(too_long()),
+        Ok(duration) => Ok(duration_text(duration)),
+        // Below a nanosecond is the other cause of an overflow.
+        Err(humantime::DurationError::NumberOverflow) if !text.contains('.') => Err(too_long()),
+        Err(_) => Err(None),
+    }
+}
+
+/// `1day` and the like would be a year of 365.25 days and a month of 30.44: hours and less are exact.
+fn duration_text(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    let parts = [
+        (u128::from(seconds / 3600), "h"),
+        (u128::from(seconds % 3600 / 60), "m"),
+        (u128::from(seconds % 60), "s"),
+        (u128::from(duration.subsec_millis()), "ms"),
+        (u128::from(duration.subsec_micros() % 1000), "us"),
+        (u128::from(duration.subsec_nanos() % 1000), "ns"),
+    ];
+    let shown = parts.iter().filter(|(count, _)| *count > 0);
+    let shown: Vec<String> = shown.map(|(count, unit)| format!("{count}{unit}")).collect();
+    if shown.is_empty() { "0s".to_owned() } else { shown.join(" ") }
+}
+
+fn size_text(bytes: u64) -> Result<String, Option<String>> {
+    const UNITS: [(u64, &str); 10] = [
+        (1 << 50, "PiB"),
+        (1 << 40, "TiB"),
+        (1 << 30, "GiB"),
+        (1 << 20, "MiB"),
+        (1 << 10, "KiB"),
+        (1_000_000_000_000, "TB"),
+        (1_000_000_000, "GB"),
+        (1_000_000, "MB"),
+        (1000, "kB"),
+        (1, "B"),
+    ];
+    if bytes > LARGEST {
+        return Err(Some("a size of at most 1PiB".to_owned()));
+    }
+    // Exact: no unit that would round.
+    let exact = UNITS.iter().find(|(unit, _)| bytes > 0 && bytes.is_multiple_of(*unit));
+    let (unit, name) = exact.unwrap_or(&(1, "B"));
+    Ok(format!("{}{name}", bytes / unit))
+}

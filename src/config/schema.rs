@@ -1,0 +1,153 @@
+//! All keys by their tables: what each may hold, and what holds when it is absent.
+//!
+//! The meaning of a key is documented beside its field in the settings, its default in
+//! `config/default.toml`. Tests hold the three together.
+
+use super::kind::Kind::{self, Address, Count, Duration, Flag, Position, Size, Text, Texts, Word};
+
+/// One key of a table.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) absent: Absent,
+}
+
+/// What holds when a key is absent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Absent {
+    /// What `config/default.toml` says, or nothing.
+    Fine,
+    /// This value, spelled as in an environment variable.
+    Default(&'static str),
+    /// A problem: an example of what to write.
+    Missing(&'static str),
+}
+
+const fn key(name: &'static str, kind: Kind) -> Key {
+    Key { name, kind, absent: Absent::Fine }
+}
+
+const fn or(name: &'static str, kind: Kind, default: &'static str) -> Key {
+    Key { name, kind, absent: Absent::Default(default) }
+}
+
+const fn must(name: &'static str, kind: Kind, example: &'static str) -> Key {
+    Key { name, kind, absent: Absent::Missing(example) }
+}
+
+/// The keys outside of any table.
+pub(super) const TOP: &[Key] = &[
+    must("application", Text, "name the application, as in application = \"orders\""),
+    key("worker_id", Text),
+];
+
+/// The names of all tables.
+pub(super) const TABLES: [&str; 10] = [
+    "aws",
+    "lease",
+    "consumer",
+    "shutdown",
+    "admin",
+    "log",
+    "dead_letter",
+    "streams",
+    "routes",
+    "sinks",
+];
+
+pub(super) const AWS: &[Key] = &[
+    key("region", Text),
+    key("profile", Text),
+    key("endpoint_url", Text),
+    key("kinesis_endpoint_url", Text),
+    key("dynamodb_endpoint_url", Text),
+];
+
+pub(super) const LEASE: &[Key] = &[
+    key("table", Text),
+    key("create_table", Flag),
+    key("failover_time", Duration),
+    key("hand_over_timeout", Duration),
+    key("scan_interval", Duration),
+    key("max_leases_per_worker", Count),
+    key("max_leases_to_steal", Count),
+];
+
+pub(super) const CONSUMER: &[Key] = &[
+    key("poll_interval", Duration),
+    key("idle_poll_interval", Duration),
+    key("in_flight_bytes", Size),
+    key("queue_bytes", Size),
+    key("max_decompressed", Size),
+    key("max_events_per_record", Count),
+    key("retry_min", Duration),
+    key("retry_max", Duration),
+];
+
+pub(super) const SHUTDOWN: &[Key] = &[key("drain_timeout", Duration)];
+
+pub(super) const ADMIN: &[Key] = &[key("enabled", Flag), key("listen", Address)];
+
+pub(super) const LOG: &[Key] =
+    &[key("level", Text), key("format", Word(&["auto", "text", "json"]))];
+
+pub(super) const DEAD_LETTER: &[Key] =
+    &[must("sink", Text, "name the sink for what cannot be processed, as in sink = \"parked\"")];
+
+pub(super) const STREAM: &[Key] = &[
+    key("name", Text),
+    key("arn", Text),
+    or("initial_position", Position, "TRIM_HORIZON"),
+    or("retrieval", Word(&["polling"]), "polling"),
+    or("format", Word(&["cloudwatch-logs", "json", "text", "bytes"]), "cloudwatch-logs"),
+];
+
+pub(super) const ROUTE: &[Key] = &[
+    must("name", Text, "name the route, as in name = \"orders\""),
+    key("filter", Text),
+    or("log_groups", Texts, ""),
+    or("also", Flag, "false"),
+    key("validate", Text),
+    key("transform", Text),
+    must("sink", Text, "name the sink, as in sink = \"out\""),
+];
+
+/// The keys of every sink.
+pub(super) const BATCH: &[Key] = &[
+    or("batch_size", Count, "500"),
+    or("batch_bytes", Size, "4MiB"),
+    or("maximum_batching_window", Duration, "0s"),
+];
+
+/// Which sink it is.
+pub(super) const SINK_TYPE: Key =
+    must("type", Word(&["stdout", "file", "kinesis"]), "say what it is, as in type = \"file\"");
+
+/// A sink's own keys, by its type.
+pub(super) fn sink_keys(kind: &str) -> &'static [Key] {
+    match kind {
+        "file" => FILE,
+        "kinesis" => KINESIS,
+        _ => &[],
+    }
+}
+
+pub(super) const FILE: &[Key] = &[
+    must("path", Text, "name the directory, as in path = \"/data/archive\""),
+    or("prefix", Text, "events"),
+    or("rotate_size", Size, "128MiB"),
+    or("rotate_age", Duration, "1h"),
+    or("compression", Word(&["none", "gzip", "zstd"]), "none"),
+    or("fsync", Word(&["batch", "rotate", "never"]), "batch"),
+];
+
+pub(super) const KINESIS: &[Key] = &[
+    key("stream", Text),
+    key("arn", Text),
+    key("region", Text),
+    key("endpoint_url", Text),
+    or("partition_key", Word(&["record", "random"]), "record"),
+    or("maximum_record_size", Size, "1MiB"),
+    or("maximum_request_size", Size, "5MiB"),
+];
