@@ -43,7 +43,11 @@ fn install(
 ) -> Result<(), LogLevelError> {
     let filter = EnvFilter::try_new(&settings.level)
         .map_err(|error| LogLevelError(format!("{:?}: {error}", settings.level)))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
+    // A log line that cannot be written is lost; complaining about it would fail the same way.
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(writer)
+        .log_internal_errors(false);
     // A subscriber that is there already, as in tests, stays.
     let _ = match json {
         true => builder.json().flatten_event(true).try_init(),

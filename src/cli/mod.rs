@@ -16,7 +16,7 @@ mod producer;
 mod run;
 mod talk;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{env, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -84,20 +84,23 @@ enum Command {
 /// Where the configuration is.
 #[derive(clap::Args)]
 struct ConfigArgs {
-    /// A configuration file; may be given several times, later ones win
-    #[arg(
-        long = "config",
-        short = 'c',
-        value_name = "FILE",
-        env = "SHARDWRIGHT_CONFIG",
-        value_delimiter = ':'
-    )]
+    /// A configuration file; may be given several times, later ones win. Without it those that the
+    /// environment variable `SHARDWRIGHT_CONFIG` names, separated by colons
+    #[arg(long = "config", short = 'c', value_name = "FILE")]
     files: Vec<PathBuf>,
 }
 
 impl ConfigArgs {
     fn layers(&self) -> Layers {
-        Layers { files: self.files.clone(), environment: None }
+        let mut files = self.files.clone();
+        if files.is_empty()
+            && let Some(named) = env::var_os("SHARDWRIGHT_CONFIG")
+        {
+            // An empty variable names no file: an image may set one, and its user none.
+            let paths = env::split_paths(&named);
+            files.extend(paths.filter(|path| !path.as_os_str().is_empty()));
+        }
+        Layers { files, environment: None }
     }
 
     /// Loads and compiles, as `run` needs it.

@@ -23,6 +23,7 @@ use crate::{
     generate::{EnvelopeSize, Generator, Profile},
     model::{LogSource, StreamName},
     ports::{SystemClock, WallClock},
+    shutdown::Signals,
 };
 
 #[derive(clap::Args)]
@@ -119,6 +120,10 @@ async fn produce(args: &Args) -> Result<String, Problem> {
     let until = args.seconds.map(|seconds| started + Duration::from_secs(seconds));
     let mut totals = (0u64, 0u64, 0u64);
     let mut pace = Pace::new(args.rate);
+    // As the first process of a container nobody else ends it on a signal.
+    let signals = Signals::catch().map_err(|error| Problem::World(error.to_string()))?;
+    let interrupted = signals.first();
+    tokio::pin!(interrupted);
     while until.is_none_or(|until| Instant::now() < until) {
         let left = args.count.map_or(u64::MAX, |count| count - totals.0);
         let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(pace.batch());
@@ -126,7 +131,10 @@ async fn produce(args: &Args) -> Result<String, Problem> {
         if batch.is_empty() {
             break;
         }
-        pace.wait(batch.len()).await;
+        tokio::select! { biased;
+            () = &mut interrupted => break,
+            () = pace.wait(batch.len()) => {}
+        }
         totals.0 += batch.len() as u64;
         totals.1 += batch.iter().map(|(_, _, events)| events).sum::<u64>();
         let records = batch.into_iter().map(|(key, data, _)| (key, data)).collect();

@@ -130,7 +130,7 @@ impl Kind {
 pub(super) fn found(value: &Value) -> String {
     match &value.kind {
         ValueKind::String(text) => {
-            format!("{:?}", redact(&text.chars().take(100).collect::<String>()))
+            format!("{:?}", redact(text).chars().take(100).collect::<String>())
         }
         ValueKind::Table(_) => "a table".to_owned(),
         ValueKind::Array(_) => "a list".to_owned(),

@@ -63,6 +63,11 @@ impl Typing {
         self.problems.push(ConfigProblem { place, key: key.to_owned(), message });
     }
 
+    /// Whether this should have been a table and is none; then all its keys are missing.
+    fn has_problem(&self, table: &str) -> bool {
+        !table.is_empty() && self.problems.iter().any(|problem| problem.key == table)
+    }
+
     fn section<T: DeserializeOwned + Default>(
         &mut self,
         name: &str,
@@ -159,10 +164,8 @@ impl Typing {
                     stand_in(key, defaults)
                 }
                 None => {
-                    // What should have been a table has been reported already.
-                    let table = self.problems.iter().all(|problem| problem.key != prefix);
                     if let Absent::Missing(example) = key.absent
-                        && (table || prefix.is_empty())
+                        && !self.has_problem(prefix)
                     {
                         self.problem(&path, format!("missing: {example}"));
                     }
