@@ -26,6 +26,8 @@ pub(super) struct Books {
 /// What must become of something, and how often it was seen where.
 pub(super) struct Item {
     pub(super) must: Fate,
+    /// How often it was put: records that cannot be read may be alike to the last byte.
+    pub(super) put: u32,
     pub(super) delivered: u32,
     pub(super) parked: u32,
 }
@@ -52,7 +54,8 @@ impl Books {
     pub(super) fn must(&mut self, key: String, must: Fate) {
         self.counts.put += 1;
         self.counts.filtered += u64::from(must == Fate::Filter);
-        self.items.insert(key, Item { must, delivered: 0, parked: 0 });
+        let fresh = Item { must, put: 0, delivered: 0, parked: 0 };
+        self.items.entry(key).or_insert(fresh).put += 1;
     }
 
     /// Enters a line of the sink.
@@ -64,7 +67,7 @@ impl Books {
             return;
         };
         item.delivered += 1;
-        if item.delivered > 1 {
+        if item.delivered > item.put {
             self.counts.duplicates += 1;
             return;
         }
@@ -83,11 +86,39 @@ impl Books {
             return;
         };
         item.parked += 1;
-        if item.parked > 1 {
+        if item.parked > item.put {
             self.counts.duplicates += 1;
             return;
         }
         self.counts.dead_lettered += 1;
         *self.causes.entry(letter.cause()).or_default() += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LETTER: &[u8] = br#"{"stage":"decode","reason":"not gzip","data":"H4s="}"#;
+
+    #[test]
+    fn records_that_are_alike_are_counted_one_by_one() {
+        let mut books = Books::default();
+        books.must("H4s=".to_owned(), Fate::DeadLetter);
+        books.saw_letter(LETTER);
+        books.must("H4s=".to_owned(), Fate::DeadLetter);
+        assert_eq!((books.counts.put, books.counts.dead_lettered), (2, 1));
+        books.saw_letter(LETTER);
+        books.saw_letter(LETTER);
+        assert_eq!((books.counts.dead_lettered, books.counts.duplicates), (2, 1));
+    }
+
+    #[test]
+    fn what_nobody_put_is_a_stranger() {
+        let mut books = Books::default();
+        books.saw_letter(LETTER);
+        books.saw_delivered(br#"{"id":"1"}"#, EpochMillis(0));
+        books.saw_delivered(b"{half a li", EpochMillis(0));
+        assert_eq!(books.strangers, 3);
     }
 }

@@ -29,11 +29,11 @@ impl Report {
         let (mut lost, mut wrong) = (0, 0);
         for item in books.items.values() {
             let (seen, unwanted) = match item.must {
-                Fate::Deliver => (item.delivered > 0, item.parked > 0),
-                Fate::DeadLetter => (item.parked > 0, item.delivered > 0),
-                Fate::Filter => (true, item.parked + item.delivered > 0),
+                Fate::Deliver => (item.delivered, item.parked > 0),
+                Fate::DeadLetter => (item.parked, item.delivered > 0),
+                Fate::Filter => (item.put, item.parked + item.delivered > 0),
             };
-            lost += u64::from(!seen);
+            lost += u64::from(item.put.saturating_sub(seen));
             wrong += u64::from(unwanted);
         }
         books.latencies.sort_unstable();
@@ -50,7 +50,9 @@ impl Report {
 
     /// Whether every event has exactly one outcome, and the right one.
     pub(in crate::cli::demo) fn is_sound(&self) -> bool {
-        self.lost == 0 && self.wrong == 0 && self.strangers == 0 && self.counts.put > 0
+        let Counts { put, delivered, filtered, dead_lettered, .. } = self.counts;
+        let adds_up = put > 0 && put == delivered + filtered + dead_lettered;
+        adds_up && self.lost == 0 && self.wrong == 0 && self.strangers == 0
     }
 
     /// The summary as text.
