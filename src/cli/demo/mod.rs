@@ -9,6 +9,7 @@ mod fleet;
 mod progress;
 mod servers;
 mod setup;
+mod status_line;
 mod tail;
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};

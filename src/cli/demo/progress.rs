@@ -7,8 +7,11 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use super::{audit, fleet};
-use crate::cli::talk::{self, StatusLine};
+use super::{
+    audit, fleet,
+    status_line::{StatusLine, columns},
+};
+use crate::cli::talk;
 
 /// The line that changes.
 pub(super) struct Progress {
@@ -28,7 +31,7 @@ impl Progress {
             task.spawn(async move {
                 loop {
                     sleep(EVERY).await;
-                    line.show(&fit(&parts(started, &audit, &fleet), talk::columns()));
+                    line.show(&fit(&parts(started, &audit, &fleet), columns()));
                 }
             });
         }
