@@ -35,6 +35,7 @@ mod sequence;
 mod server;
 mod service;
 mod shard;
+mod shard_filter;
 mod stream;
 #[cfg(test)]
 mod tests;

@@ -9,8 +9,8 @@ use md5::{Digest, Md5};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::limits::TOKEN_LIFETIME_MS;
-use super::ops_list_shards::Filter;
 use super::sequence::SequenceNumber;
+use super::shard_filter::Filter;
 
 const CHECKSUM_BYTES: usize = 16;
 
