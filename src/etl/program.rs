@@ -15,6 +15,8 @@
 //! What `.` holds at the end is the event that is delivered; an array at the root is several events.
 //! `abort` filters the event; a run-time error makes it a dead letter.
 
+use std::panic::AssertUnwindSafe;
+
 use bytes::Bytes;
 use vrl::{
     compiler::{Context, ExpressionError, Function, TargetValue, TimeZone, state::RuntimeState},
@@ -79,10 +81,14 @@ impl Program {
         };
         let mut state = RuntimeState::default();
         let mut context = Context::new(&mut target, &mut state, &self.timezone);
-        match self.program.resolve(&mut context) {
-            Ok(_) | Err(ExpressionError::Return { .. }) => output(target.value),
-            Err(ExpressionError::Abort { message, .. }) => Transformed::Aborted(message),
-            Err(error) => Transformed::Failed(error.to_string()),
+        // A function of the library that panics on some input must not take the shard with it: the
+        // event is parked, as after any other failure of the program.
+        let run = AssertUnwindSafe(|| self.program.resolve(&mut context));
+        match std::panic::catch_unwind(run) {
+            Ok(Ok(_) | Err(ExpressionError::Return { .. })) => output(target.value),
+            Ok(Err(ExpressionError::Abort { message, .. })) => Transformed::Aborted(message),
+            Ok(Err(error)) => Transformed::Failed(error.to_string()),
+            Err(_) => Transformed::Failed("the program panicked, which is a bug".to_owned()),
         }
     }
 }
