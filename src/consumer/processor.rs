@@ -1,6 +1,9 @@
 //! From pages to settled records: one loop that owns a shard's queues and its ledger.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use rand::{RngExt, rngs::StdRng};
@@ -19,6 +22,9 @@ use crate::{
     model::{Checkpoint, ChildShard, Position, RawRecord, UserRecord},
 };
 
+/// Bytes of records that are decoded before others have their turn: about a millisecond of work.
+const TURN_BYTES: u64 = 64 * 1024;
+
 /// Processes one shard's pages.
 pub(super) struct Processor {
     grant: Arc<LeaseGrant>,
@@ -26,6 +32,10 @@ pub(super) struct Processor {
     source: Arc<Source>,
     /// Everything up to here was processed before this consumer began.
     done_before: Option<Position>,
+    /// Records fetched and not looked at yet; the last of a page holds the page's reservation. They
+    /// are decoded a few at a time, as the queues take them: a page may decode to many times its
+    /// size.
+    backlog: VecDeque<(RawRecord, Option<Reservation>)>,
     ledger: Ledger,
     queues: Vec<SinkQueue>,
     busy: Vec<bool>,
@@ -56,6 +66,7 @@ enum Phase {
 
 enum Action {
     Page(Vec<RawRecord>, Reservation),
+    Decode,
     End(Vec<ChildShard>),
     Drain,
     Delivered(Delivered),
@@ -80,6 +91,7 @@ impl Processor {
             context,
             source: Arc::new(source),
             done_before,
+            backlog: VecDeque::new(),
             ledger: Ledger::default(),
             queues,
             deliveries: FuturesUnordered::new(),
@@ -105,7 +117,7 @@ impl Processor {
                 _ => {}
             }
             let action = self.select(&mut pages).await;
-            self.apply(action).await;
+            self.apply(action);
             self.start_deliveries();
         }
     }
@@ -122,7 +134,11 @@ impl Processor {
             () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
                 Action::Due
             }
-            fetched = pages.recv(), if reading && !self.full() => match fetched {
+            // Decoding is work without waiting: renewals and other shards have their turn in between.
+            () = tokio::task::yield_now(), if !self.backlog.is_empty() && !self.full() => {
+                Action::Decode
+            }
+            fetched = pages.recv(), if reading && self.backlog.is_empty() => match fetched {
                 Some(Fetched::Page(records, reservation)) => Action::Page(records, reservation),
                 Some(Fetched::End(children)) => Action::End(children),
                 None => Action::Drain,
@@ -130,12 +146,14 @@ impl Processor {
         }
     }
 
-    async fn apply(&mut self, action: Action) {
+    fn apply(&mut self, action: Action) {
         match action {
-            Action::Page(records, reservation) => self.take_page(records, reservation).await,
+            Action::Page(records, reservation) => self.take_page(records, reservation),
+            Action::Decode => self.decode_some(),
             Action::End(children) => self.phase = Phase::Ended(children),
             Action::Drain => {
                 self.phase = Phase::Draining;
+                self.backlog.clear();
                 self.queues.iter_mut().for_each(|queue| queue.forget_after(self.begun));
             }
             Action::Delivered(delivered) => self.delivered(delivered),
@@ -146,11 +164,13 @@ impl Processor {
     /// Whether nothing is under way. After a drain has begun the ledger still holds the records that
     /// are left to the next owner.
     fn idle(&self) -> bool {
-        self.deliveries.is_empty() && self.queues.iter().all(SinkQueue::is_empty)
+        self.backlog.is_empty()
+            && self.deliveries.is_empty()
+            && self.queues.iter().all(SinkQueue::is_empty)
     }
 
-    /// Whether this shard has its share in its queues; then batches close early, and no page is
-    /// taken until they are through.
+    /// Whether this shard has its share in its queues; then batches close early, and nothing is
+    /// decoded until they are through.
     fn full(&self) -> bool {
         let waiting: usize = self.queues.iter().map(SinkQueue::bytes).sum();
         waiting >= self.context.params.queue_bytes
@@ -164,17 +184,21 @@ impl Processor {
 
     // === Records in ===
 
-    async fn take_page(&mut self, records: Vec<RawRecord>, reservation: Reservation) {
+    fn take_page(&mut self, records: Vec<RawRecord>, reservation: Reservation) {
+        self.backlog.extend(records.into_iter().map(|record| (record, None)));
+        if let Some((_, held)) = self.backlog.back_mut() {
+            *held = Some(reservation);
+        }
+    }
+
+    /// Decodes records until there is enough for one turn.
+    fn decode_some(&mut self) {
         let mut tally = Tally::default();
-        let mut reservation = Some(reservation);
-        let last = records.len().saturating_sub(1);
-        for (index, raw) in records.into_iter().enumerate() {
+        while tally.bytes < TURN_BYTES && !self.full() {
+            let Some((raw, held)) = self.backlog.pop_front() else { break };
             tally.records += 1;
             tally.bytes += raw.data.len() as u64;
-            let held = if index == last { reservation.take() } else { None };
             self.take_record(&raw, held, &mut tally);
-            // Decoding is work without waiting: let renewals and other shards have their turn.
-            tokio::task::yield_now().await;
         }
         self.context.tally.add(tally);
         self.report();
