@@ -18,9 +18,9 @@ pub(super) struct Held {
     pub(super) renewed: Instant,
     /// Whether a write is under way. One at a time: the counter fences only that way.
     pub(super) busy: bool,
-    /// Whether the answer to an earlier write was lost: it may still arrive, so a counter that went
-    /// on under this worker's name is no wonder.
-    pub(super) unsure: bool,
+    /// When the first of the writes was sent whose answers were lost, since the last certain one. One
+    /// of them may still arrive, so a counter that goes on under this worker's name is no wonder.
+    pub(super) unsure: Option<Instant>,
     /// The next write is not made before this.
     pub(super) next_write: Instant,
     /// What the consumer has left behind; set once it has finished.
@@ -65,7 +65,7 @@ impl Held {
             acquisition,
             renewed: sent,
             busy: false,
-            unsure: false,
+            unsure: None,
             next_write: sent + params.renew_interval(),
             finished: None,
             valid_until,

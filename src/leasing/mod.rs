@@ -20,8 +20,6 @@ mod shard_sync;
 
 #[cfg(test)]
 pub(crate) mod fixtures;
-#[cfg(test)]
-mod tests;
 
 pub use coordinator::{Command, Coordinator, CoordinatorHandle, LeaseStatus};
 pub use grant::{ConsumerExit, LeaseGrant};

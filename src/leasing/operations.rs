@@ -41,8 +41,8 @@ pub(super) struct Written {
     pub(super) sent: Instant,
     /// For a take: how long its consumer must wait before it delivers.
     pub(super) wait: Duration,
-    /// Whether the answer to this write, or to an earlier one of the acquisition, was lost.
-    pub(super) unsure: bool,
+    /// When the first of the writes was sent whose answers were lost, since the last certain one.
+    pub(super) unsure: Option<Instant>,
 }
 
 /// Pause between consistent reads while the outcome of a write is unknown.
@@ -103,7 +103,7 @@ pub(super) fn end(
     store: Arc<dyn LeaseStore>,
     stream: LeasedStream,
     held: (LeaseKey, u64, Lease),
-    unsure: bool,
+    unsure: Option<Instant>,
     me: WorkerId,
     children: Vec<ChildShard>,
 ) -> Operation {
@@ -163,19 +163,23 @@ pub(super) fn delete(store: Arc<dyn LeaseStore>, lease: Lease) -> Operation {
 }
 
 /// Finds out by consistent reads what became of a write whose answer was lost. A refusal counts as
-/// applied when the row shows the effect, if an answer was lost before: nothing else explains it.
+/// applied when the row shows the effect, if an answer was lost before: nothing else explains it. It
+/// then counts from the first of those writes: which of them arrived, and when, nobody knows.
 async fn reconcile(
     store: Arc<dyn LeaseStore>,
     mut written: Written,
     result: Result<Swap, StoreError>,
 ) -> Done {
-    written.unsure |= matches!(result, Err(StoreError::Unknown(_)));
-    let result = settled(store.as_ref(), &written.key, result).await.map(|swap| match swap {
-        Swap::Refused(Some(row)) if written.unsure && written.write.shows_in(&row) => {
-            Swap::Applied(row)
-        }
-        swap => swap,
-    });
+    if matches!(result, Err(StoreError::Unknown(_))) {
+        written.unsure.get_or_insert(written.sent);
+    }
+    let mut result = settled(store.as_ref(), &written.key, result).await;
+    if let (Ok(Swap::Refused(Some(row))), Some(first)) = (&result, written.unsure)
+        && written.write.shows_in(row)
+    {
+        written.sent = first;
+        result = Ok(Swap::Applied(row.clone()));
+    }
     Done::Wrote { write: written, result }
 }
 

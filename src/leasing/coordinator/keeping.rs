@@ -79,7 +79,7 @@ impl Coordinator {
             return;
         }
         held.busy = false;
-        held.unsure |= written.unsure;
+        held.unsure = if matches!(result, Ok(Swap::Applied(_))) { None } else { written.unsure };
         match result {
             Ok(Swap::Applied(row)) => self.applied(written, row),
             Ok(Swap::Refused(Some(row)))

@@ -145,7 +145,7 @@ impl Coordinator {
         let parents = self.parents_of_new(lease);
         let key = lease.key.clone();
         let sent = Instant::now();
-        let written = Written { key, acquisition: None, write, sent, wait, unsure: false };
+        let written = Written { key, acquisition: None, write, sent, wait, unsure: None };
         self.operations.push(operations::take(Arc::clone(&self.store), written, parents));
     }
 
