@@ -16,6 +16,9 @@ pub(super) struct Held {
     pub(super) first_counter: u64,
     /// When the last renewal that succeeded was sent.
     pub(super) renewed: Instant,
+    /// Until then an old owner may believe in the lease: it was taken by force. It is kept that long
+    /// even when there is nothing left to do: whoever got it next would not know that it must wait.
+    not_before: Instant,
     /// Whether a write is under way. One at a time: the counter fences only that way.
     pub(super) busy: bool,
     /// When the first of the writes was sent whose answers were lost, since the last certain one. One
@@ -64,6 +67,7 @@ impl Held {
             stream,
             acquisition,
             renewed: sent,
+            not_before,
             busy: false,
             unsure: None,
             next_write: sent + params.renew_interval(),
@@ -91,6 +95,14 @@ impl Held {
         self.lease = row;
         self.renewed = sent;
         self.valid_until.send_replace(sent + params.validity());
+    }
+
+    /// When to write next after a renewal; `next` is when the next one is due.
+    pub(super) fn after_renewal(&self, next: Instant) -> Instant {
+        match self.finished {
+            Some(_) => self.not_before.max(Instant::now()).min(next),
+            None => next,
+        }
     }
 
     /// When the grant stops being valid unless it is renewed.
@@ -123,7 +135,7 @@ impl Held {
         }
         let counter = self.lease.counter;
         let by = me.clone();
-        Some(match &self.finished {
+        Some(match self.finished.as_ref().filter(|_| now >= self.not_before) {
             None => Due::Write(LeaseWrite::Renew {
                 by,
                 counter,

@@ -118,7 +118,7 @@ impl Coordinator {
                 let next = written.sent + self.params.renew_interval().mul_f64(jitter);
                 let Some(held) = self.held.get_mut(key) else { return };
                 held.renewed(row, written.sent, &self.params);
-                held.next_write = if held.finished.is_some() { Instant::now() } else { next };
+                held.next_write = held.after_renewal(next);
                 self.start_hand_over(key);
             }
             LeaseWrite::End { children, .. } => {
