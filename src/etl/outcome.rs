@@ -30,13 +30,6 @@ pub struct Tally {
     pub dead_lettered: u64,
 }
 
-impl Tally {
-    /// Events that have an outcome.
-    pub fn settled(&self) -> u64 {
-        self.delivered + self.filtered + self.dead_lettered
-    }
-}
-
 impl AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
         self.records += other.records;
