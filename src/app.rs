@@ -23,12 +23,12 @@ use crate::{
     config::{AdminSettings, Compiled, StreamSettings},
     consumer::{
         BatchLimits, Budget, ConsumerContext, ConsumerParams, ConsumerStream, FailureLog,
-        NamedSink, PacingParams, RetryPause, SharedTally,
+        NamedSink, PacingParams, RetryLimits, RetryPause, SharedTally,
     },
     etl::{Pipeline, PipelineParts, Tally},
     leasing::{LeaseParams, LeaseStatus, LeasedStream, plan::BalanceLimits},
     model::{LeaseKey, StreamName, WorkerId},
-    ports::{LeaseStore, SinkError, StoreError, StreamReader},
+    ports::{LeaseStore, SinkError, StoreError, StreamReader, SystemClock},
     shutdown::Shutdown,
     sinks,
     worker::Worker,
@@ -127,7 +127,13 @@ impl App {
                 bytes: usize_of(entry.batch.batch_bytes.as_u64()).max(1),
                 window: entry.batch.maximum_batching_window,
             };
-            named.push(NamedSink { name: Arc::from(name.as_str()), sink, batch });
+            let lanes = entry.batch.parallelization_factor.max(1);
+            let retry = RetryLimits {
+                attempts: entry.retry.maximum_retry_attempts,
+                age: entry.retry.maximum_record_age,
+                bisect: entry.retry.bisect_batch_on_error,
+            };
+            named.push(NamedSink { name: Arc::from(name.as_str()), sink, batch, lanes, retry });
         }
         let consumer = &settings.consumer;
         let parts = PipelineParts { routes, dead_letters, limits, configuration: hash.clone() };
@@ -144,6 +150,7 @@ impl App {
                 queue_bytes: usize_of(consumer.queue_bytes.as_u64()),
                 retry: RetryPause { min: consumer.retry_min, max: consumer.retry_max },
             },
+            clock: Arc::new(SystemClock),
             tally: SharedTally::default(),
             failures: FailureLog::default(),
         });

@@ -30,6 +30,7 @@ pub use problem::{ConfigProblem, ConfigProblems};
 pub use provenance::Setting;
 pub use settings::{
     AdminSettings, BatchSettings, ConsumerSettings, DeadLetterSettings, LeaseSettings, LogFormat,
-    LogSettings, Retrieval, RouteSettings, Settings, ShutdownSettings, SinkEntry, StreamSettings,
+    LogSettings, Retrieval, RetrySettings, RouteSettings, Settings, ShutdownSettings, SinkEntry,
+    StreamSettings,
 };
 pub use source::{DEFAULTS, Layers};

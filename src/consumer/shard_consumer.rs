@@ -10,13 +10,14 @@ use tokio::sync::mpsc;
 use tracing::{debug, info};
 
 use super::{
-    BatchLimits, Budget, Pacing, PacingParams, RetryPause, fetcher::Fetcher, processor::Processor,
+    BatchLimits, Budget, Pacing, PacingParams, RetryLimits, RetryPause, fetcher::Fetcher,
+    processor::Processor,
 };
 use crate::{
     etl::{Pipeline, Source, Stage, Tally},
     leasing::{ConsumerExit, LeaseGrant},
     model::{Format, InitialPosition, Position, StreamName},
-    ports::{Sink, StreamReader},
+    ports::{Sink, StreamReader, WallClock},
 };
 
 /// The times and limits of a consumer.
@@ -43,7 +44,7 @@ pub struct ConsumerStream {
     pub reader: Arc<dyn StreamReader>,
 }
 
-/// A sink with its name and its batches.
+/// A sink with its name, its batches and its limits.
 pub struct NamedSink {
     /// Its name in the configuration.
     pub name: Arc<str>,
@@ -51,6 +52,11 @@ pub struct NamedSink {
     pub sink: Arc<dyn Sink>,
     /// When a batch for it is closed.
     pub batch: BatchLimits,
+    /// Batches of one shard that may be under way to it at a time (`parallelization_factor`). Above
+    /// one, events are spread by partition key, and only the order of each key is kept.
+    pub lanes: usize,
+    /// How long it is tried. What is given up becomes a dead letter; a dead letter never is.
+    pub retry: RetryLimits,
 }
 
 /// What all consumers of a process share.
@@ -65,6 +71,8 @@ pub struct ConsumerContext {
     pub budget: Budget,
     /// Times and limits.
     pub params: ConsumerParams,
+    /// Tells the age of records.
+    pub clock: Arc<dyn WallClock>,
     /// What became of records and events so far.
     pub tally: SharedTally,
     /// Says why records and events failed, without flooding the log.

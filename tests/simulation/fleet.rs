@@ -6,12 +6,12 @@ use shardwright::{
     codec::DecodeLimits,
     consumer::{
         BatchLimits, Budget, ConsumerContext, ConsumerParams, ConsumerStream, FailureLog,
-        NamedSink, PacingParams, RetryPause, SharedTally,
+        NamedSink, PacingParams, RetryLimits, RetryPause, SharedTally,
     },
     etl::{Pipeline, PipelineParts, Route, filter::FilterPattern},
     leasing::{LeaseParams, LeaseStatus, LeasedStream, plan::BalanceLimits},
     model::{Format, InitialPosition, LeaseKey, StreamName, WorkerId},
-    ports::{Sink, StreamReader},
+    ports::{Sink, StreamReader, SystemClock},
     worker::Worker,
 };
 use tokio::{
@@ -144,6 +144,8 @@ fn worker(world: &World, number: WorkerNo, seed: u64) -> Worker {
         sink: Arc::new(SimSink { world: world.clone(), worker: number, dead_letters })
             as Arc<dyn Sink>,
         batch: BatchLimits { events: 7, bytes: 4096, window: Duration::from_millis(window) },
+        lanes: 1,
+        retry: RetryLimits::default(),
     };
     let route = Route {
         name: "all".to_owned(),
@@ -177,6 +179,7 @@ fn worker(world: &World, number: WorkerNo, seed: u64) -> Worker {
             queue_bytes: 2048,
             retry: RetryPause { min: Duration::from_millis(100), max: Duration::from_secs(2) },
         },
+        clock: Arc::new(SystemClock),
         tally: SharedTally::default(),
         failures: FailureLog::default(),
     };
