@@ -41,7 +41,7 @@ fn batch(texts: &[&str], before: Duration, route: Option<usize>) -> Vec<Queued> 
     let mut ledger = Ledger::default();
     let queued = |(number, text): (usize, &&str)| Queued {
         delivery: Delivery { route, ..delivery(&record(number, "key", text, arrival)) },
-        ticket: ledger.open(position(number), 1, None),
+        ticket: ledger.open((position(number), arrival), 1, None),
         record: record(number, "key", text, arrival),
     };
     texts.iter().enumerate().map(queued).collect()

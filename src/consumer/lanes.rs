@@ -125,7 +125,7 @@ mod tests {
         let mut ledger = Ledger::default();
         for (number, key) in keys.iter().enumerate() {
             let record = record(number, &format!("key-{key}"), "x", EpochMillis(0));
-            let ticket = ledger.open(position(number), 1, None);
+            let ticket = ledger.open((position(number), EpochMillis(0)), 1, None);
             let queued = Queued { delivery: delivery(&record), ticket, record };
             lanes.push(queued, Instant::now());
         }

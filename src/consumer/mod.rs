@@ -19,6 +19,7 @@ mod delivery;
 mod fetcher;
 mod lanes;
 mod ledger;
+mod loss;
 mod pacing;
 mod processor;
 mod queue;
@@ -30,7 +31,8 @@ mod testing;
 mod tests;
 
 pub use budget::{Budget, Reservation};
-pub use ledger::{Ledger, Ticket};
+pub use ledger::{Ledger, Mark, Ticket};
+pub use loss::LossLog;
 pub use pacing::{Pacing, PacingParams};
 pub use queue::BatchLimits;
 pub use retry_policy::{RetryLimits, RetryPause};

@@ -10,7 +10,7 @@ use rand::{RngExt, rngs::StdRng};
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
-    ConsumerContext, Ledger, Reservation, Ticket,
+    ConsumerContext, Ledger, Mark, Reservation, Ticket,
     delivery::BatchDelivery,
     fetcher::Fetched,
     lanes::{LaneId, Lanes},
@@ -21,7 +21,7 @@ use crate::{
     codec::deaggregate,
     etl::{Delivery, Processed, Source, SourceRecord, Stage, Tally},
     leasing::{ConsumerExit, LeaseGrant},
-    model::{Checkpoint, ChildShard, Position, RawRecord, UserRecord},
+    model::{Checkpoint, Position, Progress, RawRecord, UserRecord},
 };
 
 /// Bytes of records that are decoded before others have their turn: about a millisecond of work.
@@ -61,8 +61,8 @@ enum Phase {
     /// Asked to drain: records that a sink has seen something of are finished, so that nobody
     /// delivers them again; the rest is left to the next owner.
     Draining,
-    /// The shard is read to its end.
-    Ended(Vec<ChildShard>),
+    /// There is nothing more to read.
+    Ended(ConsumerExit),
 }
 
 /// A batch that is through: each delivery, with the reason if it has to become a dead letter.
@@ -74,7 +74,7 @@ struct Delivered {
 enum Action {
     Page(Vec<RawRecord>, Reservation),
     Decode,
-    End(Vec<ChildShard>),
+    End(ConsumerExit),
     Drain,
     Delivered(Delivered),
     Due,
@@ -116,10 +116,8 @@ impl Processor {
     pub(super) async fn run(mut self, mut pages: mpsc::Receiver<Fetched>) -> ConsumerExit {
         loop {
             match (&self.phase, self.idle()) {
-                (Phase::Draining, true) => return ConsumerExit::Drained(self.checkpoint()),
-                (Phase::Ended(children), true) => {
-                    return ConsumerExit::ShardEnded(children.clone());
-                }
+                (Phase::Draining, true) => return ConsumerExit::Drained(self.progress()),
+                (Phase::Ended(exit), true) => return exit.clone(),
                 _ => {}
             }
             let action = self.select(&mut pages).await;
@@ -146,7 +144,7 @@ impl Processor {
             }
             fetched = pages.recv(), if reading && self.backlog.is_empty() => match fetched {
                 Some(Fetched::Page(records, reservation)) => Action::Page(records, reservation),
-                Some(Fetched::End(children)) => Action::End(children),
+                Some(Fetched::End(exit)) => Action::End(exit),
                 None => Action::Drain,
             },
         }
@@ -156,7 +154,7 @@ impl Processor {
         match action {
             Action::Page(records, reservation) => self.take_page(records, reservation),
             Action::Decode => self.decode_some(),
-            Action::End(children) => self.phase = Phase::Ended(children),
+            Action::End(exit) => self.phase = Phase::Ended(exit),
             Action::Drain => {
                 self.phase = Phase::Draining;
                 self.backlog.clear();
@@ -210,7 +208,7 @@ impl Processor {
         if left == 0 {
             // An aggregate of none: nothing to deliver, but a place to checkpoint.
             let position = Position { sequence: raw.sequence.clone(), sub_sequence: 0 };
-            self.enter(position, Vec::new(), None, held.take());
+            self.enter((position, raw.arrival), Vec::new(), None, held.take());
         }
         for user in members.records {
             left -= 1;
@@ -251,18 +249,18 @@ impl Processor {
         for (stage, reason) in failures {
             self.context.failures.record(&self.source, &position, &stage, &reason);
         }
-        self.enter(position, deliveries, Some(record), reservation);
+        self.enter((position, record.record.arrival), deliveries, Some(record), reservation);
     }
 
     /// Opens a record on the ledger and queues its deliveries.
     fn enter(
         &mut self,
-        position: Position,
+        mark: Mark,
         deliveries: Vec<Delivery>,
         record: Option<&Arc<SourceRecord>>,
         reservation: Option<Reservation>,
     ) {
-        let ticket = self.ledger.open(position, deliveries.len(), reservation);
+        let ticket = self.ledger.open(mark, deliveries.len(), reservation);
         let Some(record) = record else { return };
         for delivery in deliveries {
             self.open_events.entry((ticket, delivery.event)).or_default().deliveries += 1;
@@ -337,16 +335,15 @@ impl Processor {
 
     /// Tells the coordinator how far the shard is processed.
     fn report(&self) {
-        let checkpoint = self.checkpoint();
-        if let Some(checkpoint) = checkpoint
-            && self.grant.last_checkpoint().as_ref() != Some(&checkpoint)
-        {
-            self.grant.checkpoint(checkpoint);
+        if let Some(progress) = self.progress() {
+            self.grant.report(progress);
         }
     }
 
-    fn checkpoint(&self) -> Option<Checkpoint> {
-        self.ledger.frontier().cloned().map(Checkpoint::After)
+    fn progress(&self) -> Option<Progress> {
+        let (position, arrival) = self.ledger.frontier().cloned()?;
+        let checkpoint = Checkpoint::After(position);
+        Some(Progress { checkpoint, arrival: Some(arrival), pending: None })
     }
 }
 

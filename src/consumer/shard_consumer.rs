@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tracing::{debug, info};
 
 use super::{
-    BatchLimits, Budget, Pacing, PacingParams, RetryLimits, RetryPause, fetcher::Fetcher,
+    BatchLimits, Budget, LossLog, PacingParams, RetryLimits, RetryPause, fetcher::Fetcher,
     processor::Processor,
 };
 use crate::{
@@ -69,14 +69,16 @@ pub struct ConsumerContext {
     pub sinks: Vec<NamedSink>,
     /// Bytes that may be in flight.
     pub budget: Budget,
+    /// The time of day.
+    pub clock: Arc<dyn WallClock>,
     /// Times and limits.
     pub params: ConsumerParams,
-    /// Tells the age of records.
-    pub clock: Arc<dyn WallClock>,
     /// What became of records and events so far.
     pub tally: SharedTally,
     /// Says why records and events failed, without flooding the log.
     pub failures: FailureLog,
+    /// What was trimmed before it was read.
+    pub losses: LossLog,
 }
 
 /// The counts of a process.
@@ -158,13 +160,12 @@ impl ShardConsumer {
         };
         let shard = grant.lease.shard.clone();
         info!(stream = %stream.name, %shard, checkpoint = %grant.lease.checkpoint, "consuming");
-        let source = Source { stream: stream.name, shard: shard.clone(), format: stream.format };
+        let name = stream.name.clone();
+        let source = Source { stream: name, shard: shard.clone(), format: stream.format };
         let fetcher = Fetcher::new(
             Arc::clone(&grant),
-            stream.reader,
-            stream.initial_position,
-            context.budget.clone(),
-            Pacing::new(context.params.pacing),
+            Arc::clone(&context),
+            &stream,
             StdRng::from_rng(&mut rng),
         );
         let processor = Processor::new(grant, context, source, rng);

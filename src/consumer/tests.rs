@@ -18,7 +18,7 @@ use crate::{
         ConsumerExit,
         fixtures::{GrantHandle, grant, lease},
     },
-    model::{Checkpoint, EpochMillis, InitialPosition, RawRecord},
+    model::{Checkpoint, EpochMillis, InitialPosition, Progress, RawRecord},
     ports::{Sink, StreamReader},
 };
 
@@ -87,6 +87,7 @@ fn bench(
         clock: VirtualClock::start(),
         tally: SharedTally::default(),
         failures: FailureLog::default(),
+        losses: LossLog::default(),
     });
     let (grant, handle) = grant(lease(source().shard.as_str()).build());
     let consumer = ShardConsumer::new(grant, Arc::clone(&context), 7);
@@ -96,6 +97,14 @@ fn bench(
 /// The dead letters that a sink took.
 fn letters(sink: &ScriptedSink) -> Vec<DeadLetter> {
     sink.taken().iter().map(|json| serde_json::from_str(json).unwrap()).collect()
+}
+
+/// The record that is checkpointed.
+fn sequence(progress: Option<&Progress>) -> usize {
+    let Some(Checkpoint::After(position)) = progress.map(|progress| &progress.checkpoint) else {
+        panic!("{progress:?}")
+    };
+    position.sequence.as_str().parse().unwrap()
 }
 
 fn attempts(most: u32) -> RetryLimits {
@@ -197,8 +206,8 @@ async fn a_stuck_lane_holds_the_checkpoint_and_not_the_other_lanes() {
     let mut run = Box::pin(consumer.run());
     assert!(timeout(MINUTE / 2, run.as_mut()).await.is_err());
     // Record 6 is the stuck one.
-    let Some(Checkpoint::After(position)) = handle.progress.borrow().clone() else { panic!() };
-    assert_eq!(position.sequence.as_str(), "5");
+    let progress = handle.progress.borrow().clone();
+    assert_eq!(sequence(progress.as_ref()), 5);
     assert!(sink.taken().len() > 20, "{:?}", sink.taken());
     assert!(!sink.taken().contains(&"5-1".to_owned()), "its key waits");
     assert_eq!(run.await, ConsumerExit::ShardEnded(Vec::new()));
@@ -216,9 +225,9 @@ async fn a_drain_finishes_what_a_sink_has_seen_and_leaves_the_rest() {
     assert!(timeout(MINUTE / 2, run.as_mut()).await.is_err());
     handle.draining.cancel();
     assert!(timeout(MINUTE / 4, run.as_mut()).await.is_err(), "the sink has seen later records");
-    let ConsumerExit::Drained(Some(Checkpoint::After(position))) = run.await else { panic!() };
+    let ConsumerExit::Drained(progress) = run.await else { panic!() };
     // Everything up to the last record that a sink has seen.
-    let last: usize = position.sequence.as_str().parse().unwrap();
+    let last = sequence(progress.as_ref());
     let put: Vec<&str> = records.iter().take(last).map(|(_, text)| text.as_str()).collect();
     let mut taken = sink.taken();
     assert_eq!(taken.len(), last);

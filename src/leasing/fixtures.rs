@@ -1,28 +1,20 @@
 //! Leases and grants for tests.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::LeaseGrant;
-use crate::model::{Checkpoint, Lease, LeaseKey, ShardId, WorkerId};
+use crate::model::{Checkpoint, Lease, LeaseKey, Progress, ShardId, WorkerId};
 
 /// Begins an unowned lease at the trim horizon.
 pub(crate) fn lease(shard: &str) -> LeaseBuilder {
-    LeaseBuilder(Lease {
-        key: LeaseKey::new(shard),
-        stream: None,
-        shard: ShardId::new(shard),
-        counter: 0,
-        owner: None,
-        checkpoint_owner: None,
-        checkpoint: Checkpoint::TrimHorizon,
-        owner_switches: 0,
-        parents: vec![],
-        children: vec![],
-        hash_range: None,
-    })
+    let (key, shard) = (LeaseKey::new(shard), ShardId::new(shard));
+    LeaseBuilder(Lease::new(key, None, shard, Checkpoint::TrimHorizon))
 }
 
 pub(crate) struct LeaseBuilder(Lease);
@@ -51,7 +43,7 @@ impl LeaseBuilder {
 pub(crate) struct GrantHandle {
     pub(crate) valid_until: watch::Sender<Instant>,
     pub(crate) draining: CancellationToken,
-    pub(crate) progress: watch::Receiver<Option<Checkpoint>>,
+    pub(crate) progress: watch::Receiver<Option<Progress>>,
 }
 
 /// A grant of a lease, valid for a year.
@@ -65,11 +57,14 @@ pub(crate) fn grant(lease: Lease) -> (LeaseGrant, GrantHandle) {
         lease,
         stream: 0,
         acquisition: 1,
+        first: true,
         not_before: Instant::now(),
         valid_until: handle.valid_until.subscribe(),
         draining,
         lost: CancellationToken::new(),
         progress,
+        prepared: watch::Sender::new(None).subscribe(),
+        hurry: Arc::new(Notify::new()),
     };
     (grant, handle)
 }
