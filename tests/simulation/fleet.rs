@@ -6,7 +6,7 @@ use shardwright::{
     codec::DecodeLimits,
     consumer::{
         BatchLimits, Budget, ConsumerContext, ConsumerParams, ConsumerStream, FailureLog, LossLog,
-        NamedSink, PacingParams, RetryLimits, RetryPause, SharedTally,
+        NamedSink, PacingParams, RetryPause, SharedTally,
     },
     etl::{Pipeline, PipelineParts, Route, filter::FilterPattern},
     leasing::{LeaseParams, LeaseStatus, LeasedStream, StreamIdentifier, plan::BalanceLimits},
@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     lease_table::SimTable,
+    limits::BATCH,
     sink::SimSink,
     stream::SimStream,
     world::{SimClock, WorkerNo, World},
@@ -139,13 +140,17 @@ fn worker(world: &World, number: WorkerNo, seed: u64) -> Worker {
     let name = StreamName::new("stream");
     let reader: Arc<dyn StreamReader> =
         Arc::new(SimStream { world: world.clone(), worker: number });
+    let (lanes, retry) = {
+        let state = world.lock();
+        (state.audit.limits.lanes, state.audit.limits.retry)
+    };
     let sink = |label: &str, dead_letters, window: u64| NamedSink {
         name: Arc::from(label),
         sink: Arc::new(SimSink { world: world.clone(), worker: number, dead_letters })
             as Arc<dyn Sink>,
-        batch: BatchLimits { events: 7, bytes: 4096, window: Duration::from_millis(window) },
-        lanes: 1,
-        retry: RetryLimits::default(),
+        batch: BatchLimits { events: BATCH, bytes: 4096, window: Duration::from_millis(window) },
+        lanes,
+        retry,
     };
     let route = Route {
         name: "all".to_owned(),
