@@ -251,8 +251,8 @@ impl Checks<'_> {
         let RetrySettings { maximum_retry_attempts, maximum_record_age, .. } = retry;
         let key_of_age = format!("{key}.maximum_record_age");
         if dead_letters {
-            let message =
-                "a dead letter has nowhere else to go: its sink is tried for ever, without limits";
+            let message = "a dead letter has nowhere else to go, so its sink is tried for ever: \
+                leave this out, or give the dead letters a sink of their own";
             let key_of_attempts = format!("{key}.maximum_retry_attempts");
             self.that(maximum_retry_attempts.is_none(), key_of_attempts, message);
             self.that(maximum_record_age.is_none(), key_of_age, message);

@@ -145,7 +145,13 @@ async fn letters_wait_for_their_sink_whatever_its_limits() {
     assert!(timeout(MINUTE / 2, run.as_mut()).await.is_err());
     assert_eq!(*handle.progress.borrow(), None, "nothing has its outcome yet");
     assert_eq!(run.await, ConsumerExit::ShardEnded(Vec::new()));
-    assert_eq!(letters(&parked).len(), 2);
+    for letter in letters(&parked) {
+        assert_eq!(
+            (letter.stage, letter.reason.as_str()),
+            (Stage::Deliver, "gave up after 1 attempt (maximum_retry_attempts = 0): down")
+        );
+    }
+    assert_eq!(parked.taken().len(), 2);
     assert_eq!(context.tally.get().dead_lettered, 2);
 }
 
