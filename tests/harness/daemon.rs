@@ -1,4 +1,4 @@
-//! `shardwright run` as a child process.
+//! Workers as child processes.
 
 use std::{
     fs::File,
@@ -8,17 +8,20 @@ use std::{
 
 use super::wait_until;
 
-/// A running daemon; killed when dropped.
+/// A running worker; killed when dropped.
 pub(crate) struct Daemon(Child);
 
 impl Daemon {
-    /// Starts it with nothing in its environment but what the SDK needs.
-    pub(crate) fn start(config: &Path, log: &Path) -> Self {
-        let child = Command::new(env!("CARGO_BIN_EXE_shardwright"))
-            .arg("run")
-            .arg("--config")
-            .arg(config)
-            .env_clear()
+    /// `shardwright run`.
+    pub(super) fn command(config: &Path) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_shardwright"));
+        command.arg("run").arg("--config").arg(config).env_clear();
+        command
+    }
+
+    /// Starts a worker with what its SDK needs in its environment.
+    pub(super) fn start(mut command: Command, log: &Path) -> Self {
+        let child = command
             .env("AWS_ACCESS_KEY_ID", "test")
             .env("AWS_SECRET_ACCESS_KEY", "test")
             .env("AWS_REGION", "us-east-1")
