@@ -293,19 +293,7 @@ mod tests {
 
     #[test]
     fn a_new_item_reads_back_and_has_no_empty_attributes() {
-        let mut fresh = Lease {
-            key: LeaseKey::new("shardId-1"),
-            stream: None,
-            shard: ShardId::new("shardId-1"),
-            counter: 0,
-            owner: None,
-            checkpoint_owner: None,
-            checkpoint: Checkpoint::TrimHorizon,
-            owner_switches: 0,
-            parents: vec![],
-            children: vec![],
-            hash_range: None,
-        };
+        let mut fresh = Lease::new(LeaseKey::new("shardId-1"), ShardId::new("shardId-1"));
         let mut names: Vec<_> = new_item(&fresh).into_keys().collect();
         names.sort();
         let kcl = ["checkpoint", SUB_SEQUENCE, "leaseCounter", "leaseKey", OWNER_SWITCHES];

@@ -6,7 +6,7 @@ use tracing::info;
 
 use super::{LeasedStream, plan};
 use crate::{
-    model::{Checkpoint, ChildShard, Lease, LeaseKey, LeaseWrite, Shard, ShardId, WorkerId},
+    model::{Checkpoint, ChildShard, Lease, LeaseWrite, Shard, ShardId, WorkerId},
     ports::{LeaseStore, StoreError, StreamError, Swap},
 };
 
@@ -140,18 +140,11 @@ fn child_as_shard(child: ChildShard) -> Shard {
 
 /// A lease that nobody has held yet.
 fn new_lease(stream: &LeasedStream, shard: &Shard, checkpoint: Checkpoint) -> Lease {
-    let key: LeaseKey = stream.lease_key(&shard.id);
     Lease {
-        key,
         stream: stream.identifier.as_ref().map(Arc::clone),
-        shard: shard.id.clone(),
-        counter: 0,
-        owner: None,
-        checkpoint_owner: None,
         checkpoint,
-        owner_switches: 0,
         parents: shard.parents.clone(),
-        children: Vec::new(),
         hash_range: shard.hash_range,
+        ..Lease::new(stream.lease_key(&shard.id), shard.id.clone())
     }
 }

@@ -47,6 +47,24 @@ pub struct Lease {
 }
 
 impl Lease {
+    /// A lease that nobody has held yet, at the trim horizon, in a table of one stream. Lineage,
+    /// hash range and the rest are the caller's to set.
+    pub fn new(key: LeaseKey, shard: ShardId) -> Self {
+        Self {
+            key,
+            stream: None,
+            shard,
+            counter: 0,
+            owner: None,
+            checkpoint_owner: None,
+            checkpoint: Checkpoint::TrimHorizon,
+            owner_switches: 0,
+            parents: Vec::new(),
+            children: Vec::new(),
+            hash_range: None,
+        }
+    }
+
     /// Who may read and checkpoint now (KCL `Lease.actualOwner`).
     pub fn holder(&self) -> Option<&WorkerId> {
         self.checkpoint_owner.as_ref().or(self.owner.as_ref())
@@ -257,19 +275,8 @@ mod tests {
     }
 
     fn owned_by(owner: Option<&str>) -> Lease {
-        Lease {
-            key: LeaseKey::new("shardId-1"),
-            stream: None,
-            shard: ShardId::new("shardId-1"),
-            counter: 5,
-            owner: owner.map(worker),
-            checkpoint_owner: None,
-            checkpoint: Checkpoint::TrimHorizon,
-            owner_switches: 0,
-            parents: vec![],
-            children: vec![],
-            hash_range: None,
-        }
+        let lease = Lease::new(LeaseKey::new("shardId-1"), ShardId::new("shardId-1"));
+        Lease { counter: 5, owner: owner.map(worker), ..lease }
     }
 
     #[test]

@@ -3,18 +3,22 @@
 use std::{
     fs::File,
     path::Path,
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ExitStatus, Stdio},
 };
 
-use super::wait_until;
+use super::{
+    process::{signal, spawn, tethered},
+    wait_until,
+};
 
-/// A running daemon; killed when dropped.
+/// A running daemon; killed when dropped, and when this process dies.
 pub(crate) struct Daemon(Child);
 
 impl Daemon {
     /// Starts it with nothing in its environment but what the SDK needs.
     pub(crate) fn start(config: &Path, log: &Path) -> Self {
-        let child = Command::new(env!("CARGO_BIN_EXE_shardwright"))
+        let mut command = tethered(env!("CARGO_BIN_EXE_shardwright"));
+        command
             .arg("run")
             .arg("--config")
             .arg(config)
@@ -25,17 +29,13 @@ impl Daemon {
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(File::create(log).unwrap())
-            .spawn()
-            .unwrap();
-        Self(child)
+            .stderr(File::create(log).unwrap());
+        Self(spawn(command).unwrap())
     }
 
     /// SIGTERM.
     pub(crate) fn terminate(&self) {
-        // Not reaped yet, so the id is still its own.
-        let kill = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
-        assert!(kill.unwrap().success(), "cannot signal the daemon");
+        signal(&self.0, "TERM");
     }
 
     /// SIGKILL; returns when the process is gone.

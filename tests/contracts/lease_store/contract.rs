@@ -1,6 +1,9 @@
 //! What every lease store must do, as functions over `Arc<dyn LeaseStore>` with an empty table.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use shardwright::{
     model::{Checkpoint, HashKeyRange, Lease, LeaseKey, LeaseWrite, ShardId, WorkerId},
@@ -20,19 +23,7 @@ fn checkpoint(text: &str, sub_sequence: u64) -> Checkpoint {
 
 /// A lease as shard sync creates it.
 pub(crate) fn fresh(key: &str) -> Lease {
-    Lease {
-        key: LeaseKey::new(key),
-        stream: None,
-        shard: ShardId::new(key),
-        counter: 0,
-        owner: None,
-        checkpoint_owner: None,
-        checkpoint: Checkpoint::TrimHorizon,
-        owner_switches: 0,
-        parents: vec![],
-        children: vec![],
-        hash_range: None,
-    }
+    Lease::new(LeaseKey::new(key), ShardId::new(key))
 }
 
 /// Rows at counter 5 of every combination of owner and hand-over, in several stages of life.
@@ -93,6 +84,7 @@ fn writes() -> Vec<LeaseWrite> {
 /// A write is applied or refused as [`LeaseWrite::apply`] says, and answers with the row as it is.
 pub(crate) async fn writes_follow_the_model(store: Store) {
     let (mut applied, mut refused) = (0, 0);
+    let mut rows = BTreeMap::new();
     for (i, state) in states().into_iter().enumerate() {
         for (j, write) in writes().into_iter().enumerate() {
             let key = LeaseKey::new(format!("shardId-{i}-{j}"));
@@ -106,19 +98,26 @@ pub(crate) async fn writes_follow_the_model(store: Store) {
             let found = store.write(&key, &write).await.unwrap();
             assert_eq!(found, expect, "\n{write:?}\non {row:?}");
 
-            let (Swap::Applied(row) | Swap::Refused(Some(row))) = &found else { unreachable!() };
-            assert_eq!(store.read(&key).await.unwrap().as_ref(), Some(row));
-            match found {
+            let row = match found {
                 Swap::Applied(row) => {
                     // Only a take of one's own lease leaves a row that says nothing of it.
                     let own = matches!(&write, LeaseWrite::Take { by, from: Some(from), .. } if by == from);
                     assert_eq!(write.shows_in(&row), !own, "\n{write:?}\non {row:?}");
                     applied += 1;
+                    row
                 }
-                Swap::Refused(_) => refused += 1,
-            }
+                Swap::Refused(_) => {
+                    refused += 1;
+                    row
+                }
+            };
+            rows.insert(key, row);
         }
     }
+    let (first, row) = rows.first_key_value().unwrap();
+    assert_eq!(store.read(first).await.unwrap().as_ref(), Some(row));
+    let found = store.scan().await.unwrap().into_iter().map(|row| (row.key.clone(), row));
+    assert!(found.collect::<BTreeMap<_, _>>() == rows, "the rows are not what was answered");
     assert!(applied > 50 && refused > 50, "{applied} applied, {refused} refused");
 }
 
