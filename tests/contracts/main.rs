@@ -26,3 +26,4 @@
 mod harness;
 mod lease_store;
 mod shared;
+mod stream;
