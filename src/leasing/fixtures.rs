@@ -4,7 +4,8 @@ use crate::model::{Checkpoint, Lease, LeaseKey, ShardId, WorkerId};
 
 /// Begins an unowned lease at the trim horizon.
 pub(crate) fn lease(shard: &str) -> LeaseBuilder {
-    LeaseBuilder(Lease::new(LeaseKey::new(shard), ShardId::new(shard)))
+    let (key, shard) = (LeaseKey::new(shard), ShardId::new(shard));
+    LeaseBuilder(Lease::new(key, None, shard, Checkpoint::TrimHorizon))
 }
 
 pub(crate) struct LeaseBuilder(Lease);

@@ -97,6 +97,7 @@ impl Server {
     }
 
     /// Makes all iterators that were handed out expire (`clock.js`; not moto).
+    #[allow(dead_code, reason = "the contracts move clocks, the scenarios do not")]
     pub(crate) async fn pass_five_minutes(&self) {
         let steps = || {
             let log = fs::read_to_string(&self.log).unwrap_or_default();
