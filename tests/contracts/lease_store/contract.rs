@@ -1,9 +1,6 @@
 //! What every lease store must do, as functions over `Arc<dyn LeaseStore>` with an empty table.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use shardwright::{
@@ -108,7 +105,6 @@ fn writes() -> Vec<LeaseWrite> {
 /// A write is applied or refused as [`LeaseWrite::apply`] says, and answers with the row as it is.
 pub(crate) async fn writes_follow_the_model(store: Store) {
     let (mut applied, mut refused) = (0, 0);
-    let mut rows = BTreeMap::new();
     for (i, state) in states().into_iter().enumerate() {
         for (j, write) in writes().into_iter().enumerate() {
             let key = LeaseKey::new(format!("shardId-{i}-{j}"));
@@ -122,26 +118,18 @@ pub(crate) async fn writes_follow_the_model(store: Store) {
             let found = store.write(&key, &write).await.unwrap();
             assert_eq!(found, expect, "\n{write:?}\non {row:?}");
 
-            let row = match found {
+            match found {
                 Swap::Applied(row) => {
+                    assert_eq!(store.read(&key).await.unwrap().as_ref(), Some(&row));
                     // Only a take of one's own lease leaves a row that says nothing of it.
                     let own = matches!(&write, LeaseWrite::Take { by, from: Some(from), .. } if by == from);
                     assert_eq!(write.shows_in(&row), !own, "\n{write:?}\non {row:?}");
                     applied += 1;
-                    row
                 }
-                Swap::Refused(_) => {
-                    refused += 1;
-                    row
-                }
-            };
-            rows.insert(key, row);
+                Swap::Refused(_) => refused += 1,
+            }
         }
     }
-    let (first, row) = rows.first_key_value().unwrap();
-    assert_eq!(store.read(first).await.unwrap().as_ref(), Some(row));
-    let found = store.scan().await.unwrap().into_iter().map(|row| (row.key.clone(), row));
-    assert!(found.collect::<BTreeMap<_, _>>() == rows, "the rows are not what was answered");
     assert!(applied > 50 && refused > 50, "{applied} applied, {refused} refused");
 }
 

@@ -9,8 +9,9 @@ use shardwright::{
 
 /// More than any server asks for.
 pub(super) const ALL: u32 = 10_000;
-/// Empty pages at the tip in a row after which nothing more is to come.
-const PATIENCE: u32 = 3;
+/// Empty pages at the tip in a row after which nothing more is to come. kinesalite gives one before
+/// it says that a shard has ended, as AWS may.
+const PATIENCE: u32 = 2;
 
 /// What was read.
 #[derive(Default)]

@@ -27,9 +27,10 @@ pub(crate) async fn every_place_to_start_at_is_understood(kinesis: &impl Counter
     let all = drain_from(reader, &shard, &StartAt::TrimHorizon).await.records;
     let numbers: Vec<_> = (0..20).map(|number: u32| number.to_string()).collect();
     let seen = async |start: &StartAt| drain_from(reader, &shard, start).await.payloads();
-    for (index, record) in all.iter().enumerate() {
-        assert_eq!(seen(&StartAt::At(record.sequence.clone())).await, numbers[index..]);
-        assert_eq!(seen(&StartAt::After(record.sequence.clone())).await, numbers[index + 1..]);
+    for index in [0, 8, 19] {
+        let sequence = &all[index].sequence;
+        assert_eq!(seen(&StartAt::At(sequence.clone())).await, numbers[index..]);
+        assert_eq!(seen(&StartAt::After(sequence.clone())).await, numbers[index + 1..]);
     }
     assert_eq!(seen(&StartAt::Latest).await, [""; 0]);
 
