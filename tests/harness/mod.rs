@@ -3,6 +3,7 @@
 
 mod books;
 mod daemon;
+mod process;
 mod producer;
 mod results;
 mod server;
@@ -17,7 +18,7 @@ pub(crate) use books::{Books, Replay};
 pub(crate) use daemon::Daemon;
 pub(crate) use producer::Producer;
 pub(crate) use results::{Results, lines};
-pub(crate) use server::Installed;
+pub(crate) use server::{Installed, Server};
 pub(crate) use stream::Stream;
 pub(crate) use world::World;
 

@@ -15,7 +15,7 @@ use shardwright::{
 };
 use tempfile::TempDir;
 
-use super::{Books, Daemon, Installed, Replay, Results, in_time, server::Server, stream};
+use super::{Books, Daemon, Installed, Replay, Results, Server, in_time, stream};
 
 /// Servers, and a directory with a configuration for the daemon.
 pub(crate) struct World {
