@@ -299,7 +299,7 @@ fn say_counts(tally: &Tally) {
         delivered = tally.delivered,
         filtered = tally.filtered,
         dead_lettered = tally.dead_lettered,
-        aborts = %tally.aborts,
+        aborts = tally.aborts.iter().next().map(|_| tracing::field::display(&tally.aborts)),
         "in all"
     );
 }

@@ -223,6 +223,7 @@ impl Pipeline {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use proptest::prelude::*;
     use wildmatch::WildMatch;
 
     use super::*;
@@ -426,5 +427,61 @@ pub(super) mod tests {
         let parsed: DeadLetter = serde_json::from_slice(&letter.output.json).unwrap();
         assert_eq!((parsed.stage, parsed.reason.as_str()), (Stage::Deliver, "too long"));
         assert!(parsed.event.unwrap().get().contains("second"));
+    }
+
+    /// What a route is made of: filter, program, sink, and whether it has `also`, `default`, a
+    /// required key, a field.
+    type Plan = (Option<&'static str>, Option<&'static str>, usize, [bool; 4]);
+
+    fn any_plan() -> impl Strategy<Value = Plan> {
+        let filter = prop_oneof![Just(None), Just(Some("a")), Just(Some("{ $.k = 1 }"))];
+        let program = prop_oneof![
+            4 => Just(None),
+            1 => Just(Some("if exists(.message.k) { abort \"k\" }")),
+            1 => Just(Some(". = [{}, {}]")),
+            1 => Just(Some(". = []")),
+            1 => Just(Some("%sink = .message.k")),
+        ];
+        (filter, program, 0..3_usize, any::<[bool; 4]>())
+    }
+
+    fn planned((filter, program, sink, [also, default, key, field]): Plan) -> Route {
+        let path = || FieldPath::parse("k").unwrap();
+        let test = FieldTest::new(path(), vec![FieldValue::Number("1".to_owned())]);
+        let required_keys = if key { vec![path()] } else { Vec::new() };
+        Route {
+            filter: filter.map(|text| FilterPattern::parse(text).unwrap()),
+            fields: if field { vec![test] } else { Vec::new() },
+            default,
+            also,
+            validation: Validation { required_keys, ..Validation::default() },
+            transform: program.map(|source| Program::compile(source).unwrap()),
+            ..Route::new("any", sink)
+        }
+    }
+
+    proptest! {
+        /// Whatever the routes: each event is delivered, parked or counted as filtered, in order.
+        #[test]
+        fn nothing_is_lost_between_the_stages(
+            plans in prop::collection::vec(any_plan(), 0..5),
+            messages in prop::collection::vec(
+                prop_oneof![Just("a"), Just("b"), Just(r#"{"k":1}"#), Just(r#"{"k":"b"}"#)], 0..8),
+        ) {
+            let routes: Vec<Route> = plans.into_iter().map(planned).collect();
+            let unreachable = crate::etl::unreachable(&routes);
+            let processed = pipeline(routes).process(&envelope(&messages));
+            let mut events: Vec<u32> = processed.deliveries.iter().filter_map(|one| one.event).collect();
+            prop_assert!(events.is_sorted());
+            events.dedup();
+            prop_assert_eq!(processed.tally.events, messages.len() as u64);
+            prop_assert_eq!(events.len() as u64 + processed.tally.filtered, processed.tally.events);
+            let letters = processed.deliveries.iter().filter(|one| one.route.is_none()).count();
+            prop_assert_eq!(letters, processed.failures.len());
+            // What is said to be unreachable is not reached.
+            for (later, _) in unreachable {
+                prop_assert!(processed.deliveries.iter().all(|one| one.route != Some(later)));
+            }
+        }
     }
 }
