@@ -112,7 +112,7 @@ impl App {
     /// # Errors
     /// What a person must mend in the configuration.
     pub async fn build(compiled: Compiled, aws: &AwsConnection) -> Result<Self, StartError> {
-        let Compiled { settings, routes, dead_letters, limits, hash } = compiled;
+        let Compiled { settings, routes, dead_letters, limits, hash, .. } = compiled;
         let mut streams = Vec::with_capacity(settings.streams.len());
         for settings in settings.streams {
             let target = target(&settings)?;
@@ -133,7 +133,13 @@ impl App {
             named.push(NamedSink { name: Arc::from(name.as_str()), sink, batch });
         }
         let consumer = &settings.consumer;
-        let parts = PipelineParts { routes, dead_letters, limits, configuration: hash.clone() };
+        let parts = PipelineParts {
+            routes,
+            sinks: settings.sinks.keys().cloned().collect(),
+            dead_letters,
+            limits,
+            configuration: hash.clone(),
+        };
         let context = Arc::new(ConsumerContext {
             streams: streams.iter().map(consumer_stream).collect(),
             pipeline: Arc::new(Pipeline::new(parts)),
@@ -218,10 +224,12 @@ impl App {
         tokio::select! { biased;
             ended = work => {
                 close_sinks(&self.context).await;
+                say_counts(&self.context.tally.get());
                 Ok(outcome(ended))
             }
             why = overdue(&shutdown, self.drain_timeout) => {
                 let held: Vec<LeaseKey> = seen.borrow().held.iter().cloned().collect();
+                say_counts(&self.context.tally.get());
                 error!(why, not_done = names(&held), "stopped before everything was drained");
                 Ok(Outcome::Aborted(held))
             }
@@ -291,6 +299,22 @@ impl App {
             }
         }
     }
+}
+
+/// What became of everything that this process has read.
+fn say_counts(tally: &Tally) {
+    info!(
+        records = tally.records,
+        user_records = tally.user_records,
+        undecodable = tally.undecodable,
+        control = tally.control,
+        events = tally.events,
+        delivered = tally.delivered,
+        filtered = tally.filtered,
+        dead_lettered = tally.dead_lettered,
+        aborts = tally.aborts.iter().next().map(|_| tracing::field::display(&tally.aborts)),
+        "in all"
+    );
 }
 
 /// What the end of a worker means.
