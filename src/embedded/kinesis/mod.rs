@@ -18,18 +18,22 @@
 
 mod clock;
 mod connection;
+mod consumer;
 mod error;
 mod faults;
+mod frame;
 mod hash_range;
 mod http;
 mod limits;
 mod operation;
+mod ops_consumer;
 mod ops_describe;
 mod ops_list_shards;
 mod ops_read;
 mod ops_reshard;
 mod ops_stream;
 mod ops_write;
+mod position;
 mod reshard;
 mod sequence;
 mod server;
@@ -37,6 +41,7 @@ mod service;
 mod shard;
 mod shard_filter;
 mod stream;
+mod subscription;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -44,7 +49,7 @@ mod wire;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::ApiError;
-pub use faults::{FaultId, FaultKind, FaultRule, Faults};
+pub use faults::{FaultId, FaultKind, FaultRule, Faults, StreamFault, StreamFaultKind};
 pub use limits::Limits;
 pub use operation::Operation;
 pub use server::{KinesisServer, KinesisServerBuilder, StoredRecord};

@@ -186,7 +186,7 @@ impl Service {
             let stream_description_summary = Summary {
                 common: (&*stream).into(),
                 open_shard_count: stream.open_count(),
-                consumer_count: 0,
+                consumer_count: stream.consumers.len(),
                 max_record_kib: stream.max_record_kib,
             };
             Ok(SummaryAnswer { stream_description_summary })

@@ -31,7 +31,7 @@ async fn answers_over_http() {
     let answer = exchange(&rig.server, "ListStreams", &json!({})).await;
     assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.contains(r#""StreamNames":["s"]"#));
     assert!(answer.contains("content-type: application/x-amz-json-1.1"));
-    let answer = exchange(&rig.server, "SubscribeToShard", &json!({})).await;
+    let answer = exchange(&rig.server, "PutResourcePolicy", &json!({})).await;
     assert!(answer.starts_with("HTTP/1.1 400"));
     assert!(answer.contains(r#"{"__type":"UnknownOperationException","message":""#));
 }
