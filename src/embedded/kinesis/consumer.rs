@@ -6,6 +6,7 @@ use super::error::ApiError;
 use super::limits::{
     CONSUMER_CHANGES, Calls, Limits, MAX_CONSUMERS, MAX_CREATING_CONSUMERS, TAKE_OVER_MS,
 };
+use super::tags::Tags;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ConsumerStatus {
@@ -20,7 +21,7 @@ pub(super) struct Consumer {
     pub(super) name: String,
     pub(super) arn: String,
     pub(super) created_ms: u64,
-    pub(super) tags: BTreeMap<String, String>,
+    pub(super) tags: Tags,
     /// `CREATING` until then.
     active_ms: u64,
     /// `DELETING`, and gone from then on.
@@ -133,7 +134,7 @@ impl Consumers {
         &mut self,
         stream_arn: &str,
         name: String,
-        tags: BTreeMap<String, String>,
+        tags: Tags,
         now_ms: u64,
         window_ms: u64,
     ) -> Result<&Consumer, ApiError> {
@@ -213,7 +214,7 @@ mod tests {
     const T: u64 = 1_767_225_600_000;
 
     fn registered(consumers: &mut Consumers, name: &str, at: u64) -> Result<String, ApiError> {
-        let consumer = consumers.register("a:stream/s", name.into(), BTreeMap::new(), at, 500)?;
+        let consumer = consumers.register("a:stream/s", name.into(), Tags::default(), at, 500)?;
         Ok(consumer.arn.clone())
     }
 

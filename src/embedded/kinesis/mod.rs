@@ -8,13 +8,14 @@
 //!
 //! From the outside in: `server` binds and shuts down, `connection` is a socket that can be cut,
 //! `http` is one exchange, `service` holds the streams and sends a call to its operation in one of
-//! the `ops_…` files, `wire` is the JSON they share. Below that is what a stream is: `stream`
-//! (settings, status, routing), `reshard` (splits, merges), `shard` (records and positions),
-//! `hash_range`, `sequence`, `token` (iterators), `limits` (quotas).
+//! the `ops_…` files, `wire` is the JSON they share; `subscription` is the one operation that answers
+//! with a stream, in the frames of `frame`. Below that is what a stream is: `stream` (settings,
+//! status, routing), `reshard` (splits, merges), `consumer` (who is registered and subscribed),
+//! `shard` (records and positions), `hash_range`, `sequence`, `token` (iterators), `limits` (quotas).
 //!
-//! Not here: enhanced fan-out, encryption and tags (`UnknownOperationException`), the CBOR form of
-//! the protocol, signatures, any bound on memory besides retention, and quotas on calls other than
-//! reads and writes of records (`GetShardIterator`, `ListShards` and such).
+//! Not here: encryption itself (a stream only says that it is encrypted), resource policies, the CBOR
+//! form of the protocol, signatures, any bound on memory besides retention, and quotas on calls other
+//! than those of [`Limits`] (`GetShardIterator`, `ListShards` and such).
 
 mod clock;
 mod connection;
@@ -28,10 +29,12 @@ mod limits;
 mod operation;
 mod ops_consumer;
 mod ops_describe;
+mod ops_encryption;
 mod ops_list_shards;
 mod ops_read;
 mod ops_reshard;
 mod ops_stream;
+mod ops_tags;
 mod ops_write;
 mod position;
 mod reshard;
@@ -42,6 +45,7 @@ mod shard;
 mod shard_filter;
 mod stream;
 mod subscription;
+mod tags;
 #[cfg(test)]
 mod tests;
 mod token;

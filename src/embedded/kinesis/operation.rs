@@ -13,6 +13,7 @@ const TARGET_PREFIX: &str = "Kinesis_20131202.";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 #[allow(missing_docs, reason = "the names are those of the Kinesis API reference")]
 pub enum Operation {
+    AddTagsToStream,
     CreateStream,
     DecreaseStreamRetentionPeriod,
     DeleteStream,
@@ -30,12 +31,19 @@ pub enum Operation {
     ListShards,
     ListStreamConsumers,
     ListStreams,
+    ListTagsForResource,
+    ListTagsForStream,
     MergeShards,
     PutRecord,
     PutRecords,
     RegisterStreamConsumer,
+    RemoveTagsFromStream,
     SplitShard,
+    StartStreamEncryption,
+    StopStreamEncryption,
     SubscribeToShard,
+    TagResource,
+    UntagResource,
     UpdateMaxRecordSize,
     UpdateShardCount,
     UpdateStreamMode,

@@ -9,6 +9,7 @@ use super::error::ApiError;
 use super::ops_stream::check_name;
 use super::service::Service;
 use super::stream::Stream;
+use super::tags::Tags;
 use super::token::{ConsumersAfter, Token};
 use super::wire::{Timestamp, page_limit, required};
 
@@ -104,7 +105,8 @@ impl Service {
         let stream_arn = required(request.stream_arn, "streamARN")?;
         let consumer_name = required(request.consumer_name, "consumerName")?;
         check_name(&consumer_name, "consumerName")?;
-        let tags = request.tags.unwrap_or_default();
+        let mut tags = Tags::default();
+        tags.add(request.tags.unwrap_or_default())?;
         let name = self.name_of(None, Some(&stream_arn))?;
         self.with_shards_of(&name, |stream, now_ms| {
             let window_ms = self.status_window_ms();

@@ -1,5 +1,7 @@
 //! Operations that make, change and remove streams.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
@@ -25,6 +27,7 @@ pub(super) struct CreateStream {
     stream_mode_details: Option<ModeDetailsRequest>,
     #[serde(rename = "MaxRecordSizeInKiB")]
     max_record_kib: Option<u64>,
+    tags: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Deserialize)]
@@ -106,6 +109,7 @@ impl Service {
         }
         let now_ms = self.now_ms();
         let mut stream = Stream::new(name.clone(), self.arn(&name), mode, record_kib, now_ms);
+        stream.tags.add(request.tags.unwrap_or_default())?;
         stream.begin(Change::Create { shards }, now_ms, self.status_window_ms());
         self.insert(stream)
     }

@@ -45,6 +45,7 @@ impl Service {
     /// Performs one call: a JSON document in, a JSON document (or nothing) out.
     pub(super) fn call(&self, operation: Operation, body: &[u8]) -> Result<Vec<u8>, ApiError> {
         match operation {
+            Operation::AddTagsToStream => silent(body, |r| self.add_tags_to_stream(r)),
             Operation::CreateStream => silent(body, |r| self.create_stream(r)),
             Operation::DecreaseStreamRetentionPeriod => {
                 silent(body, |r| self.decrease_retention(&r))
@@ -73,14 +74,21 @@ impl Service {
             Operation::ListShards => answer(body, |r| self.list_shards(&r)),
             Operation::ListStreamConsumers => answer(body, |r| self.list_stream_consumers(&r)),
             Operation::ListStreams => answer(body, |r| self.list_streams(r)),
+            Operation::ListTagsForResource => answer(body, |r| self.list_tags_for_resource(r)),
+            Operation::ListTagsForStream => answer(body, |r| self.list_tags_for_stream(&r)),
             Operation::MergeShards => silent(body, |r| self.merge_shards(r)),
             Operation::PutRecord => answer(body, |r| self.put_record(r)),
             Operation::PutRecords => answer(body, |r| self.put_records(r)),
             Operation::RegisterStreamConsumer => answer(body, |r| self.register_stream_consumer(r)),
+            Operation::RemoveTagsFromStream => silent(body, |r| self.remove_tags_from_stream(r)),
             Operation::SplitShard => silent(body, |r| self.split_shard(r)),
+            Operation::StartStreamEncryption => silent(body, |r| self.start_stream_encryption(r)),
+            Operation::StopStreamEncryption => silent(body, |r| self.stop_stream_encryption(r)),
             Operation::SubscribeToShard => Err(ApiError::unknown_operation(
                 "SubscribeToShard answers with a stream of events: call it over HTTP",
             )),
+            Operation::TagResource => silent(body, |r| self.tag_resource(r)),
+            Operation::UntagResource => silent(body, |r| self.untag_resource(r)),
             Operation::UpdateMaxRecordSize => silent(body, |r| self.update_max_record_size(r)),
             Operation::UpdateShardCount => answer(body, |r| self.update_shard_count(r)),
             Operation::UpdateStreamMode => silent(body, |r| self.update_stream_mode(r)),

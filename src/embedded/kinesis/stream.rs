@@ -6,6 +6,7 @@ use super::consumer::Consumers;
 use super::error::ApiError;
 use super::hash_range::HashRange;
 use super::shard::Shard;
+use super::tags::Tags;
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -61,6 +62,9 @@ pub(super) struct Stream {
     pub(super) mode: Mode,
     pub(super) retention_hours: u64,
     pub(super) max_record_kib: u64,
+    /// The KMS key that its records are said to be encrypted with.
+    pub(super) encryption_key: Option<String>,
+    pub(super) tags: Tags,
     pub(super) shards: BTreeMap<u32, Shard>,
     pub(super) consumers: Consumers,
     /// The start of each open shard's hash range, for routing.
@@ -86,6 +90,8 @@ impl Stream {
             mode,
             retention_hours: 24,
             max_record_kib,
+            encryption_key: None,
+            tags: Tags::default(),
             shards: BTreeMap::new(),
             consumers: Consumers::default(),
             open: BTreeMap::new(),
