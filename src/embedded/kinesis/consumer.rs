@@ -194,7 +194,8 @@ impl Consumers {
 pub(super) fn consumer_in(arn: &str) -> Result<(&str, &str), ApiError> {
     let parts = arn.split_once("/consumer/").and_then(|(stream_arn, consumer)| {
         let (name, epoch) = consumer.rsplit_once(':')?;
-        let fine = !name.is_empty() && epoch.bytes().all(|byte| byte.is_ascii_digit());
+        // The API's pattern has no end: digits may be followed by anything, and are not found then.
+        let fine = !name.is_empty() && epoch.starts_with(|c: char| c.is_ascii_digit());
         fine.then_some((stream_arn, name))
     });
     parts.ok_or_else(|| {
