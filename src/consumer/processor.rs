@@ -12,7 +12,7 @@ use tokio::{sync::mpsc, time::Instant};
 use super::{
     ConsumerContext, Ledger, Mark, Reservation, Ticket,
     delivery::{Delivered, deliver},
-    fetcher::Fetched,
+    pages::Fetched,
     queue::{Queued, SinkQueue},
 };
 use crate::{

@@ -156,6 +156,7 @@ fn worker(world: &World, number: WorkerNo, seed: u64) -> Worker {
     };
     let context = ConsumerContext {
         streams: vec![ConsumerStream {
+            fan_out: None,
             name: name.clone(),
             format: Format::Text,
             initial_position: InitialPosition::TrimHorizon,
