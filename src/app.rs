@@ -7,6 +7,8 @@
 //! | admin port | the process ends |
 //! | signals | the process ends |
 
+mod fan_out;
+
 use std::{
     sync::{Arc, OnceLock},
     time::Duration,
@@ -22,7 +24,10 @@ use tracing::{error, info, warn};
 
 use crate::{
     admin::{Admin, AdminError},
-    aws::{AwsConnection, DynamoLeases, FleetMode, KinesisStream, StreamTarget, TableReady},
+    aws::{
+        AwsConnection, DynamoLeases, FanOutConsumer, FleetMode, KinesisStream, StreamTarget,
+        TableReady,
+    },
     config::{AdminSettings, Compiled, StreamSettings},
     consumer::{
         BatchLimits, Budget, ConsumerContext, ConsumerParams, ConsumerStream, FailureLog, LossLog,
@@ -101,6 +106,8 @@ struct Stream {
     name: StreamName,
     settings: StreamSettings,
     reader: Arc<KinesisStream>,
+    /// The registered consumer, if the stream is read with enhanced fan-out.
+    consumer: Option<Arc<FanOutConsumer>>,
 }
 
 /// Pauses between attempts to reach the world at the start.
@@ -113,12 +120,14 @@ impl App {
     /// What a person must mend in the configuration.
     pub async fn build(compiled: Compiled, aws: &AwsConnection) -> Result<Self, StartError> {
         let Compiled { settings, routes, dead_letters, limits, hash, .. } = compiled;
+        let application = settings.application;
         let mut streams = Vec::with_capacity(settings.streams.len());
         for settings in settings.streams {
             let target = target(&settings)?;
             let name = target.stream_name().clone();
+            let consumer = fan_out::consumer(aws, &settings, &target, &application);
             let reader = Arc::new(KinesisStream::new(aws, target));
-            streams.push(Stream { name, settings, reader });
+            streams.push(Stream { name, settings, reader, consumer });
         }
         let mut named = Vec::with_capacity(settings.sinks.len());
         for (name, entry) in &settings.sinks {
@@ -165,7 +174,7 @@ impl App {
             losses: LossLog::default(),
         });
         let lease = settings.lease;
-        let table = lease.table.unwrap_or_else(|| settings.application.clone());
+        let table = lease.table.unwrap_or(application);
         Ok(Self {
             admin: settings.admin,
             configuration: hash,
@@ -218,7 +227,7 @@ impl App {
         }
         let streams = self.leased_streams(&mut side);
         let worker = Worker::new(
-            self.worker_id,
+            self.worker_id.clone(),
             self.params.clone(),
             Arc::clone(&self.store) as Arc<dyn LeaseStore>,
             streams,
@@ -231,7 +240,11 @@ impl App {
             ended = work => {
                 close_sinks(&self.context).await;
                 say_counts(&self.context.tally.get());
-                Ok(outcome(ended))
+                let outcome = outcome(ended);
+                if outcome == Outcome::Drained {
+                    self.deregister().await;
+                }
+                Ok(outcome)
             }
             why = overdue(&shutdown, self.drain_timeout) => {
                 let held: Vec<LeaseKey> = seen.borrow().held.iter().cloned().collect();
@@ -406,6 +419,7 @@ fn consumer_stream(stream: &Stream) -> ConsumerStream {
         format: stream.settings.format,
         initial_position: stream.settings.initial_position,
         reader: Arc::clone(&stream.reader) as Arc<dyn StreamReader>,
+        fan_out: fan_out::of(stream),
     }
 }
 

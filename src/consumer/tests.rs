@@ -58,6 +58,7 @@ fn bench(
             format: source().format,
             initial_position: InitialPosition::TrimHorizon,
             reader: reader as Arc<dyn StreamReader>,
+            fan_out: None,
         }],
         pipeline: Arc::new(Pipeline::new(PipelineParts {
             routes: vec![Route::new("all", 0)],
