@@ -127,6 +127,20 @@ pub enum LeaseWrite {
         /// The shards that go on.
         children: Vec<ShardId>,
     },
+    /// An operator takes the lease from whoever has it; anyone may take it at once. Unlike every
+    /// other write it may set the checkpoint back.
+    Evict {
+        /// The counter that was seen.
+        counter: u64,
+        /// The owner that was seen.
+        owner: Option<WorkerId>,
+        /// The mark of a hand-over that was seen.
+        checkpoint_owner: Option<WorkerId>,
+        /// Where its next owner begins, when that is to change.
+        checkpoint: Option<Checkpoint>,
+        /// The shards that go on, when the shard is declared ended; empty leaves them as they are.
+        children: Vec<ShardId>,
+    },
 }
 
 impl LeaseWrite {
@@ -172,6 +186,15 @@ impl LeaseWrite {
                 next.children.clone_from(children);
                 next.set_checkpoint(Some(&Checkpoint::ShardEnd));
             }
+            Self::Evict { checkpoint, children, .. } => {
+                next.counter = row.counter.saturating_add(1);
+                next.owner = None;
+                next.checkpoint_owner = None;
+                if !children.is_empty() {
+                    next.children.clone_from(children);
+                }
+                next.set_checkpoint(checkpoint.as_ref());
+            }
         }
         Some(next)
     }
@@ -199,6 +222,11 @@ impl LeaseWrite {
                     && row.owner.as_ref() == Some(by)
                     && row.checkpoint_owner.is_none()
             }
+            Self::Evict { counter, owner, checkpoint_owner, .. } => {
+                row.counter == *counter
+                    && row.owner == *owner
+                    && row.checkpoint_owner == *checkpoint_owner
+            }
         }
     }
 
@@ -221,6 +249,8 @@ impl LeaseWrite {
             Self::Take { by, counter, .. } => (counter, Some(by), Some(by)),
             Self::FinishHandOver { to, counter, .. } => (counter, Some(to), Some(to)),
             Self::Release { counter, .. } => (counter, None, None),
+            Self::Evict { checkpoint: Some(set), .. } if row.checkpoint != *set => return false,
+            Self::Evict { counter, .. } => (counter, None, None),
         };
         row.counter == counter.saturating_add(1)
             && row.owner.as_ref() == owner
@@ -232,7 +262,8 @@ impl LeaseWrite {
         match self {
             Self::Renew { checkpoint, .. }
             | Self::FinishHandOver { checkpoint, .. }
-            | Self::Release { checkpoint, .. } => checkpoint.as_ref(),
+            | Self::Release { checkpoint, .. }
+            | Self::Evict { checkpoint, .. } => checkpoint.as_ref(),
             Self::End { .. } => Some(&Checkpoint::ShardEnd),
             Self::Take { .. } | Self::RequestHandOver { .. } | Self::WithdrawRequest { .. } => None,
         }
@@ -337,5 +368,29 @@ mod tests {
         assert_eq!(ended.owner, None);
         assert_eq!(ended.children.len(), 2);
         assert_eq!(end.apply(&owned_by(Some("b"))), None);
+    }
+
+    #[test]
+    fn an_eviction_frees_the_row_as_it_was_seen_and_may_set_it_back() {
+        let mut row = owned_by(Some("b"));
+        row.checkpoint_owner = Some(worker("a"));
+        row.checkpoint = Checkpoint::parse("77", 3).unwrap();
+        row.owner_switches = 2;
+        let evict = |counter, owner: Option<&str>, checkpoint: Option<Checkpoint>| {
+            let owner = owner.map(worker);
+            let checkpoint_owner = Some(worker("a"));
+            LeaseWrite::Evict { counter, owner, checkpoint_owner, checkpoint, children: vec![] }
+        };
+        let freed = evict(5, Some("b"), None).apply(&row).unwrap();
+        assert_eq!((freed.holder(), freed.counter, freed.owner_switches), (None, 6, 2));
+        assert_eq!(freed.checkpoint, row.checkpoint);
+        let back = evict(5, Some("b"), Some(Checkpoint::TrimHorizon));
+        let moved = back.apply(&row).unwrap();
+        assert_eq!((&moved.checkpoint, moved.owner_switches), (&Checkpoint::TrimHorizon, 0));
+        assert!(back.shows_in(&moved));
+        assert!(!back.shows_in(&freed), "the owner released it at the same moment");
+        assert_eq!(evict(4, Some("b"), None).apply(&row), None, "renewed since");
+        assert_eq!(evict(5, Some("c"), None).apply(&row), None, "another owner");
+        assert_eq!(evict(5, Some("b"), None).apply(&owned_by(Some("b"))), None, "handed over");
     }
 }

@@ -82,12 +82,32 @@ fn writes() -> Vec<LeaseWrite> {
         for children in [vec![], vec![ShardId::new("shardId-8"), ShardId::new("shardId-9")]] {
             writes.push(LeaseWrite::End { by: a.clone(), counter, children });
         }
+        writes.extend(evictions(counter));
     }
     writes.push(LeaseWrite::Renew { by: b.clone(), counter: 0, checkpoint: None });
     writes.push(LeaseWrite::RequestHandOver { from: a.clone(), to: b.clone() });
     writes.push(LeaseWrite::WithdrawRequest { from: a.clone(), by: b.clone() });
     writes.push(LeaseWrite::RequestHandOver { from: b, to: a });
     writes
+}
+
+/// What an operator may do to a lease of any owner.
+fn evictions(counter: u64) -> Vec<LeaseWrite> {
+    let (a, b) = (worker("a"), worker("b"));
+    let ended = (Some(Checkpoint::ShardEnd), vec![ShardId::new("shardId-8")]);
+    let back = (Some(Checkpoint::TrimHorizon), vec![]);
+    let mut evictions = Vec::new();
+    for owner in [None, Some(a.clone())] {
+        for checkpoint_owner in [None, Some(b.clone())] {
+            for (checkpoint, children) in [(None, vec![]), back.clone(), ended.clone()] {
+                let (owner, checkpoint_owner) = (owner.clone(), checkpoint_owner.clone());
+                let evict =
+                    LeaseWrite::Evict { counter, owner, checkpoint_owner, checkpoint, children };
+                evictions.push(evict);
+            }
+        }
+    }
+    evictions
 }
 
 /// A write is applied or refused as [`LeaseWrite::apply`] says, and answers with the row as it is.

@@ -116,7 +116,10 @@ impl Audit {
             | LeaseWrite::End { .. } => {
                 self.beliefs.remove(&belief);
             }
-            LeaseWrite::RequestHandOver { .. } | LeaseWrite::WithdrawRequest { .. } => {}
+            // No worker evicts.
+            LeaseWrite::RequestHandOver { .. }
+            | LeaseWrite::WithdrawRequest { .. }
+            | LeaseWrite::Evict { .. } => {}
         }
     }
 

@@ -137,7 +137,8 @@ impl Coordinator {
             }
             LeaseWrite::Take { .. }
             | LeaseWrite::RequestHandOver { .. }
-            | LeaseWrite::WithdrawRequest { .. } => {}
+            | LeaseWrite::WithdrawRequest { .. }
+            | LeaseWrite::Evict { .. } => {}
         }
     }
 
