@@ -343,7 +343,8 @@ async fn identifier(stream: &Stream) -> Arc<str> {
     }
 }
 
-fn target(stream: &StreamSettings) -> Result<StreamTarget, StartError> {
+/// How a configured stream is named in requests.
+pub(crate) fn target(stream: &StreamSettings) -> Result<StreamTarget, StartError> {
     match (&stream.name, &stream.arn) {
         (_, Some(arn)) => {
             StreamTarget::arn(arn).map_err(|problem| StartError::Stream(problem.to_string()))

@@ -24,6 +24,23 @@ const STREAM: &str = "streamName";
 const SHARD: &str = "shardId";
 const ENTITY_TYPE: &str = "entityType";
 
+/// The attributes that [`Lease`] holds.
+pub(super) const MODELLED: [&str; 13] = [
+    LEASE_KEY,
+    COUNTER,
+    OWNER,
+    CHECKPOINT_OWNER,
+    CHECKPOINT,
+    SUB_SEQUENCE,
+    OWNER_SWITCHES,
+    PARENTS,
+    CHILDREN,
+    START_HASH_KEY,
+    END_HASH_KEY,
+    STREAM,
+    SHARD,
+];
+
 /// What an item of the lease table turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Row {

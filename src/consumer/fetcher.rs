@@ -214,7 +214,7 @@ impl Fetcher {
 
 /// Where reading begins. A record that was checkpointed is read again, since it may be an aggregate
 /// that is half done; what was processed is dropped by its position (KCL `IteratorBuilder`).
-fn start_at(checkpoint: &Checkpoint, initial: InitialPosition) -> StartAt {
+pub fn start_at(checkpoint: &Checkpoint, initial: InitialPosition) -> StartAt {
     let at = |sequence: &SequenceNumber| StartAt::At(sequence.clone());
     match (checkpoint, initial) {
         (Checkpoint::After(position), _) => at(&position.sequence),

@@ -23,6 +23,7 @@ mod shard_consumer;
 
 pub use budget::{Budget, Reservation};
 pub use delivery::RetryPause;
+pub use fetcher::start_at;
 pub use ledger::{Ledger, Ticket};
 pub use pacing::{Pacing, PacingParams};
 pub use queue::BatchLimits;

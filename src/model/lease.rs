@@ -248,9 +248,8 @@ impl LeaseWrite {
             Self::Take { by, from, .. } if from.as_ref() == Some(by) => return false,
             Self::Take { by, counter, .. } => (counter, Some(by), Some(by)),
             Self::FinishHandOver { to, counter, .. } => (counter, Some(to), Some(to)),
-            Self::Release { counter, .. } => (counter, None, None),
             Self::Evict { checkpoint: Some(set), .. } if row.checkpoint != *set => return false,
-            Self::Evict { counter, .. } => (counter, None, None),
+            Self::Release { counter, .. } | Self::Evict { counter, .. } => (counter, None, None),
         };
         row.counter == counter.saturating_add(1)
             && row.owner.as_ref() == owner

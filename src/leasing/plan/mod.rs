@@ -8,4 +8,4 @@ mod shard_graph;
 
 pub use balance::{Balance, BalanceLimits, balance};
 pub use expiry::Observations;
-pub use shard_graph::{ByShard, by_shard, has_hole, missing_leases, ready, retirable};
+pub use shard_graph::{ByShard, by_shard, has_hole, holes, missing_leases, ready, retirable};

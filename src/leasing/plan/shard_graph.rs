@@ -5,7 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Checkpoint, HashKey, InitialPosition, Lease, LeaseKey, Shard, ShardId};
+use crate::model::{
+    Checkpoint, HashKey, HashKeyRange, InitialPosition, Lease, LeaseKey, Shard, ShardId,
+};
 
 /// Whether the shard of `lease` may be processed: all its parents' leases have ended or are gone
 /// (KCL `BlockOnParentShardTask`).
@@ -109,27 +111,34 @@ impl<'a> Graph<'a, '_> {
 
 /// Whether the leases that are still to be processed leave a part of the key space to nobody: the
 /// sign that a shard sync is due (KCL `PeriodicShardSyncManager`).
+pub fn has_hole(leases: &[Lease]) -> bool {
+    !holes(leases).is_empty()
+}
+
+/// The parts of the key space that no lease covers of those that are still to be processed.
 ///
 /// A table without leases is one hole. Leases without a hash range (written by an old KCL, or of
 /// DynamoDB Streams) make the question meaningless; then there is no hole.
-pub fn has_hole(leases: &[Lease]) -> bool {
+pub fn holes(leases: &[Lease]) -> Vec<HashKeyRange> {
     let mut ranges = Vec::new();
     for lease in leases.iter().filter(|lease| !lease.ended()) {
-        let Some(range) = lease.hash_range else { return false };
+        let Some(range) = lease.hash_range else { return Vec::new() };
         ranges.push(range);
     }
     ranges.sort_unstable();
+    let mut holes = Vec::new();
     let mut next = HashKey(0);
     for range in ranges {
         if range.start > next {
-            return true;
+            holes.push(HashKeyRange { start: next, end: HashKey(range.start.0 - 1) });
         }
         if range.end == HashKey(u128::MAX) {
-            return false;
+            return holes;
         }
         next = next.max(HashKey(range.end.0 + 1));
     }
-    true
+    holes.push(HashKeyRange { start: next, end: HashKey(u128::MAX) });
+    holes
 }
 
 /// The ended leases that nothing needs any more: every child has a lease and has started, and every
@@ -155,7 +164,7 @@ pub fn retirable(leases: &[Lease]) -> Vec<LeaseKey> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{leasing::fixtures::lease, model::HashKeyRange};
+    use crate::leasing::fixtures::lease;
 
     /// `0 1 2<0,1 3<2!`: shards 0 and 1 were merged into 2, which was replaced by 3; `!` is open.
     fn shards(text: &str) -> Vec<Shard> {
@@ -248,24 +257,27 @@ mod tests {
 
     #[test]
     fn holes_are_seen_and_overlaps_are_not_holes() {
-        let with = |ranges: &[(u128, u128)]| {
+        const LAST: u128 = u128::MAX;
+        let check = |ranges: &[(u128, u128)], expect: &[(u128, u128)]| {
+            let range = |&(start, end): &(u128, u128)| HashKeyRange {
+                start: HashKey(start),
+                end: HashKey(end),
+            };
             let rows: Vec<Lease> = ranges
                 .iter()
-                .map(|(start, end)| {
-                    let mut row = lease("x").build();
-                    row.hash_range =
-                        Some(HashKeyRange { start: HashKey(*start), end: HashKey(*end) });
-                    row
-                })
+                .map(|ends| Lease { hash_range: Some(range(ends)), ..lease("x").build() })
                 .collect();
-            has_hole(&rows)
+            let expect: Vec<HashKeyRange> = expect.iter().map(range).collect();
+            assert_eq!(holes(&rows), expect, "{ranges:?}");
+            assert_eq!(has_hole(&rows), !expect.is_empty());
         };
-        assert!(with(&[]));
-        assert!(!with(&[(0, u128::MAX)]));
-        assert!(!with(&[(8, u128::MAX), (0, 7)]));
-        assert!(with(&[(9, u128::MAX), (0, 7)]));
-        assert!(with(&[(0, 7), (8, 20)]));
-        assert!(!with(&[(0, 100), (5, 50), (101, u128::MAX)]));
+        check(&[], &[(0, LAST)]);
+        check(&[(0, LAST)], &[]);
+        check(&[(8, LAST), (0, 7)], &[]);
+        check(&[(9, LAST), (0, 7)], &[(8, 8)]);
+        check(&[(0, 7), (8, 20)], &[(21, LAST)]);
+        check(&[(5, 7), (9, 20)], &[(0, 4), (8, 8), (21, LAST)]);
+        check(&[(0, 100), (5, 50), (101, LAST)], &[]);
         assert!(!has_hole(&leases("0 1")), "leases without ranges say nothing");
     }
 
