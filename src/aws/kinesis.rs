@@ -282,7 +282,7 @@ fn hash_range(range: Option<&SdkHashKeyRange>) -> Option<HashKeyRange> {
 /// A record whose arrival nobody knows counts as arrived now: as old as possible would make a limit
 /// on the age of records drop it.
 fn record(record: Record) -> Result<RawRecord, StreamError> {
-    let arrival = record.approximate_arrival_timestamp.and_then(|time| time.to_millis().ok());
+    let arrival = record.approximate_arrival_timestamp.and_then(|time| nearest_millis(&time));
     let sequence: SequenceNumber = record
         .sequence_number
         .parse()
@@ -293,6 +293,12 @@ fn record(record: Record) -> Result<RawRecord, StreamError> {
         data: Bytes::from(record.data.into_inner()),
         arrival: arrival.map_or_else(|| SystemClock.now(), EpochMillis),
     })
+}
+
+/// The protocol writes times as decimal seconds, which the SDK reads as a double: cut off, every
+/// other millisecond would become the one before.
+fn nearest_millis(time: &DateTime) -> Option<i64> {
+    i64::try_from((time.as_nanos() + 500_000).div_euclid(1_000_000)).ok()
 }
 
 #[cfg(test)]
@@ -324,6 +330,15 @@ mod tests {
             .set_approximate_arrival_timestamp(arrival)
             .build()
             .unwrap()
+    }
+
+    #[test]
+    fn arrival_times_keep_their_milliseconds() {
+        for millis in 1_767_225_600_000..1_767_225_601_000i64 {
+            let seconds: f64 = format!("{}.{:03}", millis / 1000, millis % 1000).parse().unwrap();
+            let time = DateTime::from_secs_f64(seconds);
+            assert_eq!(record(sdk_record("7", Some(time))).unwrap().arrival, EpochMillis(millis));
+        }
     }
 
     #[test]

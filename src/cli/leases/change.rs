@@ -84,16 +84,19 @@ pub(super) async fn carry_out(
     changes: &[Change],
     consent: Consent,
 ) -> Result<Found, Failure> {
-    let (lines, refused) = refusals(changes, consent.force);
-    lines.iter().for_each(say);
-    if refused {
-        return Ok(Found::Problem);
-    }
     if changes.is_empty() {
         say("nothing to do");
         return Ok(Found::Nothing);
     }
-    print(&changes.iter().map(Change::render).collect::<String>())?;
+    let shown: String = changes.iter().map(Change::render).collect();
+    let (lines, refused) = refusals(changes, consent.force);
+    if consent.dry_run || !refused {
+        print(&shown)?;
+    }
+    lines.iter().for_each(say);
+    if refused {
+        return Ok(Found::Problem);
+    }
     if consent.dry_run {
         say("dry run: nothing was written");
         return Ok(Found::Nothing);
@@ -200,7 +203,7 @@ impl Outcome {
         let seen = &change.seen;
         match self {
             Self::Done if change.action == Action::Delete => "deleted".to_owned(),
-            Self::Done => "written".to_owned(),
+            Self::Done => "written, anyone may take it now".to_owned(),
             Self::Gone => "not written: somebody has deleted the lease".to_owned(),
             Self::Changed(now) => format!(
                 "not written: the lease has changed since it was shown (owner {} ⇒ {}, counter {} ⇒ \

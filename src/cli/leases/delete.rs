@@ -57,8 +57,9 @@ pub(super) async fn run(args: &Args) -> Result<Found, Failure> {
             (Err(problem), _) => vec![format!("what shard sync will do is not known: {problem}")],
             (Ok(_), None) => Vec::new(),
         };
-        if !lease.ended() {
-            notes.extend(release::consequences(lease, args.consent.force, &desk));
+        // What is delivered again is said with the position at which shard sync begins.
+        if !lease.ended() && args.consent.force {
+            notes.extend(release::consequences(lease, true, &desk));
         }
         changes.push(Change {
             label: desk.label(lease, &rows),

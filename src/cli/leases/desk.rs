@@ -19,7 +19,7 @@ use crate::{
     config::load,
     leasing::plan::{ByShard, by_shard},
     model::{InitialPosition, Lease, LeaseKey, Shard, StreamName},
-    ports::StreamReader,
+    ports::{StreamReader, SystemClock, WallClock},
 };
 
 /// Where the table is, and which stream is meant.
@@ -96,8 +96,13 @@ impl Desk {
             streams,
             only,
         };
-        desk.table.ensure_table(false).await?;
-        Ok(desk)
+        match desk.table.ensure_table(false).await {
+            Ok(_) => Ok(desk),
+            Err(problem) => Err(Failure::Problem(format!(
+                "{problem} (region {}; is it the application, region and endpoint that `run` uses?)",
+                aws.region()
+            ))),
+        }
     }
 
     /// One scan of the table.
@@ -146,7 +151,8 @@ impl Desk {
     /// A reader's view of a lease's shard.
     pub(super) fn seeker<'a>(&'a self, lease: &'a Lease) -> Result<Seeker<'a>, Failure> {
         let stream = self.known_stream_of(lease)?;
-        Ok(Seeker::new(stream.reader.as_ref(), &lease.shard, stream.initial_position))
+        let initial = stream.initial_position;
+        Ok(Seeker::new(stream.reader.as_ref(), &lease.shard, initial, SystemClock.now()))
     }
 
     /// Whether this stream was asked for.

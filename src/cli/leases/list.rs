@@ -69,6 +69,7 @@ pub(super) async fn run(args: &Args) -> Result<Found, Failure> {
     let entries = entries(&desk, &rows, pulse.as_ref(), args.lag).await;
     let shown = match args.json {
         true => entries.iter().map(|entry| json_line(entry, &rows, pulse.as_ref())).collect(),
+        false if entries.is_empty() => String::new(),
         false => table(&entries, args),
     };
     print(&shown)?;
@@ -270,7 +271,8 @@ fn problems(desk: &Desk, rows: &Rows, entries: &[Entry<'_>]) -> Vec<String> {
     }
     found.extend(dead.iter().map(|(owner, leases)| {
         format!(
-            "{owner} has renewed none of its {} for {}: it is dead, or cannot reach the table",
+            "{owner} has renewed none of its {} for {}: it is dead, or cannot reach the table; a \
+             running worker takes them by itself, so none runs that could",
             counted(*leases, "lease"),
             text::duration(desk.failover)
         )

@@ -134,13 +134,13 @@ async fn resolve(to: &Destination, seeker: &mut Seeker<'_>) -> Result<Checkpoint
             let record =
                 seeker.record(sequence).await.map_err(|e| not_here(e, sequence.as_str()))?;
             let record = record.ok_or_else(|| no_record(sequence.as_str()))?;
-            Ok(seeker.just_before(Some(sequence), record.arrival).await?)
+            Ok(seeker.just_before(Some(sequence), Some(record.arrival)).await?)
         }
         Destination::Time(time) => match seeker.arrived_at(*time).await? {
-            Some(record) => Ok(seeker.just_before(Some(&record.sequence), *time).await?),
-            None => Ok(seeker.just_before(None, SystemClock.now()).await?),
+            Some(record) => Ok(seeker.just_before(Some(&record.sequence), Some(*time)).await?),
+            None => Ok(seeker.just_before(None, None).await?),
         },
-        Destination::Now => Ok(seeker.just_before(None, SystemClock.now()).await?),
+        Destination::Now => Ok(seeker.just_before(None, None).await?),
     }
 }
 
@@ -173,6 +173,7 @@ fn notes(lease: &Lease, then: &Reading, effect: &Effect, rows: &Rows) -> Vec<Str
              --to now stays where it is"
                 .to_owned(),
         ),
+        (_, Some(_)) if matches!(effect, Effect::Replays { from: Some(_), .. }) => {}
         (_, Some(unread)) => notes.push(format!("the first record to be read is {unread}")),
         (_, None) => notes.push("the first record to be read is the next that is put".to_owned()),
     }

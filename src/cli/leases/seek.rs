@@ -35,6 +35,8 @@ const LOOK: u32 = 1000;
 const FIRST_LOOK: i64 = 1000;
 /// How far back there can be records: Kinesis keeps them for a year at most.
 const LONGEST: i64 = 367 * 24 * 3_600_000;
+/// How far clocks are apart at most, where anything works at all: signatures are refused beyond.
+const CLOCK_ERROR: i64 = 5 * 60_000;
 /// Records so near to each other are read one after the other.
 const NEAR: i64 = 1000;
 
@@ -43,6 +45,7 @@ pub(super) struct Seeker<'a> {
     reader: &'a dyn StreamReader,
     shard: &'a ShardId,
     initial: InitialPosition,
+    now: EpochMillis,
     next_call: Instant,
     pages: u32,
 }
@@ -59,12 +62,14 @@ pub(super) struct Lag {
 type Page = RecordPage<ShardIterator>;
 
 impl<'a> Seeker<'a> {
+    /// `now` is the time of day here; `initial` gives `AT_TIMESTAMP` its time.
     pub(super) fn new(
         reader: &'a dyn StreamReader,
         shard: &'a ShardId,
         initial: InitialPosition,
+        now: EpochMillis,
     ) -> Self {
-        Self { reader, shard, initial, next_call: Instant::now(), pages: 0 }
+        Self { reader, shard, initial, now, next_call: Instant::now(), pages: 0 }
     }
 
     /// How far behind a worker would be that goes on from a checkpoint. `None` where there is nothing
@@ -117,20 +122,20 @@ impl<'a> Seeker<'a> {
         &mut self,
         time: EpochMillis,
     ) -> Result<Option<RawRecord>, StreamError> {
-        let page = self.page_from(&StartAt::Timestamp(time), 1).await?;
-        Ok(page.records.into_iter().next())
+        Ok(self.page_since(time, 1).await?.records.into_iter().next())
     }
 
     /// The checkpoint from which `target` is the first record to be read; without one, from which
-    /// what is put next is. `by` is about when the target arrived, or now.
+    /// what is put next is. `by` is about when the target arrived; by default it is now.
     ///
     /// It names the record before the target. When none is kept, the target is the oldest there is:
     /// then it is `TRIM_HORIZON`.
     pub(super) async fn just_before(
         &mut self,
         target: Option<&SequenceNumber>,
-        by: EpochMillis,
+        by: Option<EpochMillis>,
     ) -> Result<Checkpoint, StreamError> {
+        let by = by.unwrap_or(self.now);
         // The last record known to lie before the target, and a time from which on none does.
         let mut nearest: Option<RawRecord> = None;
         let mut high = by.0;
@@ -143,7 +148,7 @@ impl<'a> Seeker<'a> {
                 Some(record) => record.arrival.0.midpoint(high),
                 None => by.0.saturating_sub(back),
             };
-            let page = self.page_from(&StartAt::Timestamp(EpochMillis(from)), LOOK).await?;
+            let page = self.page_since(EpochMillis(from), LOOK).await?;
             let whole = reaches(&page, target);
             match last_below(page, target) {
                 Some(record) if whole => return Ok(done_with(&record)),
@@ -174,6 +179,20 @@ impl<'a> Seeker<'a> {
                 Some(next) if !whole => page = self.filled(next, LOOK).await?,
                 _ => return Ok(done_with(&last)),
             }
+        }
+    }
+
+    /// The first page with records that arrived at a time or later. Kinesis refuses times that are
+    /// in its future; the clock here may be ahead of its.
+    async fn page_since(&mut self, time: EpochMillis, limit: u32) -> Result<Page, StreamError> {
+        match self.page_from(&StartAt::Timestamp(time), limit).await {
+            Err(StreamError::Invalid(_)) if self.now.0 - time.0 < CLOCK_ERROR => Ok(Page {
+                records: Vec::new(),
+                next: None,
+                behind_latest: Duration::ZERO,
+                children: Vec::new(),
+            }),
+            page => page,
         }
     }
 
@@ -324,7 +343,7 @@ mod tests {
         }
 
         fn seeker<'a>(&'a self, shard: &'a ShardId) -> Seeker<'a> {
-            Seeker::new(self, shard, InitialPosition::TrimHorizon)
+            Seeker::new(self, shard, InitialPosition::TrimHorizon, EpochMillis(NOW))
         }
 
         /// The first unread record of a worker that begins at a time.
@@ -333,7 +352,7 @@ mod tests {
             let mut seeker = self.seeker(&shard);
             let time = EpochMillis(NOW - ago);
             let target = seeker.arrived_at(time).await.unwrap().map(|record| record.sequence);
-            let by = if target.is_some() { time } else { EpochMillis(NOW) };
+            let by = target.as_ref().map(|_| time);
             let checkpoint = seeker.just_before(target.as_ref(), by).await.unwrap();
             let reading = seeker.reading(checkpoint).await.unwrap();
             (reading.checkpoint, reading.unread)
@@ -374,6 +393,9 @@ mod tests {
             let index = match start {
                 StartAt::TrimHorizon => 0,
                 StartAt::Latest => self.records.len(),
+                StartAt::Timestamp(time) if time.0 > self.now => {
+                    return Err(StreamError::Invalid("in the future".to_owned()));
+                }
                 StartAt::Timestamp(time) => {
                     let found = self.records.iter().position(|record| record.arrival >= *time);
                     found.unwrap_or(self.records.len())
@@ -441,6 +463,17 @@ mod tests {
     async fn a_time_since_which_nothing_came_stands_behind_the_last_record() {
         let shard = FakeShard::new([(3 * HOUR, 1), (2 * HOUR, 2)]);
         assert_eq!(shard.read_from(HOUR).await, (after(1001, 1), None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_ahead_of_kinesis_does_no_harm() {
+        let mut shard = FakeShard::new([(3 * HOUR, 1), (2 * HOUR, 1)]);
+        shard.now = NOW - 4000;
+        assert_eq!(shard.read_from(1000).await, (after(1001, 0), None));
+        shard.now = NOW - HOUR;
+        let id = ShardId::new("0");
+        let wrong = shard.seeker(&id).arrived_at(EpochMillis(NOW - HOUR / 2)).await;
+        assert!(matches!(wrong, Err(StreamError::Invalid(_))), "{wrong:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -103,7 +103,7 @@ fn render(entry: &Entry<'_>, rows: &Rows, asked: Option<&Asked>, pulse: Option<&
         add("lag", asked.lag.as_ref().map_or(text::NONE.to_owned(), text::lag));
     }
     add("counter", lease.counter.to_string());
-    add("switches", format!("{} of the owner since the last checkpoint", lease.owner_switches));
+    add("switches", format!("{} since the last checkpoint", lease.owner_switches));
     let range = |range: Option<_>| range.as_ref().map_or(text::NONE.to_owned(), text::range);
     add("hash keys", range(lease.hash_range));
     for (name, ids) in [("parent", &lease.parents), ("child", &lease.children)] {
