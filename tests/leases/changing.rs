@@ -36,7 +36,7 @@ async fn force_takes_the_lease_from_a_worker_that_lives() {
     let counter = world.row(0).await.unwrap().counter;
     let forced = world.leases(&["release", "--all", "--force", "--yes"]).await;
     assert_eq!(forced.code, 0, "{forced:?}");
-    assert!(forced.out.contains("it loses the lease at its next renewal"), "{}", forced.out);
+    assert!(forced.out.contains("it goes on until its next renewal"), "{}", forced.out);
     // It is the only worker, so it comes back for it.
     wait_until("it has the lease again", async || {
         let row = world.row(0).await.unwrap();

@@ -85,8 +85,8 @@ pub(super) fn consequences(lease: &Lease, force: bool, desk: &Desk) -> Vec<Strin
     let Some(holder) = lease.holder() else { return Vec::new() };
     let mut notes = vec![match force {
         true => format!(
-            "if {holder} is alive, it loses the lease at its next renewal, within {}; what it delivers \
-             until then, the next owner delivers again: duplicates, no loss",
+            "if {holder} is alive, it goes on until its next renewal, within {}, and then loses the \
+             lease; the next owner begins at once: duplicates are possible, no loss",
             text::duration(desk.failover / 3)
         ),
         false => format!(

@@ -107,7 +107,9 @@ async fn change(
     let by_shard = rows.by_shard();
     objections.extend(objection::to_move(lease, &to, &effect, &children, shard, &by_shard));
     let mut notes = notes(lease, &then, &effect, rows);
-    notes.extend(release::consequences(lease, args.consent.force, desk));
+    if args.consent.force {
+        notes.extend(release::consequences(lease, true, desk));
+    }
     let action = Action::Evict { checkpoint: Some(to), children };
     Ok(Some(Change { label, seen: lease.clone(), action, notes, objections }))
 }
