@@ -36,8 +36,8 @@ pub enum RowContent {
 }
 
 impl TableRow {
-    /// The attributes that a [`Lease`] does not hold: a KCL's throughput figure, a prepared
-    /// checkpoint, or what a later version may add.
+    /// The attributes that a [`Lease`] does not hold: a KCL's throughput figure, or what a
+    /// later version may add.
     pub fn other_attributes(&self) -> impl Iterator<Item = (&String, &Value)> {
         self.attributes.iter().filter(|(name, _)| !MODELLED.contains(&name.as_str()))
     }

@@ -16,6 +16,7 @@ mod budget;
 mod delivery;
 mod fetcher;
 mod ledger;
+mod loss;
 mod pacing;
 mod processor;
 mod queue;
@@ -24,7 +25,8 @@ mod shard_consumer;
 pub use budget::{Budget, Reservation};
 pub use delivery::RetryPause;
 pub use fetcher::start_at;
-pub use ledger::{Ledger, Ticket};
+pub use ledger::{Ledger, Mark, Ticket};
+pub use loss::LossLog;
 pub use pacing::{Pacing, PacingParams};
 pub use queue::BatchLimits;
 pub use shard_consumer::{

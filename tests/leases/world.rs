@@ -269,18 +269,13 @@ pub(crate) fn shard_id(number: u32) -> String {
 /// The lease of a shard of one stream that takes all keys, at a checkpoint.
 pub(crate) fn lease(shard: u32, owner: Option<&str>, checkpoint: &str) -> Lease {
     let (text, sub_sequence) = checkpoint.split_once(':').unwrap_or((checkpoint, "0"));
+    let checkpoint = Checkpoint::parse(text, sub_sequence.parse().unwrap()).unwrap();
+    let (key, shard) = (LeaseKey::new(shard_id(shard)), ShardId::new(shard_id(shard)));
     Lease {
-        key: LeaseKey::new(shard_id(shard)),
-        stream: None,
-        shard: ShardId::new(shard_id(shard)),
         counter: 5,
         owner: owner.map(WorkerId::new),
-        checkpoint_owner: None,
-        checkpoint: Checkpoint::parse(text, sub_sequence.parse().unwrap()).unwrap(),
-        owner_switches: 0,
-        parents: vec![],
-        children: vec![],
         hash_range: HashKeyRange::parse("0", &u128::MAX.to_string()),
+        ..Lease::new(key, None, shard, checkpoint)
     }
 }
 

@@ -84,7 +84,9 @@ impl Audit {
         let key = before.key.clone();
         let uncounted = matches!(
             write,
-            LeaseWrite::RequestHandOver { .. } | LeaseWrite::WithdrawRequest { .. }
+            LeaseWrite::RequestHandOver { .. }
+                | LeaseWrite::WithdrawRequest { .. }
+                | LeaseWrite::FillHashRange { .. }
         );
         if after.counter < before.counter || (!uncounted && after.counter == before.counter) {
             self.violated(format!("LS-1: {key} goes from {} to {}", before.counter, after.counter));
@@ -119,6 +121,7 @@ impl Audit {
             // No worker evicts.
             LeaseWrite::RequestHandOver { .. }
             | LeaseWrite::WithdrawRequest { .. }
+            | LeaseWrite::FillHashRange { .. }
             | LeaseWrite::Evict { .. } => {}
         }
     }

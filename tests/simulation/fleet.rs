@@ -5,11 +5,11 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use shardwright::{
     codec::DecodeLimits,
     consumer::{
-        BatchLimits, Budget, ConsumerContext, ConsumerParams, ConsumerStream, FailureLog,
+        BatchLimits, Budget, ConsumerContext, ConsumerParams, ConsumerStream, FailureLog, LossLog,
         NamedSink, PacingParams, RetryPause, SharedTally,
     },
     etl::{Pipeline, PipelineParts, Route, filter::FilterPattern},
-    leasing::{LeaseParams, LeaseStatus, LeasedStream, plan::BalanceLimits},
+    leasing::{LeaseParams, LeaseStatus, LeasedStream, StreamIdentifier, plan::BalanceLimits},
     model::{Format, InitialPosition, LeaseKey, StreamName, WorkerId},
     ports::{Sink, StreamReader},
     worker::Worker,
@@ -25,7 +25,7 @@ use crate::{
     lease_table::SimTable,
     sink::SimSink,
     stream::SimStream,
-    world::{WorkerNo, World},
+    world::{SimClock, WorkerNo, World},
 };
 
 pub(crate) struct Fleet {
@@ -179,10 +179,12 @@ fn worker(world: &World, number: WorkerNo, seed: u64) -> Worker {
         },
         tally: SharedTally::default(),
         failures: FailureLog::default(),
+        losses: LossLog::default(),
+        clock: Arc::new(SimClock(world.clone())),
     };
     let stream = LeasedStream {
         name,
-        identifier: None,
+        identifier: StreamIdentifier::Single,
         initial_position: InitialPosition::TrimHorizon,
         reader,
     };

@@ -8,8 +8,8 @@ use rand::RngExt;
 use shardwright::{
     codec::{KplRecord, aggregate},
     model::{
-        ChildShard, EpochMillis, HashKey, HashKeyRange, Position, RawRecord, RecordPage,
-        SequenceNumber, Shard, ShardId,
+        ChildShard, HashKey, HashKeyRange, Position, RawRecord, RecordPage, SequenceNumber, Shard,
+        ShardId,
     },
     ports::{ShardIterator, StartAt, StreamError, StreamReader},
 };
@@ -113,7 +113,7 @@ impl State {
             aggregate(&members)
         };
         let record =
-            RawRecord { sequence, partition_key: "key".to_owned(), data, arrival: EpochMillis(0) };
+            RawRecord { sequence, partition_key: "key".to_owned(), data, arrival: self.now() };
         self.stream.shards.get_mut(&shard).unwrap().records.push(record);
     }
 

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use super::{Failure, Found, objection::Objection, text};
 use crate::{
     cli::talk::{print, say, tell},
-    model::{Checkpoint, Lease, LeaseWrite, ShardId},
+    model::{Lease, LeaseWrite, Progress, ShardId},
     ports::{LeaseStore, StoreError, Swap},
 };
 
@@ -57,7 +57,7 @@ pub(super) struct Change {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Action {
     /// Clear the owner, and set another position if there is one.
-    Evict { checkpoint: Option<Checkpoint>, children: Vec<ShardId> },
+    Evict { checkpoint: Option<Progress>, children: Vec<ShardId> },
     /// Delete the row.
     Delete,
 }
@@ -70,11 +70,16 @@ impl Action {
                 counter: seen.counter,
                 owner: seen.owner.clone(),
                 checkpoint_owner: seen.checkpoint_owner.clone(),
-                checkpoint: checkpoint.clone(),
+                checkpoint: checkpoint.clone().map(Box::new),
                 children: children.clone(),
             }),
             Self::Delete => None,
         }
+    }
+
+    /// The row after the change; `None` when there is none.
+    pub(super) fn after(&self, seen: &Lease) -> Option<Lease> {
+        self.write(seen)?.apply(seen)
     }
 }
 
@@ -152,7 +157,7 @@ impl Change {
     fn render(&self) -> String {
         let mut shown = format!("{}\n", self.label);
         let before = &self.seen;
-        match self.action.write(before).and_then(|write| write.apply(before)) {
+        match self.action.after(before) {
             None => {
                 shown.push_str(&text::field("row", "is deleted"));
                 shown.push_str(&text::field("owner", text::owner(before)));
@@ -272,87 +277,13 @@ async fn once(store: &dyn LeaseStore, action: &Action, seen: &Lease) -> Result<S
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use std::{collections::BTreeMap, sync::Mutex};
-
-    use async_trait::async_trait;
-
+mod tests {
     use super::*;
     use crate::{
+        cli::leases::testing::FakeTable,
         leasing::fixtures::lease,
-        model::{LeaseKey, WorkerId},
+        model::{Checkpoint, WorkerId},
     };
-
-    /// A lease table in memory. `meanwhile` is done to it before each write, by somebody else.
-    pub(in crate::cli::leases) struct FakeTable {
-        rows: Mutex<BTreeMap<LeaseKey, Lease>>,
-        meanwhile: Mutex<Vec<LeaseWrite>>,
-        answers_are_lost: bool,
-    }
-
-    impl FakeTable {
-        pub(in crate::cli::leases) fn new(rows: impl IntoIterator<Item = Lease>) -> Self {
-            let rows = rows.into_iter().map(|row| (row.key.clone(), row)).collect();
-            Self { rows: Mutex::new(rows), meanwhile: Mutex::default(), answers_are_lost: false }
-        }
-
-        fn row(&self, key: &LeaseKey) -> Option<Lease> {
-            self.rows.lock().unwrap().get(key).cloned()
-        }
-
-        fn swap(&self, key: &LeaseKey, write: &LeaseWrite) -> Swap {
-            let mut rows = self.rows.lock().unwrap();
-            let row = rows.get(key).cloned();
-            match row.as_ref().and_then(|row| write.apply(row)) {
-                Some(next) => {
-                    rows.insert(key.clone(), next.clone());
-                    Swap::Applied(next)
-                }
-                None => Swap::Refused(row),
-            }
-        }
-
-        fn interfere(&self, key: &LeaseKey) {
-            if let Some(write) = self.meanwhile.lock().unwrap().pop() {
-                assert!(matches!(self.swap(key, &write), Swap::Applied(_)), "{write:?}");
-            }
-        }
-    }
-
-    #[async_trait]
-    impl LeaseStore for FakeTable {
-        async fn scan(&self) -> Result<Vec<Lease>, StoreError> {
-            Ok(self.rows.lock().unwrap().values().cloned().collect())
-        }
-
-        async fn read(&self, key: &LeaseKey) -> Result<Option<Lease>, StoreError> {
-            Ok(self.row(key))
-        }
-
-        async fn create(&self, _lease: &Lease) -> Result<bool, StoreError> {
-            panic!("nothing here creates leases")
-        }
-
-        async fn write(&self, key: &LeaseKey, write: &LeaseWrite) -> Result<Swap, StoreError> {
-            self.interfere(key);
-            let swap = self.swap(key, write);
-            if self.answers_are_lost {
-                Err(StoreError::Unknown("lost".to_owned()))
-            } else {
-                Ok(swap)
-            }
-        }
-
-        async fn delete(&self, lease: &Lease) -> Result<bool, StoreError> {
-            self.interfere(&lease.key);
-            let mut rows = self.rows.lock().unwrap();
-            let fine = rows.get(&lease.key).is_none_or(|row| row.counter == lease.counter);
-            if fine {
-                rows.remove(&lease.key);
-            }
-            Ok(fine)
-        }
-    }
 
     fn seen() -> Lease {
         Lease { counter: 5, ..lease("0").owner("a").build() }
@@ -372,7 +303,8 @@ pub(super) mod tests {
     }
 
     fn take_by_b() -> LeaseWrite {
-        LeaseWrite::Take { by: WorkerId::new("b"), counter: 5, from: Some(WorkerId::new("a")) }
+        let (by, from) = (WorkerId::new("b"), Some(WorkerId::new("a")));
+        LeaseWrite::Take { by, counter: 5, from, latest_since: None }
     }
 
     #[tokio::test]
@@ -423,7 +355,8 @@ pub(super) mod tests {
     #[test]
     fn a_change_shows_what_differs() {
         let back = Checkpoint::parse("77", 3).unwrap();
-        let mut change = change(Action::Evict { checkpoint: Some(back), children: vec![] });
+        let checkpoint = Some(back.into());
+        let mut change = change(Action::Evict { checkpoint, children: vec![] });
         change.notes.push("delivers records again".to_owned());
         assert_eq!(
             change.render(),

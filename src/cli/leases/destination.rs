@@ -10,7 +10,7 @@ POSITION is one of
   49…  or  49…:3        a checkpoint: this record (and its user records up to 3) counts as processed
   at:49…                this record is the first to be read, as to do a dead letter's shard again
   TRIM_HORIZON          the oldest record kept
-  LATEST                what is put after a worker has begun to read: what comes before is skipped
+  LATEST                what is put after a worker has taken the lease: what comes before is skipped
   SHARD_END             the rest of a closed shard is skipped, its children may begin
 A time is turned into a sequence number once, now: the row then names the last record before it.";
 

@@ -21,8 +21,11 @@ impl fmt::Display for Unread {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Reading {
     pub(super) checkpoint: Checkpoint,
-    /// `None` when there is none now, and for `LATEST` and `SHARD_END`.
+    /// `None` when there is none now, and where there can be none.
     pub(super) unread: Option<Unread>,
+    /// Whether it is a `LATEST` that no worker has begun with yet: then it means what is put after
+    /// one does.
+    pub(super) open: bool,
 }
 
 /// What going from one position to another means.
@@ -65,12 +68,11 @@ impl Effect {
         let replays = || Self::Replays { from: then.unread.clone(), to: now.checkpoint.clone() };
         let skips = |to| Self::Skips { from: now.unread.clone(), to };
         match (&now.checkpoint, &then.checkpoint) {
-            (from, to) if from == to => Self::SameRecords,
+            (from, to) if from == to && now.open == then.open => Self::SameRecords,
             (_, Checkpoint::ShardEnd) => skips(Resumption::Never),
             (Checkpoint::ShardEnd, _) => replays(),
-            // It is resolved anew whenever a worker starts.
-            (_, Checkpoint::Latest) => skips(Resumption::Latest),
-            (Checkpoint::Latest, _) => replays(),
+            _ if then.open => skips(Resumption::Latest),
+            _ if now.open => replays(),
             _ => match (&now.unread, &then.unread) {
                 (None, Some(_)) => replays(),
                 (Some(_), None) => skips(Resumption::Tip),
@@ -117,33 +119,16 @@ impl fmt::Display for Resumption {
         match self {
             Self::Record(first) => write!(f, "up to {first}, which is read"),
             Self::Tip => f.write_str("up to the last one there is"),
-            Self::Latest => f.write_str("up to when a worker begins to read"),
+            Self::Latest => f.write_str("up to when a worker takes the lease"),
             Self::Never => f.write_str("up to the end of the shard"),
         }
     }
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use super::*;
-
-    /// `20@21`: the checkpoint 20, whose first unread record is 21; `20@` when there is none.
-    pub(in crate::cli::leases) fn reading(text: &str) -> Reading {
-        let (checkpoint, unread) = text.split_once('@').unwrap();
-        let position = |number: &str| {
-            let (sequence, sub_sequence) = number.split_once(':').unwrap_or((number, "0"));
-            Position {
-                sequence: sequence.parse().unwrap(),
-                sub_sequence: sub_sequence.parse().unwrap(),
-            }
-        };
-        let (text, sub_sequence) = checkpoint.split_once(':').unwrap_or((checkpoint, "0"));
-        Reading {
-            checkpoint: Checkpoint::parse(text, sub_sequence.parse().unwrap()).unwrap(),
-            unread: (!unread.is_empty())
-                .then(|| Unread { position: position(unread), arrival: EpochMillis(0) }),
-        }
-    }
+    use crate::cli::leases::testing::reading;
 
     fn effect(now: &str, then: &str) -> &'static str {
         match Effect::of(&reading(now), &reading(then)) {
@@ -193,6 +178,13 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_latest_that_a_worker_has_begun_with_is_a_place() {
+        assert_eq!(effect("LATEST@21", "LATEST@"), "skips");
+        assert_eq!(effect("LATEST@21", "40@41"), "skips");
+        assert_eq!(effect("LATEST@41", "20@21"), "replays");
+    }
+
+    #[test]
     fn the_records_are_named_with_their_times() {
         let text = |now: &str, then: &str| Effect::of(&reading(now), &reading(then)).to_string();
         assert_eq!(
@@ -205,6 +197,6 @@ pub(super) mod tests {
             "delivers records again: from 21:0, arrived 1970-01-01T00:00:00.000Z, to what was read \
              last, 40:0"
         );
-        assert!(text("20@", "LATEST@").contains("up to when a worker begins to read"));
+        assert!(text("20@", "LATEST@").contains("up to when a worker takes the lease"));
     }
 }

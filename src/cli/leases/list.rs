@@ -104,7 +104,7 @@ async fn entries<'r>(
 }
 
 async fn lag(desk: &Desk, lease: &Lease) -> Result<Option<Lag>, Failure> {
-    Ok(desk.seeker(lease)?.lag(&lease.checkpoint).await?)
+    Ok(desk.seeker(lease)?.lag(lease).await?)
 }
 
 fn table(entries: &[Entry<'_>], args: &Args) -> String {
@@ -254,8 +254,8 @@ fn problems(desk: &Desk, rows: &Rows, entries: &[Entry<'_>]) -> Vec<String> {
     let identifiers: BTreeSet<_> =
         entries.iter().map(|entry| (entry.lease.stream.as_ref(), entry.stream.as_str())).collect();
     for (identifier, name) in identifiers {
-        let holes = plan::holes(&rows.of_stream(identifier));
-        found.extend(holes.iter().map(|hole| hole_text(name, hole)));
+        let hole = plan::first_hole(&rows.of_stream(identifier));
+        found.extend(hole.map(|hole| hole_text(name, &hole)));
     }
     let mut dead: BTreeMap<&WorkerId, usize> = BTreeMap::new();
     for entry in entries {

@@ -25,6 +25,8 @@ mod relocate;
 mod seek;
 mod show;
 mod state;
+#[cfg(test)]
+mod testing;
 mod text;
 
 use std::{collections::BTreeSet, process::ExitCode, time::Duration};

@@ -106,7 +106,7 @@ pub(super) fn to_deletion(
 mod tests {
     use super::*;
     use crate::{
-        cli::leases::effect::tests::reading,
+        cli::leases::testing::reading,
         leasing::{fixtures::lease, plan::by_shard},
     };
 

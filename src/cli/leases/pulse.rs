@@ -96,9 +96,7 @@ impl Pulse {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        cli::leases::change::tests::FakeTable, leasing::fixtures::lease, model::LeaseWrite,
-    };
+    use crate::{cli::leases::testing::FakeTable, leasing::fixtures::lease, model::LeaseWrite};
 
     fn owned(shard: &str, owner: &str, counter: u64) -> Lease {
         Lease { counter, ..lease(shard).owner(owner).build() }

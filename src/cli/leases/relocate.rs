@@ -15,7 +15,7 @@ use super::{
     seek::{Seeker, last_position},
 };
 use crate::{
-    model::{Checkpoint, Lease},
+    model::{Checkpoint, Lease, Progress},
     ports::{StreamError, SystemClock, WallClock},
 };
 
@@ -93,45 +93,48 @@ async fn change(
     }
     let mut seeker = desk.seeker(lease).map_err(failed)?;
     let to = resolve(&args.to, &mut seeker).await.map_err(failed)?;
-    if to == lease.checkpoint && lease.holder().is_none() {
-        return Ok(None);
-    }
-    let now = seeker.reading(lease.checkpoint.clone()).await.map_err(|e| failed(e.into()))?;
-    let then = seeker.reading(to.clone()).await.map_err(|e| failed(e.into()))?;
-    let effect = Effect::of(&now, &then);
-    let children = match to {
+    let children = match to.checkpoint {
         Checkpoint::ShardEnd => delete::children(lease, listed),
         _ => Vec::new(),
     };
+    let action = Action::Evict { checkpoint: Some(to), children: children.clone() };
+    let after = action.after(lease).expect("the row is as it was seen");
+    let now = seeker.reading(lease).await.map_err(|e| failed(e.into()))?;
+    let then = seeker.reading(&after).await.map_err(|e| failed(e.into()))?;
+    if (&now.checkpoint, now.open) == (&then.checkpoint, then.open) && lease.holder().is_none() {
+        return Ok(None);
+    }
+    let effect = Effect::of(&now, &then);
     let mut objections = objection::to_eviction(lease, pulse);
     let by_shard = rows.by_shard();
-    objections.extend(objection::to_move(lease, &to, &effect, &children, shard, &by_shard));
-    let mut notes = notes(lease, &then, &effect, rows);
+    let to = &then.checkpoint;
+    objections.extend(objection::to_move(lease, to, &effect, &children, shard, &by_shard));
+    let mut notes = notes(lease, &then, &effect);
     if args.consent.force {
         notes.extend(release::consequences(lease, true, desk));
     }
-    let action = Action::Evict { checkpoint: Some(to), children };
     Ok(Some(Change { label, seen: lease.clone(), action, notes, objections }))
 }
 
 /// The checkpoint that stands for a position.
-async fn resolve(to: &Destination, seeker: &mut Seeker<'_>) -> Result<Checkpoint, Failure> {
+async fn resolve(to: &Destination, seeker: &mut Seeker<'_>) -> Result<Progress, Failure> {
     match to {
         Destination::Checkpoint(Checkpoint::After(position)) => {
             let sequence = &position.sequence;
             let record =
                 seeker.record(sequence).await.map_err(|e| not_here(e, sequence.as_str()))?;
-            let last = record.ok_or_else(|| no_record(sequence.as_str()))?;
-            let last = last_position(&last).sub_sequence;
+            let record = record.ok_or_else(|| no_record(sequence.as_str()))?;
+            let last = last_position(&record).sub_sequence;
             if position.sub_sequence > last {
                 return Err(Failure::Problem(format!(
                     "the record {sequence} has no user record {}: its last one is {last}",
                     position.sub_sequence
                 )));
             }
-            Ok(Checkpoint::After(position.clone()))
+            let checkpoint = Checkpoint::After(position.clone());
+            Ok(Progress { arrival: Some(record.arrival), ..checkpoint.into() })
         }
-        Destination::Checkpoint(sentinel) => Ok(sentinel.clone()),
+        Destination::Checkpoint(sentinel) => Ok(sentinel.clone().into()),
         Destination::At(sequence) => {
             let record =
                 seeker.record(sequence).await.map_err(|e| not_here(e, sequence.as_str()))?;
@@ -163,7 +166,7 @@ fn no_record(sequence: &str) -> Failure {
     ))
 }
 
-fn notes(lease: &Lease, then: &Reading, effect: &Effect, rows: &Rows) -> Vec<String> {
+fn notes(lease: &Lease, then: &Reading, effect: &Effect) -> Vec<String> {
     let mut notes = Vec::new();
     if !effect.loses() {
         notes.push(effect.to_string());
@@ -171,8 +174,8 @@ fn notes(lease: &Lease, then: &Reading, effect: &Effect, rows: &Rows) -> Vec<Str
     match (&then.checkpoint, &then.unread) {
         (Checkpoint::ShardEnd, _) => notes.push("its children may begin".to_owned()),
         (Checkpoint::Latest, _) => notes.push(
-            "LATEST is found anew whenever a worker starts: what is put before that is skipped; \
-             --to now stays where it is"
+            "what is put before a worker takes the lease is skipped; --to now is after the last \
+             record there is now"
                 .to_owned(),
         ),
         (_, Some(_)) if matches!(effect, Effect::Replays { from: Some(_), .. }) => {}
@@ -185,7 +188,7 @@ fn notes(lease: &Lease, then: &Reading, effect: &Effect, rows: &Rows) -> Vec<Str
                 .to_owned(),
         );
     }
-    if rows.other_attributes(lease).any(|(name, _)| name == "pendingCheckpoint") {
+    if lease.pending.is_some() {
         notes.push("the prepared checkpoint (pendingCheckpoint) is dropped".to_owned());
     }
     notes

@@ -13,8 +13,8 @@ use crate::{
     codec::deaggregate,
     consumer::start_at,
     model::{
-        Checkpoint, EpochMillis, InitialPosition, Position, RawRecord, RecordPage, SequenceNumber,
-        ShardId,
+        Checkpoint, EpochMillis, InitialPosition, Lease, Position, Progress, RawRecord, RecordPage,
+        SequenceNumber, ShardId,
     },
     ports::{ShardIterator, StartAt, StreamError, StreamReader},
 };
@@ -72,36 +72,37 @@ impl<'a> Seeker<'a> {
         Self { reader, shard, initial, now, next_call: Instant::now(), pages: 0 }
     }
 
-    /// How far behind a worker would be that goes on from a checkpoint. `None` where there is nothing
-    /// to be behind of: a shard that is ended, or that begins with what is put next.
-    pub(super) async fn lag(
-        &mut self,
-        checkpoint: &Checkpoint,
-    ) -> Result<Option<Lag>, StreamError> {
-        let start = match checkpoint {
-            Checkpoint::ShardEnd | Checkpoint::Latest => return Ok(None),
+    /// How far behind a worker would be that takes the lease. `None` where there is nothing to be
+    /// behind of: a shard that is ended, or that begins with what is put next.
+    pub(super) async fn lag(&mut self, lease: &Lease) -> Result<Option<Lag>, StreamError> {
+        let start = match &lease.checkpoint {
             Checkpoint::After(position) => StartAt::After(position.sequence.clone()),
-            other => start_at(other, self.initial),
+            _ if lease.ended() || is_open(lease) => return Ok(None),
+            _ => start_at(lease, false, self.initial),
         };
         let page = self.page_from(&start, 1).await?;
         let oldest_unread = page.records.first().map(|record| record.arrival);
         Ok(Some(Lag { behind: page.behind_latest, oldest_unread }))
     }
 
-    /// The checkpoint with the first user record that a worker would process from it.
-    pub(super) async fn reading(&mut self, checkpoint: Checkpoint) -> Result<Reading, StreamError> {
-        let done = match &checkpoint {
-            Checkpoint::ShardEnd | Checkpoint::Latest => {
-                return Ok(Reading { checkpoint, unread: None });
-            }
+    /// The checkpoint of a lease with the first user record that a worker would process which takes
+    /// it.
+    pub(super) async fn reading(&mut self, lease: &Lease) -> Result<Reading, StreamError> {
+        let open = is_open(lease);
+        let unread = if open || lease.ended() { None } else { self.unread(lease).await? };
+        Ok(Reading { checkpoint: lease.checkpoint.clone(), unread, open })
+    }
+
+    async fn unread(&mut self, lease: &Lease) -> Result<Option<Unread>, StreamError> {
+        let done = match &lease.checkpoint {
             Checkpoint::After(position) => Some(position),
             _ => None,
         };
-        let mut page = self.page_from(&start_at(&checkpoint, self.initial), 10).await?;
+        let mut page = self.page_from(&start_at(lease, false, self.initial), 10).await?;
         loop {
             let unread = page.records.iter().find_map(|record| first_after(record, done));
             if unread.is_some() || is_last(&page) {
-                return Ok(Reading { checkpoint, unread });
+                return Ok(unread);
             }
             page = self.page_after(page, LOOK).await?;
         }
@@ -134,7 +135,7 @@ impl<'a> Seeker<'a> {
         &mut self,
         target: Option<&SequenceNumber>,
         by: Option<EpochMillis>,
-    ) -> Result<Checkpoint, StreamError> {
+    ) -> Result<Progress, StreamError> {
         let by = by.unwrap_or(self.now);
         // The last record known to lie before the target, and a time from which on none does.
         let mut nearest: Option<RawRecord> = None;
@@ -156,7 +157,7 @@ impl<'a> Seeker<'a> {
                 None => {
                     high = from;
                     if nearest.is_none() && back > LONGEST {
-                        return Ok(Checkpoint::TrimHorizon);
+                        return Ok(Checkpoint::TrimHorizon.into());
                     }
                     back = back.saturating_mul(4);
                 }
@@ -169,7 +170,7 @@ impl<'a> Seeker<'a> {
         &mut self,
         mut last: RawRecord,
         target: Option<&SequenceNumber>,
-    ) -> Result<Checkpoint, StreamError> {
+    ) -> Result<Progress, StreamError> {
         let mut page = self.page_from(&StartAt::After(last.sequence.clone()), LOOK).await?;
         loop {
             let whole = reaches(&page, target);
@@ -272,9 +273,15 @@ fn last_below(page: Page, target: Option<&SequenceNumber>) -> Option<RawRecord> 
     page.records.into_iter().rev().find(below)
 }
 
+/// Whether the lease begins with what is put after a worker has taken it.
+fn is_open(lease: &Lease) -> bool {
+    lease.checkpoint == Checkpoint::Latest && lease.latest_since.is_none()
+}
+
 /// The checkpoint of a record with all its user records.
-fn done_with(record: &RawRecord) -> Checkpoint {
-    Checkpoint::After(last_position(record))
+fn done_with(record: &RawRecord) -> Progress {
+    let checkpoint = Checkpoint::After(last_position(record));
+    Progress { arrival: Some(record.arrival), ..checkpoint.into() }
 }
 
 /// The position of a record's last user record. Members of an aggregate that cannot be read stand
@@ -308,6 +315,7 @@ mod tests {
     use super::*;
     use crate::{
         codec::{KplRecord, aggregate},
+        leasing::fixtures::lease,
         model::Shard,
     };
 
@@ -353,10 +361,18 @@ mod tests {
             let time = EpochMillis(NOW - ago);
             let target = seeker.arrived_at(time).await.unwrap().map(|record| record.sequence);
             let by = target.as_ref().map(|_| time);
-            let checkpoint = seeker.just_before(target.as_ref(), by).await.unwrap();
-            let reading = seeker.reading(checkpoint).await.unwrap();
+            let progress = seeker.just_before(target.as_ref(), by).await.unwrap();
+            if let Checkpoint::After(position) = &progress.checkpoint {
+                let named = self.records.iter().find(|r| r.sequence == position.sequence).unwrap();
+                assert_eq!(progress.arrival, Some(named.arrival));
+            }
+            let reading = seeker.reading(&at(progress.checkpoint)).await.unwrap();
             (reading.checkpoint, reading.unread)
         }
+    }
+
+    fn at(checkpoint: Checkpoint) -> Lease {
+        lease("0").checkpoint(checkpoint).build()
     }
 
     fn sequence(number: usize) -> SequenceNumber {
@@ -491,7 +507,8 @@ mod tests {
         let shard = FakeShard::new([(HOUR, 4), (HOUR, 1)]);
         let id = ShardId::new("0");
         let mut seeker = shard.seeker(&id);
-        let mut unread = async |checkpoint| first(seeker.reading(checkpoint).await.unwrap().unread);
+        let mut unread =
+            async |checkpoint| first(seeker.reading(&at(checkpoint)).await.unwrap().unread);
         assert_eq!(unread(after(1000, 1)).await, Some(("1000".to_owned(), 2)));
         assert_eq!(unread(after(1000, 3)).await, Some(("1001".to_owned(), 0)));
         assert_eq!(unread(after(1001, 0)).await, None);
@@ -506,12 +523,26 @@ mod tests {
         shard.throttled.store(2, Ordering::Relaxed);
         let id = ShardId::new("0");
         let mut seeker = shard.seeker(&id);
-        let lag = seeker.lag(&after(1000, 0)).await.unwrap().unwrap();
+        let lag = seeker.lag(&at(after(1000, 0))).await.unwrap().unwrap();
         assert_eq!(lag.oldest_unread, Some(EpochMillis(NOW - 2 * HOUR)));
         assert_eq!(lag.behind, Duration::from_hours(1), "after the record that was read");
-        assert_eq!(seeker.lag(&after(1002, 0)).await.unwrap(), Some(Lag::default()));
-        assert_eq!(seeker.lag(&Checkpoint::Latest).await.unwrap(), None);
-        assert_eq!(seeker.lag(&Checkpoint::ShardEnd).await.unwrap(), None);
+        assert_eq!(seeker.lag(&at(after(1002, 0))).await.unwrap(), Some(Lag::default()));
+        assert_eq!(seeker.lag(&at(Checkpoint::Latest)).await.unwrap(), None);
+        assert_eq!(seeker.lag(&at(Checkpoint::ShardEnd)).await.unwrap(), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_latest_that_a_worker_has_begun_with_is_read_from_then_on() {
+        let shard = FakeShard::new([(3 * HOUR, 1), (2 * HOUR, 1), (HOUR, 1)]);
+        let id = ShardId::new("0");
+        let mut seeker = shard.seeker(&id);
+        let mut row = at(Checkpoint::Latest);
+        assert!(seeker.reading(&row).await.unwrap().open);
+        row.latest_since = Some(EpochMillis(NOW - 2 * HOUR));
+        let reading = seeker.reading(&row).await.unwrap();
+        assert_eq!((first(reading.unread), reading.open), (Some(("1001".to_owned(), 0)), false));
+        let lag = seeker.lag(&row).await.unwrap().unwrap();
+        assert_eq!(lag.oldest_unread, Some(EpochMillis(NOW - 2 * HOUR)));
     }
 
     #[tokio::test(start_paused = true)]
@@ -519,7 +550,7 @@ mod tests {
         let shard = FakeShard::new([(HOUR, 1)]);
         shard.throttled.store(u32::MAX, Ordering::Relaxed);
         let id = ShardId::new("0");
-        let problem = shard.seeker(&id).lag(&Checkpoint::TrimHorizon).await.unwrap_err();
+        let problem = shard.seeker(&id).lag(&at(Checkpoint::TrimHorizon)).await.unwrap_err();
         assert!(matches!(problem, StreamError::Throttled));
     }
 

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::{
     Failure, Found,
     desk::{Desk, DeskArgs, Rows},
-    effect::Reading,
+    effect::Unread,
     list::{Entry, json_line},
     pulse::Pulse,
     seek::Lag,
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     cli::talk::{complain, print},
-    model::{Lease, Shard, ShardId},
+    model::{Checkpoint, Lease, Shard, ShardId},
 };
 
 #[derive(clap::Args)]
@@ -64,20 +64,18 @@ pub(super) async fn run(args: &Args) -> Result<Found, Failure> {
 struct Asked {
     /// The shard, if it is still listed.
     shard: Option<Shard>,
-    reading: Reading,
+    unread: Option<Unread>,
     lag: Option<Lag>,
 }
 
 async fn asked(desk: &Desk, lease: &Lease) -> Result<Asked, Failure> {
     let shard = desk.listed(lease).await?.iter().find(|shard| shard.id == lease.shard).cloned();
-    let checkpoint = lease.checkpoint.clone();
     if shard.is_none() {
-        let reading = Reading { checkpoint, unread: None };
-        return Ok(Asked { shard, reading, lag: None });
+        return Ok(Asked { shard, unread: None, lag: None });
     }
     let mut seeker = desk.seeker(lease)?;
-    let lag = seeker.lag(&checkpoint).await?;
-    Ok(Asked { shard, reading: seeker.reading(checkpoint).await?, lag })
+    let lag = seeker.lag(lease).await?;
+    Ok(Asked { shard, unread: seeker.reading(lease).await?.unread, lag })
 }
 
 fn render(entry: &Entry<'_>, rows: &Rows, asked: Option<&Asked>, pulse: Option<&Pulse>) -> String {
@@ -93,9 +91,16 @@ fn render(entry: &Entry<'_>, rows: &Rows, asked: Option<&Asked>, pulse: Option<&
     };
     add("state", format!("{}{renewed}", entry.state));
     add("owner", text::owner(lease));
-    add("checkpoint", lease.checkpoint.to_string());
+    let arrived = lease.arrival.map(|time| format!(", arrived {time}")).unwrap_or_default();
+    add("checkpoint", format!("{}{arrived}", lease.checkpoint));
+    if let (Checkpoint::Latest, Some(since)) = (&lease.checkpoint, lease.latest_since) {
+        add("", format!("which is since {since}, when a worker first took it"));
+    }
+    if let Some(pending) = &lease.pending {
+        add("prepared", format!("up to {}", pending.position));
+    }
     if let Some(asked) = asked {
-        let unread = match &asked.reading.unread {
+        let unread = match &asked.unread {
             Some(unread) => format!("first unread record {unread}"),
             None => "no unread record".to_owned(),
         };

@@ -110,13 +110,9 @@ pub(super) fn range(range: &HashKeyRange) -> String {
 }
 
 /// The share of the key space that a range takes.
-pub(super) fn share(range: &HashKeyRange) -> String {
-    // In parts of 2^-48, which are exact enough, and exact in a double.
-    let part = |key: HashKey| u64::try_from(key.0 >> 80).unwrap_or(u64::MAX);
-    let parts = part(range.end).saturating_sub(part(range.start));
-    #[expect(clippy::cast_precision_loss, reason = "48 bits fit the 53 of a double")]
-    let percent = parts as f64 * 100.0 / (1u64 << 48) as f64;
-    format!("{percent:.1} %")
+fn share(range: &HashKeyRange) -> String {
+    let share = range.per_mille();
+    format!("{}.{} %", share / 10, share % 10)
 }
 
 /// A count with its noun.
