@@ -403,7 +403,8 @@ async fn identify(
     }
 }
 
-fn target(stream: &StreamSettings) -> Result<StreamTarget, StartError> {
+/// How a configured stream is named in requests.
+pub(crate) fn target(stream: &StreamSettings) -> Result<StreamTarget, StartError> {
     match (&stream.name, &stream.arn) {
         (_, Some(arn)) => {
             StreamTarget::arn(arn).map_err(|problem| StartError::Stream(problem.to_string()))

@@ -7,7 +7,7 @@
 //!
 //! A lease write is built in three steps: `lease_expressions` says a [`crate::model::LeaseWrite`] as
 //! condition and update expressions, `dynamodb` sends it once, `lease_item` reads the row that comes
-//! back. `lease_table` is about the table as a whole.
+//! back. `lease_table` is about the table as a whole, `lease_rows` shows its rows to people.
 
 mod client;
 mod dynamodb;
@@ -17,6 +17,7 @@ mod http1;
 mod kinesis;
 mod lease_expressions;
 mod lease_item;
+mod lease_rows;
 mod lease_table;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -28,4 +29,5 @@ pub use dynamodb::DynamoLeases;
 pub use fan_out::{ConsumerName, FanOutConsumer};
 pub(crate) use fault::{Fault, FaultKind};
 pub use kinesis::{KinesisStream, StreamSummary, StreamTarget, StreamTargetError};
+pub use lease_rows::{RowContent, TableRow};
 pub use lease_table::{FleetMode, TableReady};

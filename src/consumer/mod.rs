@@ -43,6 +43,7 @@ pub use fan_out::FanOut;
 pub use ledger::{Ledger, Mark, Ticket};
 pub use loss::LossLog;
 pub use pacing::{Pacing, PacingParams};
+pub use place::start_at;
 pub use queue::BatchLimits;
 pub use retry_policy::{RetryLimits, RetryPause};
 pub use shard_consumer::{

@@ -6,7 +6,7 @@ use tracing::warn;
 
 use crate::{
     leasing::LeaseGrant,
-    model::{Checkpoint, InitialPosition, SequenceNumber},
+    model::{Checkpoint, InitialPosition, Lease, SequenceNumber},
     ports::{StartAt, StreamReader},
 };
 
@@ -17,23 +17,8 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Where reading begins. A record that was checkpointed is read again, since it may be an aggregate
-    /// that is half done; what was processed is dropped by its position (KCL `IteratorBuilder`).
-    ///
-    /// `LATEST` means now only once: a shard on which nothing came before a restart is read from where
-    /// it was first taken (the KCL skips what came in between).
     pub(super) fn new(grant: Arc<LeaseGrant>, initial: InitialPosition) -> Self {
-        let start = match (&grant.lease.checkpoint, initial) {
-            (Checkpoint::After(position), _) => StartAt::At(position.sequence.clone()),
-            (Checkpoint::Latest, _) => match grant.lease.latest_since.filter(|_| !grant.first) {
-                Some(since) => StartAt::Timestamp(since),
-                None => StartAt::Latest,
-            },
-            (Checkpoint::AtTimestamp, InitialPosition::AtTimestamp(time)) => {
-                StartAt::Timestamp(time)
-            }
-            _ => StartAt::TrimHorizon,
-        };
+        let start = start_at(&grant.lease, grant.first, initial);
         Self { grant, start }
     }
 
@@ -81,5 +66,22 @@ impl Place {
         shards.is_ok_and(|shards| {
             !shards.is_empty() && shards.iter().all(|shard| shard.id != self.grant.lease.shard)
         })
+    }
+}
+
+/// Where reading begins. A record that was checkpointed is read again, since it may be an aggregate
+/// that is half done; what was processed is dropped by its position (KCL `IteratorBuilder`).
+///
+/// `LATEST` means now only once: a shard on which nothing came before a restart is read from where it
+/// was first taken (the KCL skips what came in between). `first` is whether this is the first take.
+pub fn start_at(lease: &Lease, first: bool, initial: InitialPosition) -> StartAt {
+    match (&lease.checkpoint, initial) {
+        (Checkpoint::After(position), _) => StartAt::At(position.sequence.clone()),
+        (Checkpoint::Latest, _) => match lease.latest_since.filter(|_| !first) {
+            Some(since) => StartAt::Timestamp(since),
+            None => StartAt::Latest,
+        },
+        (Checkpoint::AtTimestamp, InitialPosition::AtTimestamp(time)) => StartAt::Timestamp(time),
+        _ => StartAt::TrimHorizon,
     }
 }
