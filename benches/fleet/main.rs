@@ -31,7 +31,7 @@
 mod fleet;
 mod ledger;
 mod load;
-#[path = "../../tests/servers/harness/process.rs"]
+#[path = "../../tests/harness/process.rs"]
 mod process;
 mod proxy;
 mod report;

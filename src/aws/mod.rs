@@ -11,7 +11,9 @@
 
 mod client;
 mod dynamodb;
+mod fan_out;
 mod fault;
+mod http1;
 mod kinesis;
 mod lease_expressions;
 mod lease_item;
@@ -23,6 +25,7 @@ mod tests;
 
 pub use client::{AwsConnection, AwsError, AwsSettings, check_endpoint};
 pub use dynamodb::DynamoLeases;
+pub use fan_out::{ConsumerName, FanOutConsumer};
 pub(crate) use fault::{Fault, FaultKind};
 pub use kinesis::{KinesisStream, StreamSummary, StreamTarget, StreamTargetError};
 pub use lease_table::{FleetMode, TableReady};

@@ -16,7 +16,7 @@
 #![cfg(feature = "embedded")]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
-#[path = "../servers/harness/mod.rs"]
+#[path = "../harness/mod.rs"]
 #[expect(
     dead_code,
     unused_imports,

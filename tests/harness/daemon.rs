@@ -1,9 +1,9 @@
-//! `shardwright run` as a child process.
+//! Workers as child processes.
 
 use std::{
     fs::File,
     path::Path,
-    process::{Child, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
 };
 
 use super::{
@@ -11,18 +11,20 @@ use super::{
     wait_until,
 };
 
-/// A running daemon; killed when dropped, and when this process dies.
+/// A running worker; killed when dropped, and when this process dies.
 pub(crate) struct Daemon(Child);
 
 impl Daemon {
-    /// Starts it with nothing in its environment but what the SDK needs.
-    pub(crate) fn start(config: &Path, log: &Path) -> Self {
+    /// `shardwright run`.
+    pub(super) fn command(config: &Path) -> Command {
         let mut command = tethered(env!("CARGO_BIN_EXE_shardwright"));
+        command.arg("run").arg("--config").arg(config).env_clear();
         command
-            .arg("run")
-            .arg("--config")
-            .arg(config)
-            .env_clear()
+    }
+
+    /// Starts a worker with what its SDK needs in its environment.
+    pub(super) fn start(mut command: Command, log: &Path) -> Self {
+        command
             .env("AWS_ACCESS_KEY_ID", "test")
             .env("AWS_SECRET_ACCESS_KEY", "test")
             .env("AWS_REGION", "us-east-1")
