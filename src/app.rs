@@ -7,6 +7,8 @@
 //! | admin port | the process ends |
 //! | signals | the process ends |
 
+mod fan_out;
+
 use std::{
     sync::{Arc, OnceLock},
     time::Duration,
@@ -22,7 +24,10 @@ use tracing::{error, info, warn};
 
 use crate::{
     admin::{Admin, AdminError},
-    aws::{AwsConnection, DynamoLeases, FleetMode, KinesisStream, StreamTarget, TableReady},
+    aws::{
+        AwsConnection, DynamoLeases, FanOutConsumer, FleetMode, KinesisStream, StreamTarget,
+        TableReady,
+    },
     config::{AdminSettings, Compiled, StreamSettings},
     consumer::{
         BatchLimits, Budget, ConsumerContext, ConsumerParams, ConsumerStream, FailureLog, LossLog,
@@ -101,6 +106,8 @@ struct Stream {
     name: StreamName,
     settings: StreamSettings,
     reader: Arc<KinesisStream>,
+    /// The registered consumer, if the stream is read with enhanced fan-out.
+    consumer: Option<Arc<FanOutConsumer>>,
 }
 
 /// Pauses between attempts to reach the world at the start.
@@ -112,13 +119,15 @@ impl App {
     /// # Errors
     /// What a person must mend in the configuration.
     pub async fn build(compiled: Compiled, aws: &AwsConnection) -> Result<Self, StartError> {
-        let Compiled { settings, routes, dead_letters, limits, hash } = compiled;
+        let Compiled { settings, routes, dead_letters, limits, hash, .. } = compiled;
+        let application = settings.application;
         let mut streams = Vec::with_capacity(settings.streams.len());
         for settings in settings.streams {
             let target = target(&settings)?;
             let name = target.stream_name().clone();
+            let consumer = fan_out::consumer(aws, &settings, &target, &application);
             let reader = Arc::new(KinesisStream::new(aws, target));
-            streams.push(Stream { name, settings, reader });
+            streams.push(Stream { name, settings, reader, consumer });
         }
         let mut named = Vec::with_capacity(settings.sinks.len());
         for (name, entry) in &settings.sinks {
@@ -139,7 +148,13 @@ impl App {
             named.push(NamedSink { name: Arc::from(name.as_str()), sink, batch, lanes, retry });
         }
         let consumer = &settings.consumer;
-        let parts = PipelineParts { routes, dead_letters, limits, configuration: hash.clone() };
+        let parts = PipelineParts {
+            routes,
+            sinks: settings.sinks.keys().cloned().collect(),
+            dead_letters,
+            limits,
+            configuration: hash.clone(),
+        };
         let context = Arc::new(ConsumerContext {
             streams: streams.iter().map(consumer_stream).collect(),
             pipeline: Arc::new(Pipeline::new(parts)),
@@ -159,7 +174,7 @@ impl App {
             losses: LossLog::default(),
         });
         let lease = settings.lease;
-        let table = lease.table.unwrap_or_else(|| settings.application.clone());
+        let table = lease.table.unwrap_or(application);
         Ok(Self {
             admin: settings.admin,
             configuration: hash,
@@ -212,7 +227,7 @@ impl App {
         }
         let streams = self.leased_streams(&mut side);
         let worker = Worker::new(
-            self.worker_id,
+            self.worker_id.clone(),
             self.params.clone(),
             Arc::clone(&self.store) as Arc<dyn LeaseStore>,
             streams,
@@ -224,10 +239,16 @@ impl App {
         tokio::select! { biased;
             ended = work => {
                 close_sinks(&self.context).await;
-                Ok(outcome(ended))
+                say_counts(&self.context.tally.get());
+                let outcome = outcome(ended);
+                if outcome == Outcome::Drained {
+                    self.deregister().await;
+                }
+                Ok(outcome)
             }
             why = overdue(&shutdown, self.drain_timeout) => {
                 let held: Vec<LeaseKey> = seen.borrow().held.iter().cloned().collect();
+                say_counts(&self.context.tally.get());
                 error!(why, not_done = names(&held), "stopped before everything was drained");
                 Ok(Outcome::Aborted(held))
             }
@@ -299,6 +320,22 @@ impl App {
     }
 }
 
+/// What became of everything that this process has read.
+fn say_counts(tally: &Tally) {
+    info!(
+        records = tally.records,
+        user_records = tally.user_records,
+        undecodable = tally.undecodable,
+        control = tally.control,
+        events = tally.events,
+        delivered = tally.delivered,
+        filtered = tally.filtered,
+        dead_lettered = tally.dead_lettered,
+        aborts = tally.aborts.iter().next().map(|_| tracing::field::display(&tally.aborts)),
+        "in all"
+    );
+}
+
 /// What the end of a worker means.
 fn outcome(ended: Result<Vec<LeaseKey>, JoinError>) -> Outcome {
     match ended {
@@ -366,7 +403,8 @@ async fn identify(
     }
 }
 
-fn target(stream: &StreamSettings) -> Result<StreamTarget, StartError> {
+/// How a configured stream is named in requests.
+pub(crate) fn target(stream: &StreamSettings) -> Result<StreamTarget, StartError> {
     match (&stream.name, &stream.arn) {
         (_, Some(arn)) => {
             StreamTarget::arn(arn).map_err(|problem| StartError::Stream(problem.to_string()))
@@ -382,6 +420,7 @@ fn consumer_stream(stream: &Stream) -> ConsumerStream {
         format: stream.settings.format,
         initial_position: stream.settings.initial_position,
         reader: Arc::clone(&stream.reader) as Arc<dyn StreamReader>,
+        fan_out: fan_out::of(stream),
     }
 }
 

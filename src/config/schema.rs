@@ -4,7 +4,7 @@
 //! `config/default.toml`. Tests hold the three together.
 
 use super::kind::Kind::{
-    self, Address, Age, Attempts, Count, Duration, Flag, Position, Size, Text, Texts, Word,
+    self, Address, Age, Attempts, Count, Duration, Fields, Flag, Position, Size, Text, Texts, Word,
 };
 
 /// One key of a table.
@@ -101,7 +101,10 @@ pub(super) const STREAM: &[Key] = &[
     key("name", Text),
     key("arn", Text),
     or("initial_position", Position, "TRIM_HORIZON"),
-    or("retrieval", Word(&["polling"]), "polling"),
+    or("retrieval", Word(&["polling", "fan-out"]), "polling"),
+    key("consumer_name", Text),
+    key("consumer_arn", Text),
+    or("deregister_on_exit", Flag, "false"),
     or("format", Word(&["cloudwatch-logs", "json", "text", "bytes"]), "cloudwatch-logs"),
 ];
 
@@ -109,8 +112,16 @@ pub(super) const ROUTE: &[Key] = &[
     must("name", Text, "name the route, as in name = \"orders\""),
     key("filter", Text),
     or("log_groups", Texts, ""),
+    or("where", Fields, ""),
+    or("default", Flag, "false"),
     or("also", Flag, "false"),
+    key("max_event_size", Size),
+    or("known_log_groups", Texts, ""),
+    key("oldest_event", Duration),
+    key("newest_event", Duration),
+    or("required_keys", Texts, ""),
     key("validate", Text),
+    or("validate_on", Word(&["message", "event"]), "message"),
     key("transform", Text),
     must("sink", Text, "name the sink, as in sink = \"out\""),
 ];

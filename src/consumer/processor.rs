@@ -12,8 +12,8 @@ use tokio::{sync::mpsc, time::Instant};
 use super::{
     ConsumerContext, Ledger, Mark, Reservation, Ticket,
     delivery::BatchDelivery,
-    fetcher::Fetched,
     lanes::{LaneId, Lanes},
+    pages::Fetched,
     queue::Queued,
     retry_policy::RetryPolicy,
 };

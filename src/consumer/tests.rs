@@ -52,24 +52,17 @@ fn bench(
         lanes,
         retry,
     };
-    let route = Route {
-        name: "all".to_owned(),
-        filter: None,
-        log_groups: Vec::new(),
-        also: false,
-        validate: None,
-        transform: None,
-        sink: 0,
-    };
     let context = Arc::new(ConsumerContext {
         streams: vec![ConsumerStream {
             name: source().stream,
             format: source().format,
             initial_position: InitialPosition::TrimHorizon,
             reader: reader as Arc<dyn StreamReader>,
+            fan_out: None,
         }],
         pipeline: Arc::new(Pipeline::new(PipelineParts {
-            routes: vec![route],
+            routes: vec![Route::new("all", 0)],
+            sinks: vec!["out".to_owned(), "parked".to_owned()],
             dead_letters: 1,
             limits: DecodeLimits::default(),
             configuration: "test".to_owned(),

@@ -152,17 +152,11 @@ fn worker(world: &World, number: WorkerNo, seed: u64) -> Worker {
         lanes,
         retry,
     };
-    let route = Route {
-        name: "all".to_owned(),
-        filter: Some(FilterPattern::parse("-drop").unwrap()),
-        log_groups: Vec::new(),
-        also: false,
-        validate: None,
-        transform: None,
-        sink: 0,
-    };
+    let route =
+        Route { filter: Some(FilterPattern::parse("-drop").unwrap()), ..Route::new("all", 0) };
     let context = ConsumerContext {
         streams: vec![ConsumerStream {
+            fan_out: None,
             name: name.clone(),
             format: Format::Text,
             initial_position: InitialPosition::TrimHorizon,
@@ -170,6 +164,7 @@ fn worker(world: &World, number: WorkerNo, seed: u64) -> Worker {
         }],
         pipeline: Arc::new(Pipeline::new(PipelineParts {
             routes: vec![route],
+            sinks: vec!["out".to_owned(), "parked".to_owned()],
             dead_letters: 1,
             limits: DecodeLimits::default(),
             configuration: "sim".to_owned(),
