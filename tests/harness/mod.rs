@@ -22,8 +22,8 @@ pub(crate) use server::{Installed, Server};
 pub(crate) use stream::Stream;
 pub(crate) use world::World;
 
-/// Far more than anything here takes on an idle machine.
-const DEADLINE: Duration = Duration::from_mins(2);
+/// Far more than anything here takes, on a machine with much else to do.
+const DEADLINE: Duration = Duration::from_mins(5);
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
 /// Asks until it is so.
