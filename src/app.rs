@@ -31,7 +31,7 @@ use crate::{
     config::{AdminSettings, Compiled, StreamSettings},
     consumer::{
         BatchLimits, Budget, ConsumerContext, ConsumerParams, ConsumerStream, FailureLog, LossLog,
-        NamedSink, PacingParams, RetryPause, SharedTally,
+        NamedSink, PacingParams, RetryLimits, RetryPause, SharedTally,
     },
     etl::{Pipeline, PipelineParts, Tally},
     leasing::{LeaseParams, LeaseStatus, LeasedStream, StreamIdentifier, plan::BalanceLimits},
@@ -119,7 +119,7 @@ impl App {
     /// # Errors
     /// What a person must mend in the configuration.
     pub async fn build(compiled: Compiled, aws: &AwsConnection) -> Result<Self, StartError> {
-        let Compiled { settings, routes, dead_letters, limits, hash } = compiled;
+        let Compiled { settings, routes, dead_letters, limits, hash, .. } = compiled;
         let application = settings.application;
         let mut streams = Vec::with_capacity(settings.streams.len());
         for settings in settings.streams {
@@ -139,10 +139,22 @@ impl App {
                 bytes: usize_of(entry.batch.batch_bytes.as_u64()).max(1),
                 window: entry.batch.maximum_batching_window,
             };
-            named.push(NamedSink { name: Arc::from(name.as_str()), sink, batch });
+            let lanes = entry.batch.parallelization_factor.max(1);
+            let retry = RetryLimits {
+                attempts: entry.retry.maximum_retry_attempts,
+                age: entry.retry.maximum_record_age,
+                bisect: entry.retry.bisect_batch_on_error,
+            };
+            named.push(NamedSink { name: Arc::from(name.as_str()), sink, batch, lanes, retry });
         }
         let consumer = &settings.consumer;
-        let parts = PipelineParts { routes, dead_letters, limits, configuration: hash.clone() };
+        let parts = PipelineParts {
+            routes,
+            sinks: settings.sinks.keys().cloned().collect(),
+            dead_letters,
+            limits,
+            configuration: hash.clone(),
+        };
         let context = Arc::new(ConsumerContext {
             streams: streams.iter().map(consumer_stream).collect(),
             pipeline: Arc::new(Pipeline::new(parts)),
@@ -227,6 +239,7 @@ impl App {
         tokio::select! { biased;
             ended = work => {
                 close_sinks(&self.context).await;
+                say_counts(&self.context.tally.get());
                 let outcome = outcome(ended);
                 if outcome == Outcome::Drained {
                     self.deregister().await;
@@ -235,6 +248,7 @@ impl App {
             }
             why = overdue(&shutdown, self.drain_timeout) => {
                 let held: Vec<LeaseKey> = seen.borrow().held.iter().cloned().collect();
+                say_counts(&self.context.tally.get());
                 error!(why, not_done = names(&held), "stopped before everything was drained");
                 Ok(Outcome::Aborted(held))
             }
@@ -304,6 +318,22 @@ impl App {
             }
         }
     }
+}
+
+/// What became of everything that this process has read.
+fn say_counts(tally: &Tally) {
+    info!(
+        records = tally.records,
+        user_records = tally.user_records,
+        undecodable = tally.undecodable,
+        control = tally.control,
+        events = tally.events,
+        delivered = tally.delivered,
+        filtered = tally.filtered,
+        dead_lettered = tally.dead_lettered,
+        aborts = tally.aborts.iter().next().map(|_| tracing::field::display(&tally.aborts)),
+        "in all"
+    );
 }
 
 /// What the end of a worker means.

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tracing::{debug, info};
 
 use super::{
-    BatchLimits, Budget, FanOut, LossLog, PacingParams, RetryPause,
+    BatchLimits, Budget, FanOut, LossLog, PacingParams, RetryLimits, RetryPause,
     fetcher::Fetcher,
     pages::{Fetched, feed},
     processor::Processor,
@@ -50,7 +50,7 @@ pub struct ConsumerStream {
     pub fan_out: Option<Arc<FanOut>>,
 }
 
-/// A sink with its name and its batches.
+/// A sink with its name, its batches and its limits.
 pub struct NamedSink {
     /// Its name in the configuration.
     pub name: Arc<str>,
@@ -58,6 +58,11 @@ pub struct NamedSink {
     pub sink: Arc<dyn Sink>,
     /// When a batch for it is closed.
     pub batch: BatchLimits,
+    /// Batches of one shard that may be under way to it at a time (`parallelization_factor`). Above
+    /// one, events are spread by partition key, and only the order of each key is kept.
+    pub lanes: usize,
+    /// How long it is tried. What is given up becomes a dead letter; a dead letter never is.
+    pub retry: RetryLimits,
 }
 
 /// What all consumers of a process share.
@@ -94,7 +99,7 @@ impl SharedTally {
 
     /// The counts so far.
     pub fn get(&self) -> Tally {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

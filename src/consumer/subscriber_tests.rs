@@ -211,6 +211,7 @@ fn context(stream: ConsumerStream) -> ConsumerContext {
         streams: vec![stream],
         pipeline: Arc::new(Pipeline::new(PipelineParts {
             routes: vec![],
+            sinks: Vec::new(),
             dead_letters: 0,
             limits: DecodeLimits::default(),
             configuration: "test".to_owned(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{DeadLetter, Program, Route, Stage, Tally, Transformed};
+use super::{DeadLetter, Route, Stage, Tally, Transformed, view::EventView};
 use crate::{
     codec::{DecodeLimits, decode_user_record, render_event},
     model::{EventId, Format, LogEvent, OutputEvent, ShardId, StreamName, UserRecord},
@@ -72,6 +72,8 @@ pub struct Processed {
 pub struct PipelineParts {
     /// The routes, in the order of the configuration.
     pub routes: Vec<Route>,
+    /// The names of the sinks, by index: programs may choose one.
+    pub sinks: Vec<String>,
     /// Index of the sink that dead letters go to.
     pub dead_letters: usize,
     /// Caps on decompression and on events.
@@ -145,14 +147,17 @@ impl Pipeline {
     fn route(&self, record: &SourceRecord, index: u32, event: &LogEvent, out: &mut Processed) {
         out.tally.events += 1;
         let before = out.deliveries.len();
+        let view = EventView::new(record, event, index);
+        let mut taken = false;
         for (number, route) in self.parts.routes.iter().enumerate() {
-            if !route.takes(event) {
+            if !route.takes(&view, taken) {
                 continue;
             }
-            match apply(route, record, event) {
-                Ok(documents) => {
+            taken = true;
+            match self.apply(route, &view, out) {
+                Ok((sink, documents)) => {
                     out.deliveries.extend(documents.into_iter().map(|json| Delivery {
-                        sink: route.sink,
+                        sink,
                         event: Some(index),
                         route: Some(number),
                         output: OutputEvent {
@@ -179,192 +184,43 @@ impl Pipeline {
         out.tally.filtered += u64::from(out.deliveries.len() == before);
     }
 
+    /// Validates and transforms one event: where it goes, and as what. An empty list is an event that
+    /// the program aborted or left nothing of.
+    fn apply(
+        &self,
+        route: &Route,
+        view: &EventView<'_>,
+        out: &mut Processed,
+    ) -> Result<(usize, Vec<Bytes>), (Stage, String)> {
+        route.validation.check(view).map_err(|reason| (Stage::Validate, reason))?;
+        let Some(program) = &route.transform else {
+            let mut json = Vec::with_capacity(view.event.message.len() + 256);
+            render_event(view.event, &mut json);
+            return Ok((route.sink, vec![Bytes::from(json)]));
+        };
+        let failed = |reason| Err((Stage::Transform, reason));
+        match program.run(view, !route.also) {
+            Transformed::Events { documents, sink: None } => Ok((route.sink, documents)),
+            Transformed::Events { documents, sink: Some(name) } => {
+                match self.parts.sinks.iter().position(|sink| *sink == name) {
+                    Some(sink) => Ok((sink, documents)),
+                    None => failed("%sink names no sink of the configuration".to_owned()),
+                }
+            }
+            Transformed::Aborted(reason) => {
+                out.tally.aborts.count(reason.as_deref());
+                Ok((route.sink, Vec::new()))
+            }
+            Transformed::Failed(reason) => failed(reason),
+        }
+    }
+
     fn letter(&self, letter: DeadLetter, record: &SourceRecord, event: Option<u32>) -> Delivery {
         let output = letter.into_output(record, event.unwrap_or(0));
         Delivery { sink: self.parts.dead_letters, event, route: None, output }
     }
 }
 
-/// Validates and transforms one event. An empty list is an event that the program aborted.
-fn apply(
-    route: &Route,
-    record: &SourceRecord,
-    event: &LogEvent,
-) -> Result<Vec<Bytes>, (Stage, String)> {
-    if let Some(schema) = &route.validate {
-        schema.check(&event.message).map_err(|reason| (Stage::Validate, reason))?;
-    }
-    match route.transform.as_ref().map(|program: &Program| program.run(event, record)) {
-        None => {
-            let mut json = Vec::with_capacity(event.message.len() + 256);
-            render_event(event, &mut json);
-            Ok(vec![Bytes::from(json)])
-        }
-        Some(Transformed::Events(documents)) => Ok(documents),
-        Some(Transformed::Aborted(_)) => Ok(Vec::new()),
-        Some(Transformed::Failed(reason)) => Err((Stage::Transform, reason)),
-    }
-}
-
 #[cfg(test)]
-pub(super) mod tests {
-    use wildmatch::WildMatch;
-
-    use super::*;
-    use crate::{
-        codec::encode_envelope,
-        etl::{SchemaCheck, filter::FilterPattern},
-        model::{EpochMillis, LogSource, Position},
-    };
-
-    pub(crate) fn log_event(message: &str) -> LogEvent {
-        LogEvent {
-            source: Arc::new(LogSource {
-                owner: "123456789012".to_owned(),
-                log_group: "/app".to_owned(),
-                log_stream: "i-1".to_owned(),
-                subscription_filters: vec!["all".to_owned()],
-                ..LogSource::default()
-            }),
-            id: "1".to_owned(),
-            timestamp: Some(EpochMillis(1_700_000_000_000)),
-            message: message.to_owned(),
-            extra: serde_json::Map::new(),
-        }
-    }
-
-    pub(crate) fn source_record(data: &[u8]) -> SourceRecord {
-        SourceRecord {
-            source: Arc::new(Source {
-                stream: StreamName::new("logs"),
-                shard: ShardId::new("shardId-000000000000"),
-                format: Format::CloudwatchLogs,
-            }),
-            record: UserRecord {
-                position: Position { sequence: "495".parse().unwrap(), sub_sequence: 0 },
-                partition_key: Arc::from("key"),
-                explicit_hash_key: None,
-                aggregated: false,
-                data: Bytes::copy_from_slice(data),
-                arrival: EpochMillis(1_700_000_000_123),
-            },
-        }
-    }
-
-    fn envelope(messages: &[&str]) -> SourceRecord {
-        let events: Vec<LogEvent> = messages.iter().map(|message| log_event(message)).collect();
-        source_record(&encode_envelope(&log_event("").source, &events))
-    }
-
-    fn route(name: &str, sink: usize) -> Route {
-        Route {
-            name: name.to_owned(),
-            filter: None,
-            log_groups: Vec::new(),
-            also: false,
-            validate: None,
-            transform: None,
-            sink,
-        }
-    }
-
-    const LETTERS: usize = 9;
-
-    fn pipeline(routes: Vec<Route>) -> Pipeline {
-        Pipeline::new(PipelineParts {
-            routes,
-            dead_letters: LETTERS,
-            limits: DecodeLimits::default(),
-            configuration: "c0ffee".to_owned(),
-        })
-    }
-
-    /// The sinks that each delivery goes to, and how many events were filtered.
-    fn check(routes: Vec<Route>, messages: &[&str], sinks: &[usize], filtered: u64) -> Processed {
-        let processed = pipeline(routes).process(&envelope(messages));
-        let found: Vec<usize> = processed.deliveries.iter().map(|one| one.sink).collect();
-        assert_eq!((found.as_slice(), processed.tally.filtered), (sinks, filtered), "{messages:?}");
-        assert_eq!(processed.tally.events, messages.len() as u64);
-        processed
-    }
-
-    #[test]
-    fn the_first_route_that_matches_takes_the_event() {
-        let filter = |text| Some(FilterPattern::parse(text).unwrap());
-        let routes = || {
-            vec![
-                Route { filter: filter("ERROR"), ..route("errors", 0) },
-                Route { filter: filter("saved"), ..route("saved", 1) },
-            ]
-        };
-        check(routes(), &["ERROR saved", "saved", "noise"], &[0, 1], 1);
-    }
-
-    #[test]
-    fn also_lets_later_routes_see_the_event() {
-        let routes = vec![Route { also: true, ..route("copy", 0) }, route("rest", 1)];
-        check(routes, &["one", "two"], &[0, 1, 0, 1], 0);
-    }
-
-    #[test]
-    fn log_groups_are_globs() {
-        let only = |glob| vec![Route { log_groups: vec![WildMatch::new(glob)], ..route("r", 0) }];
-        check(only("/a*"), &["x"], &[0], 0);
-        check(only("/aws/*"), &["x"], &[], 1);
-    }
-
-    #[test]
-    fn an_invalid_event_becomes_a_letter_that_holds_it() {
-        let schema = SchemaCheck::compile(r#"{"required":["id"]}"#).unwrap();
-        let routes = vec![Route { validate: Some(schema), ..route("orders", 0) }];
-        let processed = check(routes, &[r#"{"id":1}"#, r#"{"no":1}"#], &[0, LETTERS], 0);
-        let letter: DeadLetter =
-            serde_json::from_slice(&processed.deliveries[1].output.json).unwrap();
-        assert_eq!((letter.stage, letter.route.as_deref()), (Stage::Validate, Some("orders")));
-        let event: serde_json::Value = serde_json::from_str(letter.event.unwrap().get()).unwrap();
-        assert_eq!(event["message"], r#"{"no":1}"#);
-        assert_eq!(letter.data, None);
-    }
-
-    #[test]
-    fn a_program_may_drop_split_and_fail() {
-        let source = r#"
-            if .message == "drop" { abort }
-            if .message == "fail" { . = parse_json!("{") }
-            . = [{"n": 1}, {"n": 2}]"#;
-        let transform = Some(Program::compile(source).unwrap());
-        let routes = vec![Route { transform, ..route("split", 0) }];
-        check(routes, &["drop", "x", "fail"], &[0, 0, LETTERS], 1);
-    }
-
-    #[test]
-    fn a_record_that_cannot_be_decoded_is_kept_byte_for_byte() {
-        let bytes = b"\x1f\x8bnot gzip";
-        let processed = pipeline(vec![route("all", 0)]).process(&source_record(bytes));
-        assert_eq!(processed.tally.decoded, 0);
-        let [only] = processed.deliveries.as_slice() else { panic!("one letter") };
-        let letter: DeadLetter = serde_json::from_slice(&only.output.json).unwrap();
-        assert_eq!(only.sink, LETTERS);
-        assert_eq!(
-            base64::Engine::decode(&base64::prelude::BASE64_STANDARD, letter.data.unwrap())
-                .unwrap(),
-            bytes
-        );
-        assert_eq!(
-            (letter.sequence_number.as_str(), letter.configuration.as_str()),
-            ("495", "c0ffee")
-        );
-    }
-
-    #[test]
-    fn a_refused_delivery_becomes_a_letter_with_the_event_as_it_came() {
-        let transform = Some(Program::compile(r#". = {"short": true}"#).unwrap());
-        let pipeline = pipeline(vec![Route { transform, ..route("all", 0) }]);
-        let record = envelope(&["first", "second"]);
-        let processed = pipeline.process(&record);
-        let letter = pipeline.refused(&record, &processed.deliveries[1], "too long".to_owned());
-        let parsed: DeadLetter = serde_json::from_slice(&letter.output.json).unwrap();
-        assert_eq!((parsed.stage, parsed.reason.as_str()), (Stage::Deliver, "too long"));
-        assert!(parsed.event.unwrap().get().contains("second"));
-    }
-}
+#[path = "pipeline_tests.rs"]
+pub(super) mod tests;

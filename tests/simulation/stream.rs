@@ -45,6 +45,7 @@ struct Iterator {
 }
 
 const ITERATOR_LIFE: Duration = Duration::from_mins(5);
+const PAGE_BYTES: usize = 10 * 1024 * 1024;
 
 impl State {
     pub(crate) fn add_shard(&mut self, parents: Vec<ShardId>, range: HashKeyRange) -> ShardId {
@@ -93,27 +94,28 @@ impl State {
         self.add_shard(vec![low, high], HashKeyRange { start, end });
     }
 
-    /// Puts one record: plain, filtered, refused, poison, or an aggregate of these.
+    /// Puts one record: plain, filtered, refused alone or with its batch, poison, or an aggregate of
+    /// these.
     pub(crate) fn put_record(&mut self) {
         let open = self.open_shards();
         let shard = open[self.rng.random_range(0..open.len())].clone();
         self.stream.next_sequence += 1;
         let sequence: SequenceNumber = self.stream.next_sequence.to_string().parse().unwrap();
+        let partition_key = self.audit.limits.key(self.stream.next_event);
         let members = if self.rng.random_bool(0.2) { self.rng.random_range(1..5) } else { 0 };
         let data = if members == 0 {
             self.payload(&shard, &sequence, 0)
         } else {
             let members: Vec<KplRecord> = (0..members)
                 .map(|index| KplRecord {
-                    partition_key: "key".to_owned(),
+                    partition_key: self.audit.limits.key(self.stream.next_event),
                     explicit_hash_key: None,
                     data: self.payload(&shard, &sequence, index),
                 })
                 .collect();
             aggregate(&members)
         };
-        let record =
-            RawRecord { sequence, partition_key: "key".to_owned(), data, arrival: self.now() };
+        let record = RawRecord { sequence, partition_key, data, arrival: self.now() };
         self.stream.shards.get_mut(&shard).unwrap().records.push(record);
     }
 
@@ -124,6 +126,9 @@ impl State {
             0 => (Bytes::from_static(b"\xff\xfe"), Must::DeadLetter),
             1 => (Bytes::from(format!("refuse {number}")), Must::DeadLetter),
             2 | 3 => (Bytes::from(format!("drop {number}")), Must::Nothing),
+            _ if self.audit.limits.any() && number.is_multiple_of(19) => {
+                (Bytes::from(format!("spoil {number}")), Must::DeadLetter)
+            }
             _ => (Bytes::from(format!("event {number}")), Must::Deliver),
         };
         let position = Position { sequence: sequence.clone(), sub_sequence };
@@ -179,8 +184,10 @@ impl StreamReader for SimStream {
         self.reach().await?;
         let mut state = self.world.lock();
         let State { audit, stream, .. } = &mut *state;
+        let Some(SimShard { records, .. }) = stream.shards.get(shard) else {
+            return Err(StreamError::NotFound(shard.to_string()));
+        };
         audit.reads(stream, self.worker, shard);
-        let records = &stream.shards[shard].records;
         let index = match start {
             StartAt::TrimHorizon | StartAt::Timestamp(_) => 0,
             StartAt::Latest => records.len(),
@@ -225,16 +232,19 @@ impl State {
         };
         let most = self.rng.random_range(1..20).min(limit as usize);
         let shard = &self.stream.shards[&at.shard];
-        let records: Vec<RawRecord> =
-            shard.records.iter().skip(at.index).take(most).cloned().collect();
+        let mut bytes = 0;
+        let rest = shard.records.iter().skip(at.index).take(most).take_while(|record| {
+            bytes += record.data.len();
+            bytes <= PAGE_BYTES
+        });
+        let records: Vec<RawRecord> = rest.cloned().collect();
         let next = at.index + records.len();
         let at_end = next == shard.records.len();
         let ended = at_end && !shard.open;
-        let named = self.rng.random_bool(0.8);
+        let named = self.rng.random_bool(1.0 - self.faults.children_unnamed);
         let shard = &self.stream.shards[&at.shard];
         let children = match ended && named {
             true => shard.children.iter().map(|id| self.child(id)).collect(),
-            // Some servers never name the children.
             false => Vec::new(),
         };
         let behind = if at_end { Duration::ZERO } else { Duration::from_secs(1) };
