@@ -75,8 +75,10 @@ struct Described {
 
 /// A thousand shards that cannot subscribe ask this often what the consumer is up to.
 const ASK_AGAIN: Duration = Duration::from_secs(1);
-/// Pauses while the consumer becomes active, and how many of them (KCL `FanOutConsumerRegistration`).
-const WAIT_ACTIVE: (Duration, u32) = (Duration::from_secs(1), 20);
+/// Pauses while the consumer becomes active, which takes AWS some seconds: the first one, which is
+/// doubled, the longest one, and how many.
+const WAIT_ACTIVE: (Duration, Duration, u32) =
+    (Duration::from_millis(250), Duration::from_secs(2), 16);
 /// Time for the answer with its first frame.
 const OPENING: Duration = Duration::from_secs(20);
 const SUBSCRIBE: &str = "kinesis:SubscribeToShard";
@@ -143,12 +145,14 @@ impl FanOutConsumer {
             Some(consumer) => consumer,
             None => self.register().await?,
         };
-        for _ in 0..WAIT_ACTIVE.1 {
+        let (mut pause, longest, pauses) = WAIT_ACTIVE;
+        for _ in 0..pauses {
             match consumer.status {
                 ConsumerStatus::Active => return Ok(consumer.arn),
                 ConsumerStatus::Deleting => break,
-                _ => sleep(WAIT_ACTIVE.0).await,
+                _ => sleep(pause).await,
             }
+            pause = (pause * 2).min(longest);
             consumer = self.find().await?.unwrap_or(consumer);
         }
         let Described { arn, status } = consumer;

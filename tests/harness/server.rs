@@ -21,10 +21,14 @@ pub(crate) struct Installed(PathBuf);
 impl Installed {
     /// `None` when they are not installed, and nobody insists: the test is skipped.
     pub(crate) fn find() -> Option<Self> {
+        Self::find_all(&["kinesis-local", "kinesalite", "moto"])
+    }
+
+    /// As [`Self::find`], for these servers.
+    pub(crate) fn find_all(names: &[&str]) -> Option<Self> {
         let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
         let dir = target.join("servers");
-        let is_there = |name| dir.join(name).join(".installed").exists();
-        if ["kinesis-local", "kinesalite", "moto"].into_iter().all(is_there) {
+        if names.iter().all(|name| dir.join(name).join(".installed").exists()) {
             return Some(Self(dir));
         }
         let required = std::env::var("SHARDWRIGHT_REQUIRE_SERVERS").is_ok_and(|it| it == "1");
@@ -92,12 +96,26 @@ impl Server {
         Self::start("moto", port, command, dir).await
     }
 
+    /// A Kinesis that ends subscriptions as AWS does, and forgets the parents of a reshard.
+    pub(crate) async fn ministack(installed: &Installed, dir: &Path) -> Self {
+        let [port] = free_ports();
+        let mut command = tethered(installed.0.join("ministack/bin/ministack"));
+        command
+            .env("BIND_HOST", "127.0.0.1")
+            .env("GATEWAY_PORT", port.to_string())
+            .env("SERVICES", "kinesis")
+            // It would remove containers of its own name.
+            .env("DOCKER_HOST", "unix:///nonexistent");
+        Self::start("ministack", port, command, dir).await
+    }
+
     pub(crate) fn endpoint(&self) -> String {
         self.endpoint.clone()
     }
 
-    /// Makes all iterators that were handed out expire (`clock.js`; not moto).
-    #[allow(dead_code, reason = "the contracts move clocks, the scenarios do not")]
+    /// Makes all iterators that were handed out expire, and ends subscriptions (`clock.js`; only the
+    /// servers that node runs).
+    #[allow(dead_code, reason = "not every target moves clocks")]
     pub(crate) async fn pass_five_minutes(&self) {
         let steps = || {
             let log = fs::read_to_string(&self.log).unwrap_or_default();

@@ -26,9 +26,9 @@ pub(crate) struct World {
     pub(crate) dynamodb_endpoint: String,
     leases: DynamoLeases,
     daemons: Cell<u32>,
-    _servers: Vec<Server>,
+    servers: Vec<Server>,
     _dynamodb: Option<DynamoServer>,
-    _kinesis: Option<KinesisServer>,
+    kinesis: Option<KinesisServer>,
     // After the servers, whose logs are in it.
     dir: TempDir,
 }
@@ -67,6 +67,14 @@ impl World {
         Self::new(dir, endpoints, vec![moto], (None, None)).await
     }
 
+    pub(crate) async fn ministack_and_dynoxide(installed: &Installed) -> Self {
+        let dir = TempDir::new().unwrap();
+        let kinesis = Server::ministack(installed, dir.path()).await;
+        let dynamodb = DynamoServer::start().await.unwrap();
+        let endpoints = [kinesis.endpoint(), dynamodb.endpoint()];
+        Self::new(dir, endpoints, vec![kinesis], (Some(dynamodb), None)).await
+    }
+
     async fn new(
         dir: TempDir,
         [kinesis, dynamodb]: [String; 2],
@@ -88,13 +96,23 @@ impl World {
             dynamodb_endpoint: dynamodb,
             leases,
             daemons: Cell::new(0),
-            _servers: servers,
+            servers,
             _dynamodb: dynamodb_server,
-            _kinesis: kinesis_server,
+            kinesis: kinesis_server,
             dir,
         };
         fs::write(world.config(), world.fill(include_str!("daemon.toml"))).unwrap();
         world
+    }
+
+    /// The embedded Kinesis of [`World::embedded`].
+    pub(crate) fn kinesis(&self) -> &KinesisServer {
+        self.kinesis.as_ref().expect("a world with an embedded Kinesis")
+    }
+
+    /// The servers that are processes, Kinesis first.
+    pub(crate) fn servers(&self) -> &[Server] {
+        &self.servers
     }
 
     /// A configuration with the names and places of this world.

@@ -206,7 +206,11 @@ impl Subscription {
     /// Acts out a fault. `None` when the stream goes on.
     async fn suffer(&mut self, kind: StreamFaultKind) -> Option<Sight> {
         match kind {
-            StreamFaultKind::Cut => Some(Sight::Cut),
+            StreamFaultKind::Cut => {
+                // What was sent before is on its way when the connection breaks.
+                tokio::task::yield_now().await;
+                Some(Sight::Cut)
+            }
             StreamFaultKind::End => Some(Sight::End),
             StreamFaultKind::Fail(code) => Some(Sight::Failure(ApiError::injected(code))),
             StreamFaultKind::Stall => {
