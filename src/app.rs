@@ -112,7 +112,7 @@ impl App {
     /// # Errors
     /// What a person must mend in the configuration.
     pub async fn build(compiled: Compiled, aws: &AwsConnection) -> Result<Self, StartError> {
-        let Compiled { settings, routes, dead_letters, limits, hash } = compiled;
+        let Compiled { settings, routes, dead_letters, limits, hash, .. } = compiled;
         let mut streams = Vec::with_capacity(settings.streams.len());
         for settings in settings.streams {
             let target = target(&settings)?;
@@ -133,7 +133,13 @@ impl App {
             named.push(NamedSink { name: Arc::from(name.as_str()), sink, batch });
         }
         let consumer = &settings.consumer;
-        let parts = PipelineParts { routes, dead_letters, limits, configuration: hash.clone() };
+        let parts = PipelineParts {
+            routes,
+            sinks: settings.sinks.keys().cloned().collect(),
+            dead_letters,
+            limits,
+            configuration: hash.clone(),
+        };
         let context = Arc::new(ConsumerContext {
             streams: streams.iter().map(consumer_stream).collect(),
             pipeline: Arc::new(Pipeline::new(parts)),

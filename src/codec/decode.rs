@@ -43,8 +43,8 @@ pub struct Decoded {
 ///   accepted too, as producers that put records again write them.
 /// - `json`: an event for each document, with its compact source text as the message. Documents may
 ///   be under gzip or zlib.
-/// - `text`: one event, the payload as it is.
-/// - `bytes`: one event, the payload as base64.
+/// - `text`: one event, the payload as it is, or what it holds under gzip.
+/// - `bytes`: one event, the payload as base64, never inflated.
 ///
 /// Events of the last three have an empty header, no id, and the time the record arrived.
 ///
@@ -58,7 +58,9 @@ pub fn decode_user_record(
     let messages = match format {
         Format::CloudwatchLogs => return decode_envelopes(&record.data, limits),
         Format::Json => decode_documents(&record.data, limits)?,
-        Format::Text => vec![utf8(&record.data)?.to_owned()],
+        Format::Text => {
+            vec![utf8(&payload::inflate_gzip(&record.data, limits.max_decompressed)?)?.to_owned()]
+        }
         Format::Bytes => vec![STANDARD.encode(&record.data)],
     };
     let source = Arc::new(LogSource::default());
@@ -167,6 +169,9 @@ mod tests {
         check(Format::Json, &zlib(b"7"), &["7"]);
         check(Format::Text, "za\u{17c}\u{f3}\u{142}\u{107}\n\0".as_bytes(), &["zażółć\n\0"]);
         check(Format::Text, b"", &[""]);
+        check(Format::Text, &gzip(b"a\nb"), &["a\nb"]);
+        // Bytes that begin zlib are text too.
+        check(Format::Text, b"x^2", &["x^2"]);
         check(Format::Bytes, b"\xff\x00", &["/wA="]);
     }
 
@@ -193,6 +198,8 @@ mod tests {
         check(Format::Json, b"{", ("json", "not-json"));
         check(Format::Json, b"1 2 3 4", ("json", "too-many-events"));
         check(Format::Text, b"a\xff", ("utf8", "invalid-utf8"));
+        check(Format::Text, &gzip(&[b' '; 10_001]), ("gunzip", "too-large"));
+        check(Format::Text, &zlib(b"text"), ("utf8", "invalid-utf8"));
         assert_eq!(decode(Format::Text, b"a\xff"), Err(DecodeError::Utf8 { offset: 1 }));
     }
 

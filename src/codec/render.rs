@@ -31,19 +31,8 @@ impl Serialize for Line<'_> {
         map.serialize_entry("id", &event.id)?;
         map.serialize_entry("timestamp", &event.timestamp)?;
         map.serialize_entry("message", &event.message)?;
-        for (name, value) in &source.extra {
-            if FIXED.contains(&name.as_str()) {
-                map.serialize_entry(&format!("header.{name}"), value)?;
-            } else {
-                map.serialize_entry(name, value)?;
-            }
-        }
-        for (name, value) in &event.extra {
-            if FIXED.contains(&name.as_str()) || source.extra.contains_key(name) {
-                map.serialize_entry(&format!("event.{name}"), value)?;
-            } else {
-                map.serialize_entry(name, value)?;
-            }
+        for (name, value) in event.unknown_fields(&FIXED) {
+            map.serialize_entry(&name, value)?;
         }
         map.end()
     }

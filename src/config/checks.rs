@@ -204,7 +204,30 @@ impl Checks<'_> {
                 let message = format!("there is a route {:?} already", route.name);
                 self.that(names.insert(&route.name), key, message);
             }
+            self.route(&format!("routes[{index}]"), route);
         }
+    }
+
+    fn route(&mut self, key: &str, route: &RouteSettings) {
+        let empty = route.fields.iter().find(|(_, values)| values.is_empty());
+        if let Some((path, _)) = empty {
+            let message =
+                format!("{path}: the list is empty, so no event can hold one of its values");
+            self.that(false, format!("{key}.where"), message);
+        }
+        self.that(
+            route.max_event_size.is_none_or(|size| size.as_u64() > 0),
+            format!("{key}.max_event_size"),
+            "must be at least 1B",
+        );
+        self.that(
+            route.oldest_event.is_none_or(|oldest| !oldest.is_zero()),
+            format!("{key}.oldest_event"),
+            "must be above 0s: every event happened before it arrived",
+        );
+        let validate_on = format!("{key}.validate_on");
+        let stray = route.validate.is_none() && self.places.exactly(&validate_on).is_some();
+        self.that(!stray, validate_on, "needs a schema: set validate too");
     }
 
     fn sinks(&mut self, settings: &Settings) {

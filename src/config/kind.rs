@@ -3,9 +3,9 @@
 use std::{net::SocketAddr, time::Duration};
 
 use bytesize::ByteSize;
-use config::{Value, ValueKind};
+use config::{Map, Value, ValueKind};
 
-use super::redact::redact;
+use super::{place::join, redact::redact};
 use crate::model::InitialPosition;
 
 /// Longest duration. Far longer ones would overflow the clock's arithmetic.
@@ -34,6 +34,8 @@ pub(super) enum Kind {
     Word(&'static [&'static str]),
     /// A list of texts; from the environment, with commas.
     Texts,
+    /// A table of fields, nested or with dots in their names, each with a value or a list of values.
+    Fields,
 }
 
 impl Kind {
@@ -49,6 +51,9 @@ impl Kind {
             ValueKind::Array(items) if self == Self::Texts => {
                 let texts = items.iter().map(|item| Self::Text.read(item));
                 texts.collect::<Result<Vec<_>, _>>().map(toml::Value::Array).map_err(|_| None)
+            }
+            ValueKind::Table(table) if self == Self::Fields => {
+                fields(table).map(toml::Value::Table).ok_or(None)
             }
             _ => Err(None),
         };
@@ -70,6 +75,7 @@ impl Kind {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
                 Some(ValueKind::Array(items.map(Value::from).collect()))
             }
+            Self::Fields if text.is_empty() => Some(ValueKind::Table(Map::new())),
             _ => None,
         };
         self.read(&value.map_or_else(|| Value::from(text), |kind| Value::new(None, kind)))
@@ -89,7 +95,7 @@ impl Kind {
             Self::Position => {
                 text.parse().ok().map(|position: InitialPosition| position.to_string())
             }
-            Self::Flag | Self::Count | Self::Texts => None,
+            Self::Flag | Self::Count | Self::Texts | Self::Fields => None,
         };
         canonical.map(toml::Value::from).ok_or(None)
     }
@@ -122,7 +128,42 @@ impl Kind {
                 }
             }
             Self::Texts => "a list of texts such as [\"a\", \"b\"]".to_owned(),
+            Self::Fields => {
+                "fields with what they may hold, such as { type = \"order\", version = [1, 2] }"
+                    .to_owned()
+            }
         }
+    }
+}
+
+/// The fields of a table by their paths, each with the list of its values.
+fn fields(table: &Map<String, Value>) -> Option<toml::Table> {
+    let mut fields = toml::Table::new();
+    for (name, value) in table {
+        match &value.kind {
+            ValueKind::Table(inner) => {
+                let inner = self::fields(inner)?;
+                fields.extend(inner.into_iter().map(|(path, value)| (join(name, &path), value)));
+            }
+            ValueKind::Array(items) => {
+                let values = items.iter().map(scalar).collect::<Option<Vec<_>>>()?;
+                fields.insert(name.clone(), values.into());
+            }
+            _ => {
+                fields.insert(name.clone(), vec![scalar(value)?].into());
+            }
+        }
+    }
+    Some(fields)
+}
+
+fn scalar(value: &Value) -> Option<toml::Value> {
+    match &value.kind {
+        ValueKind::String(text) => Some(text.clone().into()),
+        ValueKind::Boolean(flag) => Some((*flag).into()),
+        ValueKind::I64(number) => Some((*number).into()),
+        ValueKind::Float(number) if number.is_finite() => Some((*number).into()),
+        _ => None,
     }
 }
 

@@ -3,7 +3,9 @@
 //! The meaning of a key is documented beside its field in the settings, its default in
 //! `config/default.toml`. Tests hold the three together.
 
-use super::kind::Kind::{self, Address, Count, Duration, Flag, Position, Size, Text, Texts, Word};
+use super::kind::Kind::{
+    self, Address, Count, Duration, Fields, Flag, Position, Size, Text, Texts, Word,
+};
 
 /// One key of a table.
 #[derive(Clone, Copy, Debug)]
@@ -107,8 +109,16 @@ pub(super) const ROUTE: &[Key] = &[
     must("name", Text, "name the route, as in name = \"orders\""),
     key("filter", Text),
     or("log_groups", Texts, ""),
+    or("where", Fields, ""),
+    or("default", Flag, "false"),
     or("also", Flag, "false"),
+    key("max_event_size", Size),
+    or("known_log_groups", Texts, ""),
+    key("oldest_event", Duration),
+    key("newest_event", Duration),
+    or("required_keys", Texts, ""),
     key("validate", Text),
+    or("validate_on", Word(&["message", "event"]), "message"),
     key("transform", Text),
     must("sink", Text, "name the sink, as in sink = \"out\""),
 ];

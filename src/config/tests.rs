@@ -87,6 +87,7 @@ fn the_words_are_the_variants_of_the_enums() {
         (schema::LOG, "format", names::<LogFormat>()),
         (schema::STREAM, "retrieval", names::<Retrieval>()),
         (schema::STREAM, "format", names::<Format>()),
+        (schema::ROUTE, "validate_on", names::<ValidateOn>()),
         (schema::FILE, "compression", names::<Compression>()),
         (schema::FILE, "fsync", names::<Fsync>()),
         (schema::KINESIS, "partition_key", names::<PartitionKey>()),

@@ -87,7 +87,7 @@ impl SharedTally {
 
     /// The counts so far.
     pub fn get(&self) -> Tally {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

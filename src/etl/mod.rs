@@ -5,16 +5,24 @@
 //! filtered, or turned into a dead letter that holds it whole.
 
 mod dead_letter;
+mod field;
 pub mod filter;
+mod functions;
 mod outcome;
 mod pipeline;
 mod program;
 mod route;
 mod schema;
+mod validation;
+mod view;
 
 pub use dead_letter::{DeadLetter, Stage};
-pub use outcome::Tally;
+use program::Transformed;
+
+pub use field::{FieldPath, FieldTest, FieldValue, PathError};
+pub use outcome::{AbortReasons, Tally};
 pub use pipeline::{Delivery, Pipeline, PipelineParts, Processed, Source, SourceRecord};
-pub use program::{Program, ProgramError, Transformed};
-pub use route::Route;
+pub use program::{Program, ProgramError};
+pub use route::{Route, unreachable};
 pub use schema::{SchemaCheck, SchemaError};
+pub use validation::{SchemaTarget, Validation};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::{DeadLetter, Program, Route, Stage, Tally, Transformed};
+use super::{DeadLetter, Route, Stage, Tally, Transformed, view::EventView};
 use crate::{
     codec::{DecodeLimits, decode_user_record, render_event},
     model::{EventId, Format, LogEvent, OutputEvent, ShardId, StreamName, UserRecord},
@@ -72,6 +72,8 @@ pub struct Processed {
 pub struct PipelineParts {
     /// The routes, in the order of the configuration.
     pub routes: Vec<Route>,
+    /// The names of the sinks, by index: programs may choose one.
+    pub sinks: Vec<String>,
     /// Index of the sink that dead letters go to.
     pub dead_letters: usize,
     /// Caps on decompression and on events.
@@ -145,14 +147,17 @@ impl Pipeline {
     fn route(&self, record: &SourceRecord, index: u32, event: &LogEvent, out: &mut Processed) {
         out.tally.events += 1;
         let before = out.deliveries.len();
+        let view = EventView::new(record, event, index);
+        let mut taken = false;
         for (number, route) in self.parts.routes.iter().enumerate() {
-            if !route.takes(event) {
+            if !route.takes(&view, taken) {
                 continue;
             }
-            match apply(route, record, event) {
-                Ok(documents) => {
+            taken = true;
+            match self.apply(route, &view, out) {
+                Ok((sink, documents)) => {
                     out.deliveries.extend(documents.into_iter().map(|json| Delivery {
-                        sink: route.sink,
+                        sink,
                         event: Some(index),
                         route: Some(number),
                         output: OutputEvent {
@@ -179,30 +184,40 @@ impl Pipeline {
         out.tally.filtered += u64::from(out.deliveries.len() == before);
     }
 
+    /// Validates and transforms one event: where it goes, and as what. An empty list is an event that
+    /// the program aborted or left nothing of.
+    fn apply(
+        &self,
+        route: &Route,
+        view: &EventView<'_>,
+        out: &mut Processed,
+    ) -> Result<(usize, Vec<Bytes>), (Stage, String)> {
+        route.validation.check(view).map_err(|reason| (Stage::Validate, reason))?;
+        let Some(program) = &route.transform else {
+            let mut json = Vec::with_capacity(view.event.message.len() + 256);
+            render_event(view.event, &mut json);
+            return Ok((route.sink, vec![Bytes::from(json)]));
+        };
+        let failed = |reason| Err((Stage::Transform, reason));
+        match program.run(view, !route.also) {
+            Transformed::Events { documents, sink: None } => Ok((route.sink, documents)),
+            Transformed::Events { documents, sink: Some(name) } => {
+                match self.parts.sinks.iter().position(|sink| *sink == name) {
+                    Some(sink) => Ok((sink, documents)),
+                    None => failed("%sink names no sink of the configuration".to_owned()),
+                }
+            }
+            Transformed::Aborted(reason) => {
+                out.tally.aborts.count(reason.as_deref());
+                Ok((route.sink, Vec::new()))
+            }
+            Transformed::Failed(reason) => failed(reason),
+        }
+    }
+
     fn letter(&self, letter: DeadLetter, record: &SourceRecord, event: Option<u32>) -> Delivery {
         let output = letter.into_output(record, event.unwrap_or(0));
         Delivery { sink: self.parts.dead_letters, event, route: None, output }
-    }
-}
-
-/// Validates and transforms one event. An empty list is an event that the program aborted.
-fn apply(
-    route: &Route,
-    record: &SourceRecord,
-    event: &LogEvent,
-) -> Result<Vec<Bytes>, (Stage, String)> {
-    if let Some(schema) = &route.validate {
-        schema.check(&event.message).map_err(|reason| (Stage::Validate, reason))?;
-    }
-    match route.transform.as_ref().map(|program: &Program| program.run(event, record)) {
-        None => {
-            let mut json = Vec::with_capacity(event.message.len() + 256);
-            render_event(event, &mut json);
-            Ok(vec![Bytes::from(json)])
-        }
-        Some(Transformed::Events(documents)) => Ok(documents),
-        Some(Transformed::Aborted(_)) => Ok(Vec::new()),
-        Some(Transformed::Failed(reason)) => Err((Stage::Transform, reason)),
     }
 }
 
@@ -213,7 +228,10 @@ pub(super) mod tests {
     use super::*;
     use crate::{
         codec::encode_envelope,
-        etl::{SchemaCheck, filter::FilterPattern},
+        etl::{
+            FieldPath, FieldTest, FieldValue, Program, SchemaCheck, SchemaTarget, Validation,
+            filter::FilterPattern,
+        },
         model::{EpochMillis, LogSource, Position},
     };
 
@@ -256,23 +274,12 @@ pub(super) mod tests {
         source_record(&encode_envelope(&log_event("").source, &events))
     }
 
-    fn route(name: &str, sink: usize) -> Route {
-        Route {
-            name: name.to_owned(),
-            filter: None,
-            log_groups: Vec::new(),
-            also: false,
-            validate: None,
-            transform: None,
-            sink,
-        }
-    }
-
     const LETTERS: usize = 9;
 
     fn pipeline(routes: Vec<Route>) -> Pipeline {
         Pipeline::new(PipelineParts {
             routes,
+            sinks: ["a", "b", "c"].map(str::to_owned).to_vec(),
             dead_letters: LETTERS,
             limits: DecodeLimits::default(),
             configuration: "c0ffee".to_owned(),
@@ -293,8 +300,8 @@ pub(super) mod tests {
         let filter = |text| Some(FilterPattern::parse(text).unwrap());
         let routes = || {
             vec![
-                Route { filter: filter("ERROR"), ..route("errors", 0) },
-                Route { filter: filter("saved"), ..route("saved", 1) },
+                Route { filter: filter("ERROR"), ..Route::new("errors", 0) },
+                Route { filter: filter("saved"), ..Route::new("saved", 1) },
             ]
         };
         check(routes(), &["ERROR saved", "saved", "noise"], &[0, 1], 1);
@@ -302,13 +309,14 @@ pub(super) mod tests {
 
     #[test]
     fn also_lets_later_routes_see_the_event() {
-        let routes = vec![Route { also: true, ..route("copy", 0) }, route("rest", 1)];
+        let routes = vec![Route { also: true, ..Route::new("copy", 0) }, Route::new("rest", 1)];
         check(routes, &["one", "two"], &[0, 1, 0, 1], 0);
     }
 
     #[test]
     fn log_groups_are_globs() {
-        let only = |glob| vec![Route { log_groups: vec![WildMatch::new(glob)], ..route("r", 0) }];
+        let only =
+            |glob| vec![Route { log_groups: vec![WildMatch::new(glob)], ..Route::new("r", 0) }];
         check(only("/a*"), &["x"], &[0], 0);
         check(only("/aws/*"), &["x"], &[], 1);
     }
@@ -316,7 +324,9 @@ pub(super) mod tests {
     #[test]
     fn an_invalid_event_becomes_a_letter_that_holds_it() {
         let schema = SchemaCheck::compile(r#"{"required":["id"]}"#).unwrap();
-        let routes = vec![Route { validate: Some(schema), ..route("orders", 0) }];
+        let schema = Some((schema, SchemaTarget::Message));
+        let validation = Validation { schema, ..Validation::default() };
+        let routes = vec![Route { validation, ..Route::new("orders", 0) }];
         let processed = check(routes, &[r#"{"id":1}"#, r#"{"no":1}"#], &[0, LETTERS], 0);
         let letter: DeadLetter =
             serde_json::from_slice(&processed.deliveries[1].output.json).unwrap();
@@ -333,14 +343,64 @@ pub(super) mod tests {
             if .message == "fail" { . = parse_json!("{") }
             . = [{"n": 1}, {"n": 2}]"#;
         let transform = Some(Program::compile(source).unwrap());
-        let routes = vec![Route { transform, ..route("split", 0) }];
+        let routes = vec![Route { transform, ..Route::new("split", 0) }];
         check(routes, &["drop", "x", "fail"], &[0, 0, LETTERS], 1);
+    }
+
+    #[test]
+    fn fields_of_the_message_choose_the_route() {
+        let kind = |values: &[&str], sink| {
+            let path = FieldPath::parse("header.kind").unwrap();
+            let values = values.iter().map(|text| FieldValue::Text((*text).to_owned())).collect();
+            Route { fields: vec![FieldTest::new(path, values)], ..Route::new("r", sink) }
+        };
+        let message = |kind: &str| format!(r#"{{"header":{{"kind":"{kind}"}}}}"#);
+        let routes = vec![kind(&["order", "refund"], 0), kind(&["click"], 1)];
+        let messages = ["click", "order", "refund", "other"].map(message);
+        let messages: Vec<&str> = messages.iter().map(String::as_str).chain(["text"]).collect();
+        check(routes, &messages, &[1, 0, 0], 2);
+    }
+
+    #[test]
+    fn the_default_route_takes_what_is_left_over() {
+        let filter = |text| Some(FilterPattern::parse(text).unwrap());
+        let routes = vec![
+            Route { filter: filter("a"), also: true, ..Route::new("a", 0) },
+            Route { filter: filter("b"), also: true, ..Route::new("b", 1) },
+            Route { default: true, ..Route::new("rest", 2) },
+        ];
+        check(routes, &["a", "b", "a b", "c"], &[0, 1, 0, 1, 2], 0);
+    }
+
+    #[test]
+    fn a_program_may_choose_the_sink() {
+        let source = "%sink = .message.to";
+        let transform = Some(Program::compile(source).unwrap());
+        let routes = vec![Route { transform, ..Route::new("r", 0) }];
+        let messages = [r#"{"to":"c"}"#, r#"{"to":"nowhere"}"#, "{}"];
+        let processed = check(routes, &messages, &[2, LETTERS, 0], 0);
+        assert_eq!(processed.failures[0].1, "%sink names no sink of the configuration");
+    }
+
+    #[test]
+    fn aborts_are_counted_by_reason() {
+        let program = |source| Some(Program::compile(source).unwrap());
+        let routes = vec![
+            Route {
+                transform: program("if .message == \"x\" { abort \"an x\" }"),
+                also: true,
+                ..Route::new("a", 0)
+            },
+            Route { transform: program("abort"), ..Route::new("b", 0) },
+        ];
+        let processed = check(routes, &["x", "y", "x"], &[0], 2);
+        assert_eq!(processed.tally.aborts.to_string(), "an x: 2, no reason given: 3");
     }
 
     #[test]
     fn a_record_that_cannot_be_decoded_is_kept_byte_for_byte() {
         let bytes = b"\x1f\x8bnot gzip";
-        let processed = pipeline(vec![route("all", 0)]).process(&source_record(bytes));
+        let processed = pipeline(vec![Route::new("all", 0)]).process(&source_record(bytes));
         assert_eq!(processed.tally.decoded, 0);
         let [only] = processed.deliveries.as_slice() else { panic!("one letter") };
         let letter: DeadLetter = serde_json::from_slice(&only.output.json).unwrap();
@@ -359,7 +419,7 @@ pub(super) mod tests {
     #[test]
     fn a_refused_delivery_becomes_a_letter_with_the_event_as_it_came() {
         let transform = Some(Program::compile(r#". = {"short": true}"#).unwrap());
-        let pipeline = pipeline(vec![Route { transform, ..route("all", 0) }]);
+        let pipeline = pipeline(vec![Route { transform, ..Route::new("all", 0) }]);
         let record = envelope(&["first", "second"]);
         let processed = pipeline.process(&record);
         let letter = pipeline.refused(&record, &processed.deliveries[1], "too long".to_owned());

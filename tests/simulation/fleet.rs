@@ -145,15 +145,8 @@ fn worker(world: &World, number: WorkerNo, seed: u64) -> Worker {
             as Arc<dyn Sink>,
         batch: BatchLimits { events: 7, bytes: 4096, window: Duration::from_millis(window) },
     };
-    let route = Route {
-        name: "all".to_owned(),
-        filter: Some(FilterPattern::parse("-drop").unwrap()),
-        log_groups: Vec::new(),
-        also: false,
-        validate: None,
-        transform: None,
-        sink: 0,
-    };
+    let route =
+        Route { filter: Some(FilterPattern::parse("-drop").unwrap()), ..Route::new("all", 0) };
     let context = ConsumerContext {
         streams: vec![ConsumerStream {
             name: name.clone(),
@@ -163,6 +156,7 @@ fn worker(world: &World, number: WorkerNo, seed: u64) -> Worker {
         }],
         pipeline: Arc::new(Pipeline::new(PipelineParts {
             routes: vec![route],
+            sinks: vec!["out".to_owned(), "parked".to_owned()],
             dead_letters: 1,
             limits: DecodeLimits::default(),
             configuration: "sim".to_owned(),

@@ -45,6 +45,7 @@ impl Putter {
             generator: Generator::new(seed, Profile::default()),
             oracle: Pipeline::new(PipelineParts {
                 routes: compiled.routes,
+                sinks: compiled.settings.sinks.into_keys().collect(),
                 dead_letters: compiled.dead_letters,
                 limits: compiled.limits,
                 configuration: compiled.hash,
