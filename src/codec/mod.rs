@@ -27,7 +27,7 @@ pub mod json;
 pub mod payload;
 pub mod render;
 
-pub use deaggregate::{Deaggregated, KplRecord, aggregate, deaggregate};
+pub use deaggregate::{Deaggregated, KplRecord, aggregate, deaggregate, has_unreadable_members};
 pub use decode::{DecodeLimits, Decoded, decode_user_record};
 pub use encode::{control_envelope, encode_envelope};
 pub use envelope::{Envelope, EnvelopeError, parse_envelopes};

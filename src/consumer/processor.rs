@@ -216,17 +216,14 @@ impl Processor {
         for user in members.records {
             left -= 1;
             let reservation = if left == 0 { held.take() } else { None };
-            let record = Arc::new(SourceRecord { source: Arc::clone(&self.source), record: user });
+            let record = Arc::new(SourceRecord::new(Arc::clone(&self.source), user));
             self.take_user_record(&record, reservation, tally, None);
         }
         if unreadable > 0 {
             let reason = format!(
                 "{unreadable} user records of this KPL aggregate name keys that it does not hold"
             );
-            let record = Arc::new(SourceRecord {
-                source: Arc::clone(&self.source),
-                record: whole(raw, beyond),
-            });
+            let record = Arc::new(SourceRecord::new(Arc::clone(&self.source), whole(raw, beyond)));
             self.take_user_record(&record, held.take(), tally, Some(reason));
         }
     }
@@ -247,7 +244,7 @@ impl Processor {
             Some(reason) => pipeline.park(record, reason),
             None => pipeline.process(record),
         };
-        let Processed { deliveries, tally: counted, failures } = processed;
+        let Processed { deliveries, tally: counted, failures, .. } = processed;
         *tally += counted;
         for (stage, reason) in failures {
             self.context.failures.record(&self.source, &position, &stage, &reason);
