@@ -5,6 +5,7 @@
 //! filtered, or turned into a dead letter that holds it whole.
 
 mod dead_letter;
+mod explain;
 mod field;
 pub mod filter;
 mod functions;
@@ -20,6 +21,7 @@ mod view;
 pub use dead_letter::{DeadLetter, Failure, Stage};
 use program::Transformed;
 
+pub use explain::{Explanation, Outcome};
 pub use field::{FieldPath, FieldTest, FieldValue, PathError};
 pub use outcome::{AbortReasons, Tally};
 pub use pipeline::{

@@ -41,7 +41,7 @@ impl SourceRecord {
         Self { source, record, replayed: None }
     }
 
-    fn part(&self) -> Option<&Part> {
+    pub(super) fn part(&self) -> Option<&Part> {
         self.replayed.as_ref()?.part.as_ref()
     }
 
@@ -175,8 +175,20 @@ impl Pipeline {
         format: impl Fn(&str) -> Option<Format>,
         all_routes: bool,
     ) -> Result<SourceRecord, LetterError> {
-        let route = |name: &str| self.parts.routes.iter().position(|route| route.name == name);
+        let route = |name: &str| self.route_index(name);
         letter.revive(&Readers { format: &format, route: &route, all_routes })
+    }
+
+    pub(super) fn route_index(&self, name: &str) -> Option<usize> {
+        self.parts.routes.iter().position(|route| route.name == name)
+    }
+
+    pub(super) fn route_name(&self, index: Option<usize>) -> Option<String> {
+        Some(self.parts.routes.get(index?)?.name.clone())
+    }
+
+    pub(super) fn sink_name(&self, index: usize) -> Option<String> {
+        self.parts.sinks.get(index).cloned()
     }
 
     /// A record that gives no events: its bytes go to the dead letters.
@@ -197,8 +209,10 @@ impl Pipeline {
     /// from its record, so that the letter holds what came in, not what a program made of it.
     pub fn refused(&self, record: &SourceRecord, refused: &Delivery, reason: String) -> Delivery {
         let route = refused.route.and_then(|route| self.parts.routes.get(route));
-        let letter = match (route, refused.event, self.event(record, refused.event)) {
-            (Some(route), Some(index), Some(event)) => {
+        let event =
+            self.events(record).into_iter().find(|(index, _)| refused.event == Some(*index));
+        let letter = match (route, event) {
+            (Some(route), Some((index, event))) => {
                 let (route, document) = (&*route.name, refused.document);
                 let failed = FailedEvent { event: &event, index, route, document };
                 DeadLetter::of_event(record, &failed, self.failure(Stage::Deliver, reason))
@@ -209,12 +223,14 @@ impl Pipeline {
         self.letter(letter, record, refused.event)
     }
 
-    fn event(&self, record: &SourceRecord, index: Option<u32>) -> Option<LogEvent> {
+    /// The events of a record, or what is replayed of it, with their indices; none if it cannot be
+    /// decoded.
+    pub(super) fn events(&self, record: &SourceRecord) -> Vec<(u32, LogEvent)> {
         if let Some(part) = record.part() {
-            return Some(part.event.clone());
+            return vec![(part.index, part.event.clone())];
         }
         let decoded = decode_user_record(record.source.format, &record.record, &self.parts.limits);
-        decoded.ok()?.events.into_iter().nth(usize::try_from(index?).ok()?)
+        (0u32..).zip(decoded.map(|decoded| decoded.events).unwrap_or_default()).collect()
     }
 
     fn route(&self, record: &SourceRecord, index: u32, event: &LogEvent, out: &mut Processed) {
