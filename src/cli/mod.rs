@@ -11,10 +11,12 @@ mod demo;
 mod filter;
 mod healthcheck;
 mod input;
+mod offline;
 mod produce;
 mod producer;
 mod run;
 mod talk;
+mod test;
 
 use std::{env, path::PathBuf, process::ExitCode};
 
@@ -71,6 +73,8 @@ enum Command {
     Decode(decode::Args),
     /// Print the lines that a CloudWatch Logs filter pattern matches
     Filter(filter::Args),
+    /// Say what the configured pipeline makes of captured input, and hold it against what is expected
+    Test(test::Args),
     /// Read the configuration as `run` would, and say everything that is wrong with it
     Check(check::Args),
     /// Print the effective configuration, and where each value came from
@@ -121,6 +125,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Decode(args) => decode::run(&args),
         Command::Filter(args) => filter::run(&args),
+        Command::Test(args) => test::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Produce(args) => produce::run(&args),

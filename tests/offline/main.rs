@@ -1,0 +1,5 @@
+//! `test` and `replay` as a script sees them: real processes, no AWS.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+mod program;
+mod test_command;
