@@ -26,7 +26,7 @@ use crate::{
     config::{AdminSettings, Compiled, StreamSettings},
     consumer::{
         BatchLimits, Budget, ConsumerContext, ConsumerParams, ConsumerStream, FailureLog, LossLog,
-        NamedSink, PacingParams, RetryPause, SharedTally,
+        NamedSink, PacingParams, RetryLimits, RetryPause, SharedTally,
     },
     etl::{Pipeline, PipelineParts, Tally},
     leasing::{LeaseParams, LeaseStatus, LeasedStream, StreamIdentifier, plan::BalanceLimits},
@@ -130,7 +130,13 @@ impl App {
                 bytes: usize_of(entry.batch.batch_bytes.as_u64()).max(1),
                 window: entry.batch.maximum_batching_window,
             };
-            named.push(NamedSink { name: Arc::from(name.as_str()), sink, batch });
+            let lanes = entry.batch.parallelization_factor.max(1);
+            let retry = RetryLimits {
+                attempts: entry.retry.maximum_retry_attempts,
+                age: entry.retry.maximum_record_age,
+                bisect: entry.retry.bisect_batch_on_error,
+            };
+            named.push(NamedSink { name: Arc::from(name.as_str()), sink, batch, lanes, retry });
         }
         let consumer = &settings.consumer;
         let parts = PipelineParts {

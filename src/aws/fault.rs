@@ -142,13 +142,22 @@ impl Fault {
         }
     }
 
-    /// As the error of a sink.
+    /// As the error of a sink as a whole.
     pub(crate) fn into_sink(self) -> SinkError {
         match self.kind {
             FaultKind::NotFound | FaultKind::Denied | FaultKind::Invalid => {
                 SinkError::Misconfigured(self.message)
             }
             _ => SinkError::Unavailable(self.message),
+        }
+    }
+
+    /// As the error of a batch that a sink sent: what the service finds invalid may be one of its
+    /// events.
+    pub(crate) fn into_delivery(self) -> SinkError {
+        match self.kind {
+            FaultKind::Invalid => SinkError::BatchRefused(self.message),
+            _ => self.into_sink(),
         }
     }
 }

@@ -1,8 +1,11 @@
 //! What must hold beyond the kind of each value: names that AWS takes, values that fit each other.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
-use super::{RouteSettings, Settings, StreamSettings, log_level, place::Places, redact::redact};
+use super::{
+    RetrySettings, RouteSettings, Settings, StreamSettings, log_level, place::Places,
+    redact::redact,
+};
 use crate::{
     aws::{StreamTarget, check_endpoint},
     model::InitialPosition,
@@ -12,6 +15,9 @@ use crate::{
 
 /// Largest record of a stream (Kinesis quotas).
 const LARGEST_RECORD: u64 = 10 << 20;
+
+/// Most lanes of a sink (Lambda API reference, `ParallelizationFactor`).
+const MOST_LANES: usize = 10;
 
 /// A key, and what is wrong with it.
 pub(super) type Finding = (String, String);
@@ -242,6 +248,12 @@ impl Checks<'_> {
             );
             let bytes = entry.batch.batch_bytes.as_u64();
             self.that(bytes > 0, format!("{key}.batch_bytes"), "must be at least 1B");
+            self.that(
+                (1..=MOST_LANES).contains(&entry.batch.parallelization_factor),
+                format!("{key}.parallelization_factor"),
+                format!("must be from 1 to {MOST_LANES}"),
+            );
+            self.retry(&key, &entry.retry, *name == settings.dead_letter.sink);
             match &entry.sink {
                 SinkConfig::Stdout(_) => {
                     let message = "only one sink may write to stdout: lines of two would mix";
@@ -255,6 +267,21 @@ impl Checks<'_> {
                 }
                 SinkConfig::Kinesis(config) => self.kinesis(&key, config),
             }
+        }
+    }
+
+    fn retry(&mut self, key: &str, retry: &RetrySettings, dead_letters: bool) {
+        let RetrySettings { maximum_retry_attempts, maximum_record_age, .. } = retry;
+        let key_of_age = format!("{key}.maximum_record_age");
+        if dead_letters {
+            let message =
+                "a dead letter has nowhere else to go: its sink is tried for ever, without limits";
+            let key_of_attempts = format!("{key}.maximum_retry_attempts");
+            self.that(maximum_retry_attempts.is_none(), key_of_attempts, message);
+            self.that(maximum_record_age.is_none(), key_of_age, message);
+        } else {
+            let fine = maximum_record_age.is_none_or(|age| age >= Duration::from_secs(1));
+            self.that(fine, key_of_age, "must be at least 1s, or -1 for no limit");
         }
     }
 

@@ -4,7 +4,7 @@
 //! `config/default.toml`. Tests hold the three together.
 
 use super::kind::Kind::{
-    self, Address, Count, Duration, Fields, Flag, Position, Size, Text, Texts, Word,
+    self, Address, Age, Attempts, Count, Duration, Fields, Flag, Position, Size, Text, Texts, Word,
 };
 
 /// One key of a table.
@@ -123,11 +123,19 @@ pub(super) const ROUTE: &[Key] = &[
     must("sink", Text, "name the sink, as in sink = \"out\""),
 ];
 
-/// The keys of every sink.
+/// The keys of every sink: its batches.
 pub(super) const BATCH: &[Key] = &[
     or("batch_size", Count, "500"),
     or("batch_bytes", Size, "4MiB"),
     or("maximum_batching_window", Duration, "0s"),
+    or("parallelization_factor", Count, "1"),
+];
+
+/// The keys of every sink: how long it is tried.
+pub(super) const RETRY: &[Key] = &[
+    or("maximum_retry_attempts", Attempts, "-1"),
+    or("maximum_record_age", Age, "-1"),
+    or("bisect_batch_on_error", Flag, "true"),
 ];
 
 /// Which sink it is.

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::{
     aws::AwsSettings,
@@ -263,11 +263,14 @@ pub enum FieldSetting {
 pub struct SinkEntry {
     /// When a batch is closed.
     pub batch: BatchSettings,
+    /// How long the sink is tried.
+    pub retry: RetrySettings,
     /// The sink itself, by its `type`.
     pub sink: SinkConfig,
 }
 
-/// The keys that every sink has: when a batch is closed, whichever comes first.
+/// The keys that every sink has: when a batch is closed, whichever comes first, and how many are
+/// under way.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct BatchSettings {
@@ -279,6 +282,10 @@ pub struct BatchSettings {
     /// as the sink is free.
     #[serde(with = "humantime_serde")]
     pub maximum_batching_window: Duration,
+    /// Batches of one shard that may be under way to the sink at a time, 1 to 10. Above 1 events are
+    /// spread by the partition key of their record: the sink sees the order of each key, no longer
+    /// that of the shard. Default 1.
+    pub parallelization_factor: usize,
 }
 
 impl Default for BatchSettings {
@@ -287,8 +294,52 @@ impl Default for BatchSettings {
             batch_size: 500,
             batch_bytes: ByteSize::mib(4),
             maximum_batching_window: Duration::ZERO,
+            parallelization_factor: 1,
         }
     }
+}
+
+/// The keys that every sink has: how long it is tried. Not for the dead-letter sink, which is tried
+/// for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct RetrySettings {
+    /// Retries after which an event goes to the dead letters; 0 to 10000, or -1: for ever. Every
+    /// failed attempt counts, those of an outage too; a split does not. Default -1.
+    #[serde(deserialize_with = "attempts")]
+    pub maximum_retry_attempts: Option<u32>,
+    /// How old a record may be for its events to be tried again; one that fails after that goes to
+    /// the dead letters. The first attempt is made at any age. `-1`: any age. Default -1.
+    #[serde(deserialize_with = "age")]
+    pub maximum_record_age: Option<Duration>,
+    /// Whether a batch that the sink refuses as a whole is split in two, and its halves are tried
+    /// apart, until the event that it refuses is alone. Not when the sink is down. Default true:
+    /// without it one bad event takes its whole batch along.
+    pub bisect_batch_on_error: bool,
+}
+
+impl Default for RetrySettings {
+    fn default() -> Self {
+        Self { maximum_retry_attempts: None, maximum_record_age: None, bisect_batch_on_error: true }
+    }
+}
+
+/// `-1` is Lambda's word for no limit; no other negative number comes this far.
+fn attempts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    Ok(u32::try_from(i64::deserialize(deserializer)?).ok())
+}
+
+fn age<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Age {
+        NoLimit(#[expect(dead_code, reason = "no other number comes this far")] i64),
+        Most(#[serde(with = "humantime_serde")] Duration),
+    }
+    Ok(match Age::deserialize(deserializer)? {
+        Age::NoLimit(_) => None,
+        Age::Most(age) => Some(age),
+    })
 }
 
 /// `[dead_letter]`: where records and events go that cannot be processed.

@@ -10,24 +10,32 @@
 //! # Guarantees
 //! - The checkpoint is the longest prefix of user records that all have an outcome ([`Ledger`]).
 //! - A delivery begins only while the lease is provably valid.
-//! - Per shard and sink one batch is under way at a time, so sinks see the order of the shard.
+//! - Per shard and sink one batch is under way at a time, so sinks see the order of the shard. A sink
+//!   with several lanes gets one batch of each, and sees the order of each partition key.
+//! - An event is given up only when its sink's [`RetryLimits`] say so; a dead letter never.
 
 mod budget;
 mod delivery;
 mod fetcher;
+mod lanes;
 mod ledger;
 mod loss;
 mod pacing;
 mod processor;
 mod queue;
+mod retry_policy;
 mod shard_consumer;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use budget::{Budget, Reservation};
-pub use delivery::RetryPause;
 pub use ledger::{Ledger, Mark, Ticket};
 pub use loss::LossLog;
 pub use pacing::{Pacing, PacingParams};
 pub use queue::BatchLimits;
+pub use retry_policy::{RetryLimits, RetryPause};
 pub use shard_consumer::{
     ConsumerContext, ConsumerParams, ConsumerStream, FailureLog, NamedSink, ShardConsumer,
     SharedTally,

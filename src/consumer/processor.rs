@@ -1,4 +1,4 @@
-//! From pages to settled records: one loop that owns a shard's queues and its ledger.
+//! From pages to settled records: one loop that owns a shard's lanes and its ledger.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -11,13 +11,15 @@ use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     ConsumerContext, Ledger, Mark, Reservation, Ticket,
-    delivery::{Delivered, deliver},
+    delivery::BatchDelivery,
     fetcher::Fetched,
-    queue::{Queued, SinkQueue},
+    lanes::{LaneId, Lanes},
+    queue::Queued,
+    retry_policy::RetryPolicy,
 };
 use crate::{
     codec::deaggregate,
-    etl::{Delivery, Processed, Source, SourceRecord, Tally},
+    etl::{Delivery, Processed, Source, SourceRecord, Stage, Tally},
     leasing::{ConsumerExit, LeaseGrant},
     model::{Checkpoint, Position, Progress, RawRecord, UserRecord},
 };
@@ -37,8 +39,7 @@ pub(super) struct Processor {
     /// size.
     backlog: VecDeque<(RawRecord, Option<Reservation>)>,
     ledger: Ledger,
-    queues: Vec<SinkQueue>,
-    busy: Vec<bool>,
+    lanes: Lanes,
     deliveries: FuturesUnordered<BoxFuture<'static, Delivered>>,
     /// Deliveries that each event still waits for, and whether one of them is a dead letter.
     open_events: BTreeMap<(Ticket, Option<u32>), OpenEvent>,
@@ -64,6 +65,12 @@ enum Phase {
     Ended(ConsumerExit),
 }
 
+/// A batch that is through: each delivery, with the reason if it has to become a dead letter.
+struct Delivered {
+    lane: LaneId,
+    verdicts: Vec<(Queued, Option<String>)>,
+}
+
 enum Action {
     Page(Vec<RawRecord>, Reservation),
     Decode,
@@ -84,16 +91,15 @@ impl Processor {
             Checkpoint::After(position) => Some(position.clone()),
             _ => None,
         };
-        let queues = context.sinks.iter().map(|sink| SinkQueue::new(sink.batch)).collect();
+        let lanes = Lanes::new(context.sinks.iter().map(|sink| (sink.batch, sink.lanes)));
         Self {
-            busy: vec![false; context.sinks.len()],
             grant,
             context,
             source: Arc::new(source),
             done_before,
             backlog: VecDeque::new(),
             ledger: Ledger::default(),
-            queues,
+            lanes,
             deliveries: FuturesUnordered::new(),
             open_events: BTreeMap::new(),
             phase: Phase::Reading,
@@ -123,7 +129,7 @@ impl Processor {
     async fn select(&mut self, pages: &mut mpsc::Receiver<Fetched>) -> Action {
         let reading = matches!(self.phase, Phase::Reading);
         let draining = matches!(self.phase, Phase::Draining);
-        let due = self.next_due();
+        let due = self.lanes.next_due();
         tokio::select! { biased;
             () = self.grant.draining().cancelled(), if !draining => Action::Drain,
             Some(delivered) = self.deliveries.next(), if !self.deliveries.is_empty() => {
@@ -152,7 +158,7 @@ impl Processor {
             Action::Drain => {
                 self.phase = Phase::Draining;
                 self.backlog.clear();
-                self.queues.iter_mut().for_each(|queue| queue.forget_after(self.begun));
+                self.lanes.forget_after(self.begun);
             }
             Action::Delivered(delivered) => self.delivered(delivered),
             Action::Due => {}
@@ -162,22 +168,13 @@ impl Processor {
     /// Whether nothing is under way. After a drain has begun the ledger still holds the records that
     /// are left to the next owner.
     fn idle(&self) -> bool {
-        self.backlog.is_empty()
-            && self.deliveries.is_empty()
-            && self.queues.iter().all(SinkQueue::is_empty)
+        self.backlog.is_empty() && self.deliveries.is_empty() && self.lanes.is_empty()
     }
 
     /// Whether this shard has its share in its queues; then batches close early, and nothing is
     /// decoded until they are through.
     fn full(&self) -> bool {
-        let waiting: usize = self.queues.iter().map(SinkQueue::bytes).sum();
-        waiting >= self.context.params.queue_bytes
-    }
-
-    /// When the next batch of an idle sink is due.
-    fn next_due(&self) -> Option<Instant> {
-        let free = self.queues.iter().zip(&self.busy).filter(|(_, busy)| !**busy);
-        free.filter_map(|(queue, _)| queue.due()).min()
+        self.lanes.bytes() >= self.context.params.queue_bytes
     }
 
     // === Records in ===
@@ -264,57 +261,43 @@ impl Processor {
         let Some(record) = record else { return };
         for delivery in deliveries {
             self.open_events.entry((ticket, delivery.event)).or_default().deliveries += 1;
-            self.queue(Queued { delivery, ticket, record: Arc::clone(record) });
+            let queued = Queued { delivery, ticket, record: Arc::clone(record) };
+            self.lanes.push(queued, Instant::now());
         }
-    }
-
-    fn queue(&mut self, queued: Queued) {
-        let sink = queued.delivery.sink;
-        let queue = self.queues.get_mut(sink).expect("the configuration names every sink");
-        queue.push(queued, Instant::now());
     }
 
     // === Deliveries out ===
 
     fn start_deliveries(&mut self) {
-        let now = Instant::now();
         let flush = !matches!(self.phase, Phase::Reading) || self.full();
-        for index in 0..self.queues.len() {
-            let (Some(queue), Some(busy), Some(sink)) = (
-                self.queues.get_mut(index),
-                self.busy.get_mut(index),
-                self.context.sinks.get(index),
-            ) else {
-                continue;
-            };
-            let due = queue.due().is_some_and(|due| flush || due <= now);
-            if *busy || !due {
-                continue;
-            }
-            *busy = true;
-            let batch = queue.take(now);
-            self.begun = self.begun.max(batch.last().map(|queued| queued.ticket));
-            self.deliveries.push(Box::pin(deliver(
-                index,
-                Arc::clone(&sink.sink),
-                Arc::clone(&sink.name),
-                batch,
-                Arc::clone(&self.grant),
-                self.context.params.retry,
-                self.rng.random(),
-            )));
+        for (lane, batch) in self.lanes.take_due(Instant::now(), flush) {
+            self.begun = self.begun.max(batch.iter().map(|queued| queued.ticket).max());
+            let seed = self.rng.random();
+            let delivery = self.delivery(lane);
+            self.deliveries.push(Box::pin(async move {
+                Delivered { lane, verdicts: delivery.run(batch, seed).await }
+            }));
+        }
+    }
+
+    fn delivery(&self, lane: LaneId) -> BatchDelivery {
+        let sink = self.context.sinks.get(lane.sink).expect("lanes are made for these sinks");
+        BatchDelivery {
+            sink: Arc::clone(&sink.sink),
+            name: Arc::clone(&sink.name),
+            grant: Arc::clone(&self.grant),
+            policy: RetryPolicy { limits: sink.retry, pause: self.context.params.retry },
+            clock: Arc::clone(&self.context.clock),
         }
     }
 
     fn delivered(&mut self, delivered: Delivered) {
-        if let Some(busy) = self.busy.get_mut(delivered.sink) {
-            *busy = false;
-        }
+        self.lanes.free(delivered.lane);
         let mut tally = Tally::default();
-        for (queued, refusal) in delivered.verdicts {
-            match refusal {
+        for (queued, dead) in delivered.verdicts {
+            match dead {
                 None => self.settle(&queued, &mut tally),
-                Some(reason) => self.refused(queued, reason),
+                Some(reason) => self.park(queued, reason),
             }
         }
         self.context.tally.add(tally);
@@ -338,10 +321,13 @@ impl Processor {
         self.ledger.settle(queued.ticket);
     }
 
-    /// A refused event becomes a dead letter under the same ticket.
-    fn refused(&mut self, queued: Queued, reason: String) {
+    /// An event that its sink refused, or that was given up, becomes a dead letter under the same
+    /// ticket.
+    fn park(&mut self, queued: Queued, reason: String) {
+        let position = &queued.record.record.position;
+        self.context.failures.record(&self.source, position, &Stage::Deliver, &reason);
         let letter = self.context.pipeline.refused(&queued.record, &queued.delivery, reason);
-        self.queue(Queued { delivery: letter, ..queued });
+        self.lanes.push(Queued { delivery: letter, ..queued }, Instant::now());
     }
 
     /// Tells the coordinator how far the shard is processed.

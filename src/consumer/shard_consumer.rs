@@ -10,7 +10,8 @@ use tokio::sync::mpsc;
 use tracing::{debug, info};
 
 use super::{
-    BatchLimits, Budget, LossLog, PacingParams, RetryPause, fetcher::Fetcher, processor::Processor,
+    BatchLimits, Budget, LossLog, PacingParams, RetryLimits, RetryPause, fetcher::Fetcher,
+    processor::Processor,
 };
 use crate::{
     etl::{Pipeline, Source, Stage, Tally},
@@ -43,7 +44,7 @@ pub struct ConsumerStream {
     pub reader: Arc<dyn StreamReader>,
 }
 
-/// A sink with its name and its batches.
+/// A sink with its name, its batches and its limits.
 pub struct NamedSink {
     /// Its name in the configuration.
     pub name: Arc<str>,
@@ -51,6 +52,11 @@ pub struct NamedSink {
     pub sink: Arc<dyn Sink>,
     /// When a batch for it is closed.
     pub batch: BatchLimits,
+    /// Batches of one shard that may be under way to it at a time (`parallelization_factor`). Above
+    /// one, events are spread by partition key, and only the order of each key is kept.
+    pub lanes: usize,
+    /// How long it is tried. What is given up becomes a dead letter; a dead letter never is.
+    pub retry: RetryLimits,
 }
 
 /// What all consumers of a process share.

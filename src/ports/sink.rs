@@ -24,6 +24,10 @@ pub enum SinkError {
     /// A human must change the configuration or a policy; sent again all the same.
     #[error("{0}")]
     Misconfigured(String),
+    /// The sink was reached and refused the batch as a whole, perhaps for one of its events: a part
+    /// of the batch may fare better. A sink that knows which event it is says [`Verdict::Refused`].
+    #[error("{0}")]
+    BatchRefused(String),
 }
 
 /// A place that events are delivered to. Its documentation says what it does to order, and what a

@@ -7,20 +7,21 @@
 //! - SH-1: a child is read only after everything in its parents has its outcome.
 //! - SH-2: a shard is ended only when it is closed and everything in it has its outcome.
 //! - SH-3: a lease is deleted only after its shard's end, and its children have leases.
-//! - OR-1: within one grant a sink sees a shard's events in order.
+//! - OR-1: within one grant a sink sees a shard's events in order, with several lanes those of a key.
 //! - RC-1: every user record comes to one kind of outcome, the one it must have.
+//! - RT-1, RT-2: see `limits.rs`.
 //! - LV-1: once the faults stop, every record put has its outcome.
 //! - LV-2: a worker that has drained owns no lease.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use shardwright::{
     leasing::LeaseParams,
-    model::{Checkpoint, Lease, LeaseKey, LeaseWrite, OutputEvent, Position, ShardId},
+    model::{Checkpoint, EpochMillis, Lease, LeaseKey, LeaseWrite, OutputEvent, Position, ShardId},
 };
 use tokio::time::Instant;
 
-use crate::{stream::Stream, world::WorkerNo};
+use crate::{limits::Limits, stream::Stream, world::WorkerNo};
 
 /// What must become of a user record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,11 +44,14 @@ pub(crate) struct Audit {
     pub(crate) violation: Option<String>,
     pub(crate) params: Option<LeaseParams>,
     pub(crate) check_order: bool,
+    pub(crate) limits: Limits,
     records: BTreeMap<ShardId, BTreeMap<Position, Entry>>,
     /// From when until when a worker may believe that it owns a lease.
     beliefs: BTreeMap<(LeaseKey, WorkerNo), (Instant, Instant)>,
-    /// The last position that a sink acknowledged, per worker, shard and kind of sink.
-    acknowledged: BTreeMap<(WorkerNo, ShardId, bool), Position>,
+    /// The last position that a sink acknowledged, per worker, shard and what shares its order.
+    acknowledged: BTreeMap<(WorkerNo, ShardId, Option<Arc<str>>), Position>,
+    /// The furthest position that a sink acknowledged, per worker and shard.
+    furthest: BTreeMap<(WorkerNo, ShardId), Position>,
 }
 
 impl Audit {
@@ -112,6 +116,8 @@ impl Audit {
                 self.beliefs.insert(belief, (from, until));
                 self.acknowledged
                     .retain(|(who, shard, _), _| *who != worker || *shard != before.shard);
+                self.furthest.remove(&(worker, before.shard.clone()));
+                self.limits.granted(worker, &before.shard);
             }
             LeaseWrite::FinishHandOver { .. }
             | LeaseWrite::Release { .. }
@@ -184,7 +190,12 @@ impl Audit {
 
     // === The sinks ===
 
-    pub(crate) fn begins_delivery(&mut self, worker: WorkerNo, events: &[OutputEvent]) {
+    pub(crate) fn begins_delivery(
+        &mut self,
+        worker: WorkerNo,
+        events: &[OutputEvent],
+        dead_letters: bool,
+    ) {
         let Some(first) = events.first() else { return };
         let now = Instant::now();
         let key = LeaseKey::new(first.id.shard.as_str());
@@ -197,14 +208,24 @@ impl Audit {
         if valid != [worker] {
             self.violated(format!("LS-3: w{worker} delivers of {key} while {valid:?} may own it"));
         }
+        if !dead_letters && let Some(event) = self.limits.tried(worker, events) {
+            self.violated(format!("RT-2: w{worker} tries {} too often", event.id));
+        }
     }
 
-    pub(crate) fn delivered(&mut self, event: &OutputEvent, dead_letters: bool) {
+    /// Answers whether it is an event that was given up.
+    pub(crate) fn delivered(
+        &mut self,
+        worker: WorkerNo,
+        event: &OutputEvent,
+        dead_letters: bool,
+        now: EpochMillis,
+    ) -> bool {
         let id = &event.id;
         let entry = self.records.get_mut(&id.shard).and_then(|shard| shard.get_mut(&id.position));
         let Some(entry) = entry else {
             self.violated(format!("RC-1: {id} was never put"));
-            return;
+            return false;
         };
         if dead_letters {
             entry.parked += 1;
@@ -212,27 +233,40 @@ impl Audit {
             entry.delivered += 1;
         }
         let must = if dead_letters { Must::DeadLetter } else { Must::Deliver };
-        if entry.must != must {
+        let given_up = dead_letters && entry.must == Must::Deliver && self.limits.any();
+        if given_up && !self.limits.may_give_up(worker, event, now) {
+            self.violated(format!("RT-1: w{worker} gives {id} up too early"));
+        } else if entry.must != must && !given_up {
             let what = format!("RC-1: {id} must come to {:?}, not {must:?}", entry.must);
             self.violated(what);
         }
+        given_up
     }
 
+    /// Answers whether an event came through after a later one of its shard. Letters of events that
+    /// a sink refused come when it has refused them: they have no order.
     pub(crate) fn acknowledged(
         &mut self,
         worker: WorkerNo,
         events: &[OutputEvent],
         dead_letters: bool,
-    ) {
-        let (Some(first), Some(last)) = (events.first(), events.last()) else { return };
-        let order = events.windows(2).all(|pair| pair[0].id.position <= pair[1].id.position);
-        let key = (worker, first.id.shard.clone(), dead_letters);
-        let before = self.acknowledged.insert(key, last.id.position.clone());
-        let follows = before.is_none_or(|before| before <= first.id.position);
-        // Letters of events that a sink refused come when it has refused them.
-        if self.check_order && !dead_letters && !(order && follows) {
-            self.violated(format!("OR-1: w{worker} delivers {} out of order", first.id));
+    ) -> bool {
+        if dead_letters || !self.check_order {
+            return false;
         }
+        let mut overtaken = false;
+        for event in events {
+            let (shard, position) = (event.id.shard.clone(), event.id.position.clone());
+            let furthest = self.furthest.entry((worker, shard.clone())).or_insert(position.clone());
+            overtaken |= position < *furthest;
+            *furthest = furthest.clone().max(position.clone());
+            let key = (worker, shard, self.limits.order(event));
+            let before = self.acknowledged.insert(key, position.clone());
+            if before.is_some_and(|before| before > position) {
+                self.violated(format!("OR-1: w{worker} delivers {} out of order", event.id));
+            }
+        }
+        overtaken
     }
 
     // === The end ===

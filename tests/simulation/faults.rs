@@ -47,14 +47,17 @@ impl Faults {
 /// Counters that a sweep must have moved, or it has proven nothing of them.
 pub(crate) const MUST_HAPPEN: &[&str] = &[
     "answer lost",
+    "batch refused",
     "call while cut off",
     "crash",
     "drain",
+    "event given up",
     "forced take",
     "hand-over asked",
     "hand-over finished",
     "hand-over withdrawn",
     "iterator expired",
+    "lane overtaken",
     "late write applied",
     "late write refused",
     "lease retired",

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     lease_table::SimTable,
+    limits::BATCH,
     sink::SimSink,
     stream::SimStream,
     world::{SimClock, WorkerNo, World},
@@ -139,11 +140,17 @@ fn worker(world: &World, number: WorkerNo, seed: u64) -> Worker {
     let name = StreamName::new("stream");
     let reader: Arc<dyn StreamReader> =
         Arc::new(SimStream { world: world.clone(), worker: number });
+    let (lanes, retry) = {
+        let state = world.lock();
+        (state.audit.limits.lanes, state.audit.limits.retry)
+    };
     let sink = |label: &str, dead_letters, window: u64| NamedSink {
         name: Arc::from(label),
         sink: Arc::new(SimSink { world: world.clone(), worker: number, dead_letters })
             as Arc<dyn Sink>,
-        batch: BatchLimits { events: 7, bytes: 4096, window: Duration::from_millis(window) },
+        batch: BatchLimits { events: BATCH, bytes: 4096, window: Duration::from_millis(window) },
+        lanes,
+        retry,
     };
     let route =
         Route { filter: Some(FilterPattern::parse("-drop").unwrap()), ..Route::new("all", 0) };

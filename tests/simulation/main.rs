@@ -3,7 +3,7 @@
 //!
 //! Workers crash, drain, join, are cut off from the table, the stream or their sinks; answers get
 //! lost, writes arrive late, scans are stale, calls are throttled, iterators expire, shards split and
-//! merge, records are poison or aggregates. The invariants of `audit.rs` are checked as things
+//! merge, records are poison or aggregates, sinks have lanes and limits of retries. The invariants of `audit.rs` are checked as things
 //! happen; at the end the faults stop and everything put must have its outcome.
 //!
 //! `SIM_SEEDS=100000 cargo test --release --test simulation` sweeps more seeds,
@@ -20,6 +20,7 @@ mod audit;
 mod faults;
 mod fleet;
 mod lease_table;
+mod limits;
 mod schedule;
 mod sink;
 mod stream;

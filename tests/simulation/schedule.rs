@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 use crate::{
     faults::Faults,
     fleet::{Fleet, params},
+    limits::Limits,
     world::{Port, WorkerNo, World},
 };
 
@@ -61,6 +62,7 @@ fn prepare(world: &World, seed: u64, rng: &mut StdRng) {
     let mut state = world.lock();
     state.audit.params = Some(params());
     state.audit.check_order = !seed.is_multiple_of(2);
+    state.audit.limits = Limits::of(seed);
     let shards = rng.random_range(1..5u128);
     let width = u128::MAX / shards;
     for index in 0..shards {

@@ -19,7 +19,7 @@ pub(crate) struct SimSink {
 impl Sink for SimSink {
     async fn deliver(&self, events: &[OutputEvent]) -> Result<Vec<Verdict>, SinkError> {
         let down = || Err(SinkError::Unavailable("simulated".to_owned()));
-        self.world.lock().audit.begins_delivery(self.worker, events);
+        self.world.lock().audit.begins_delivery(self.worker, events, self.dead_letters);
         match self.world.begin(self.worker, Port::Sink).await {
             Fate::Through => {}
             Fate::Throttled | Fate::Unavailable => return down(),
@@ -31,6 +31,10 @@ impl Sink for SimSink {
                 state.count("sink down");
                 return down();
             }
+            if !self.dead_letters && events.iter().any(|event| has(event, b"spoil ")) {
+                state.count("batch refused");
+                return Err(SinkError::BatchRefused("simulated".to_owned()));
+            }
             let mut verdicts = Vec::new();
             for event in events {
                 let refused = !self.dead_letters && has(event, b"refuse ");
@@ -41,7 +45,10 @@ impl Sink for SimSink {
                     state.count("sink put off events");
                     Verdict::Retry("simulated".to_owned())
                 } else {
-                    state.audit.delivered(event, self.dead_letters);
+                    let now = state.now();
+                    if state.audit.delivered(self.worker, event, self.dead_letters, now) {
+                        state.count("event given up");
+                    }
                     Verdict::Accepted
                 };
                 verdicts.push(verdict);
@@ -54,7 +61,9 @@ impl Sink for SimSink {
             state.count("sink answer lost");
             return down();
         }
-        state.audit.acknowledged(self.worker, events, self.dead_letters);
+        if state.audit.acknowledged(self.worker, events, self.dead_letters) {
+            state.count("lane overtaken");
+        }
         Ok(verdicts)
     }
 

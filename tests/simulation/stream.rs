@@ -93,27 +93,28 @@ impl State {
         self.add_shard(vec![low, high], HashKeyRange { start, end });
     }
 
-    /// Puts one record: plain, filtered, refused, poison, or an aggregate of these.
+    /// Puts one record: plain, filtered, refused alone or with its batch, poison, or an aggregate of
+    /// these.
     pub(crate) fn put_record(&mut self) {
         let open = self.open_shards();
         let shard = open[self.rng.random_range(0..open.len())].clone();
         self.stream.next_sequence += 1;
         let sequence: SequenceNumber = self.stream.next_sequence.to_string().parse().unwrap();
+        let partition_key = self.audit.limits.key(self.stream.next_event);
         let members = if self.rng.random_bool(0.2) { self.rng.random_range(1..5) } else { 0 };
         let data = if members == 0 {
             self.payload(&shard, &sequence, 0)
         } else {
             let members: Vec<KplRecord> = (0..members)
                 .map(|index| KplRecord {
-                    partition_key: "key".to_owned(),
+                    partition_key: self.audit.limits.key(self.stream.next_event),
                     explicit_hash_key: None,
                     data: self.payload(&shard, &sequence, index),
                 })
                 .collect();
             aggregate(&members)
         };
-        let record =
-            RawRecord { sequence, partition_key: "key".to_owned(), data, arrival: self.now() };
+        let record = RawRecord { sequence, partition_key, data, arrival: self.now() };
         self.stream.shards.get_mut(&shard).unwrap().records.push(record);
     }
 
@@ -124,6 +125,9 @@ impl State {
             0 => (Bytes::from_static(b"\xff\xfe"), Must::DeadLetter),
             1 => (Bytes::from(format!("refuse {number}")), Must::DeadLetter),
             2 | 3 => (Bytes::from(format!("drop {number}")), Must::Nothing),
+            _ if self.audit.limits.any() && number.is_multiple_of(19) => {
+                (Bytes::from(format!("spoil {number}")), Must::DeadLetter)
+            }
             _ => (Bytes::from(format!("event {number}")), Must::Deliver),
         };
         let position = Position { sequence: sequence.clone(), sub_sequence };

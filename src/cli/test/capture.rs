@@ -9,8 +9,11 @@ use serde_json::{Map, value::RawValue};
 use super::super::offline::Offline;
 use crate::{
     codec::{deaggregate, decode_user_record, encode_envelope, parse_event_line, payload},
-    etl::{DeadLetter, Source, SourceRecord},
-    model::{EpochMillis, Format, LogEvent, LogSource, RawRecord, ShardId, StreamName, UserRecord},
+    etl::{DeadLetter, Failure, Replayed, Source, SourceRecord, Stage},
+    model::{
+        EpochMillis, Format, LogEvent, LogSource, Position, RawRecord, ShardId, StreamName,
+        UserRecord,
+    },
 };
 
 /// How an input is read.
@@ -247,19 +250,17 @@ impl Capture<'_> {
             arrival: place.arrival.unwrap_or(ARRIVAL),
         };
         let members = deaggregate(&raw);
-        if members.unreadable > 0 {
-            let count = members.unreadable;
-            return Err(format!(
-                "{count} user records of this KPL aggregate name keys that it does not hold"
-            ));
-        }
         let records = members.records.into_iter().map(|mut record| {
             if place.arrival.is_none() {
                 record.arrival = self.latest(source.format, &record);
             }
             SourceRecord::new(Arc::clone(&source), record)
         });
-        Ok(records.collect())
+        let mut records: Vec<SourceRecord> = records.collect();
+        if members.unreadable > 0 {
+            records.push(unreadable(&source, &raw, members.unreadable));
+        }
+        Ok(records)
     }
 
     /// When a captured record arrived, as far as its events tell.
@@ -283,4 +284,21 @@ impl Capture<'_> {
 
 fn read<T: DeserializeOwned>(key: &str, raw: &RawValue, expected: &str) -> Result<T, String> {
     serde_json::from_str(raw.get()).map_err(|_| format!("{key}: expected {expected}"))
+}
+
+/// The letter of what could not be read of a KPL aggregate, as it comes back.
+fn unreadable(source: &Arc<Source>, raw: &RawRecord, members: u64) -> SourceRecord {
+    let record = UserRecord {
+        position: Position { sequence: raw.sequence.clone(), sub_sequence: 0 },
+        partition_key: Arc::from(raw.partition_key.as_str()),
+        explicit_hash_key: None,
+        aggregated: false,
+        data: raw.data.clone(),
+        arrival: raw.arrival,
+    };
+    let reason =
+        format!("{members} user records of this KPL aggregate name keys that it does not hold");
+    let first_failure = Failure { stage: Stage::Decode, reason, configuration: String::new() };
+    let replayed = Replayed { part: None, attempts: 0, first_failure };
+    SourceRecord { source: Arc::clone(source), record, replayed: Some(Arc::new(replayed)) }
 }
