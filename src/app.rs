@@ -230,10 +230,12 @@ impl App {
         tokio::select! { biased;
             ended = work => {
                 close_sinks(&self.context).await;
+                say_counts(&self.context.tally.get());
                 Ok(outcome(ended))
             }
             why = overdue(&shutdown, self.drain_timeout) => {
                 let held: Vec<LeaseKey> = seen.borrow().held.iter().cloned().collect();
+                say_counts(&self.context.tally.get());
                 error!(why, not_done = names(&held), "stopped before everything was drained");
                 Ok(Outcome::Aborted(held))
             }
@@ -303,6 +305,22 @@ impl App {
             }
         }
     }
+}
+
+/// What became of everything that this process has read.
+fn say_counts(tally: &Tally) {
+    info!(
+        records = tally.records,
+        user_records = tally.user_records,
+        undecodable = tally.undecodable,
+        control = tally.control,
+        events = tally.events,
+        delivered = tally.delivered,
+        filtered = tally.filtered,
+        dead_lettered = tally.dead_lettered,
+        aborts = tally.aborts.iter().next().map(|_| tracing::field::display(&tally.aborts)),
+        "in all"
+    );
 }
 
 /// What the end of a worker means.

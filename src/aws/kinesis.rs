@@ -279,10 +279,16 @@ fn hash_range(range: Option<&SdkHashKeyRange>) -> Option<HashKeyRange> {
     HashKeyRange::parse(range.starting_hash_key(), range.ending_hash_key())
 }
 
+/// The nearest millisecond: the SDK reads seconds as a binary fraction, which may lie just below it.
+fn epoch_millis(time: &DateTime) -> Option<EpochMillis> {
+    let nearest = time.as_nanos().checked_add(500_000)?.div_euclid(1_000_000);
+    i64::try_from(nearest).ok().map(EpochMillis)
+}
+
 /// A record whose arrival nobody knows counts as arrived now: as old as possible would make a limit
 /// on the age of records drop it.
 fn record(record: Record) -> Result<RawRecord, StreamError> {
-    let arrival = record.approximate_arrival_timestamp.and_then(|time| time.to_millis().ok());
+    let arrival = record.approximate_arrival_timestamp.as_ref().and_then(epoch_millis);
     let sequence: SequenceNumber = record
         .sequence_number
         .parse()
@@ -291,7 +297,7 @@ fn record(record: Record) -> Result<RawRecord, StreamError> {
         sequence,
         partition_key: record.partition_key.unwrap_or_default(),
         data: Bytes::from(record.data.into_inner()),
-        arrival: arrival.map_or_else(|| SystemClock.now(), EpochMillis),
+        arrival: arrival.unwrap_or_else(|| SystemClock.now()),
     })
 }
 
@@ -334,6 +340,9 @@ mod tests {
         assert!(unknown.arrival > EpochMillis(0));
         let far = record(sdk_record("7", Some(DateTime::from_secs(i64::MAX)))).unwrap();
         assert!(far.arrival > EpochMillis(0));
+        let fraction = DateTime::from_secs_f64(1_767_225_600.001);
+        let exact = record(sdk_record("7", Some(fraction))).unwrap();
+        assert_eq!(exact.arrival, EpochMillis(1_767_225_600_001));
         let error = record(sdk_record("seven", None)).unwrap_err();
         assert!(matches!(error, StreamError::Invalid(_)), "{error:?}");
     }

@@ -125,16 +125,19 @@ mod tests {
     const FORMATS: [Format; 4] =
         [Format::CloudwatchLogs, Format::Json, Format::Text, Format::Bytes];
 
-    fn decode(format: Format, data: &[u8]) -> Result<Decoded, DecodeError> {
-        let record = UserRecord {
+    fn record(data: &[u8]) -> UserRecord {
+        UserRecord {
             position: Position { sequence: "1".parse().unwrap(), sub_sequence: 0 },
             partition_key: Arc::from("k"),
             explicit_hash_key: None,
             aggregated: false,
             data: Bytes::copy_from_slice(data),
             arrival: EpochMillis(77),
-        };
-        decode_user_record(format, &record, &LIMITS)
+        }
+    }
+
+    fn decode(format: Format, data: &[u8]) -> Result<Decoded, DecodeError> {
+        decode_user_record(format, &record(data), &LIMITS)
     }
 
     #[test]
@@ -173,6 +176,23 @@ mod tests {
         // Bytes that begin zlib are text too.
         check(Format::Text, b"x^2", &["x^2"]);
         check(Format::Bytes, b"\xff\x00", &["/wA="]);
+    }
+
+    #[test]
+    fn the_default_limits_take_the_largest_records() {
+        // CloudWatch Logs takes events of 1 MB, a stream records of 10 MiB.
+        let event = format!(r#"{{"message":"{}"}}"#, "a".repeat(1 << 20));
+        let envelope = format!(r#"{{"messageType":"DATA_MESSAGE","logEvents":[{event}]}}"#);
+        let largest = "a".repeat(10 << 20);
+        for (format, data) in [
+            (Format::CloudwatchLogs, gzip(envelope.as_bytes())),
+            (Format::Json, format!("{{\"a\":\"{}\"}}", "a".repeat(1 << 20)).into_bytes()),
+            (Format::Text, gzip(largest.as_bytes())),
+            (Format::Bytes, largest.into_bytes()),
+        ] {
+            let decoded = decode_user_record(format, &record(&data), &DecodeLimits::default());
+            assert_eq!(decoded.unwrap().events.len(), 1, "{format:?}");
+        }
     }
 
     #[test]

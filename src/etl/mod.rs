@@ -3,6 +3,15 @@
 //! A [`Pipeline`] takes one user record and answers with what is to be delivered where, and with
 //! what was filtered. Nothing is lost in between: each decoded event is sent to a route, counted as
 //! filtered, or turned into a dead letter that holds it whole.
+//!
+//! | Stage | File | Answer |
+//! |---|---|---|
+//! | conditions | `route` ([`filter`], `field`) | whether a route takes the event |
+//! | checks | `validation` (`schema`) | or why it is a dead letter |
+//! | program | `program` (`functions`) | what is delivered; or that it is filtered, or a dead letter |
+//!
+//! All of them look at the event through one `view`, which reads its message at most once in each
+//! form.
 
 mod dead_letter;
 mod explain;

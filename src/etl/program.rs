@@ -10,9 +10,10 @@
 //! | further fields | what the envelope held beside these (`policyLevel`, `extractedFields`, …); one whose name is taken is `."header.…"` or `."event.…"` |
 //!
 //! and its metadata `%` is the record: `%stream`, `%shard`, `%sequence_number`,
-//! `%sub_sequence_number`, `%partition_key`, `%arrival` (milliseconds since 1970). `%event_id` is a
-//! text that no other event has and that is the same however often this one is delivered: what
-//! [`LogEvent::identity`] says, or the event's place in its shard where there is no id.
+//! `%sub_sequence_number`, `%partition_key`, `%arrival` (milliseconds since 1970). `%message` is the
+//! message as it was logged. `%event_id` is a text that no other event has and that is the same
+//! however often this one is delivered: what [`LogEvent::identity`] says, or the event's place in its
+//! shard where there is no id.
 //!
 //! | What the program leaves | What becomes of the event |
 //! |---|---|
@@ -44,6 +45,7 @@ use vrl::{
     compiler::{Context, ExpressionError, Function, TargetValue, TimeZone, state::RuntimeState},
     diagnostic::Formatter,
     path,
+    path::{OwnedSegment, PathPrefix},
     value::{KeyString, ObjectMap, Secrets, Value},
 };
 
@@ -56,8 +58,10 @@ use crate::model::LogEvent;
 
 /// A compiled program.
 pub struct Program {
-    program: vrl::compiler::Program,
+    compiled: vrl::compiler::Program,
     timezone: TimeZone,
+    /// What it may read of [`METADATA`].
+    metadata: Vec<(KeyString, Metadata)>,
 }
 
 /// A program that does not compile, as VRL's own diagnostics: line, caret, hint.
@@ -96,7 +100,8 @@ impl Program {
             Ok(compiled) => {
                 // Times without a zone are UTC, whatever the machine's zone is.
                 let timezone = TimeZone::parse("UTC").unwrap_or_default();
-                Ok(Self { program: compiled.program, timezone })
+                let metadata = wanted(&compiled.program);
+                Ok(Self { compiled: compiled.program, timezone, metadata })
             }
             Err(diagnostics) => {
                 Err(ProgramError(Formatter::new(source, diagnostics).to_string().trim().to_owned()))
@@ -108,20 +113,24 @@ impl Program {
     pub(super) fn run(&self, view: &EventView<'_>, last: bool) -> Transformed {
         let mut target = TargetValue {
             value: Value::Object(fields(view, last)),
-            metadata: Value::Object(metadata(view)),
+            metadata: Value::Object(self.metadata(view)),
             secrets: Secrets::default(),
         };
         let mut state = RuntimeState::default();
         let mut context = Context::new(&mut target, &mut state, &self.timezone);
         // A function of the library that panics on some input must not take the shard with it: the
         // event is parked, as after any other failure of the program.
-        let run = AssertUnwindSafe(|| self.program.resolve(&mut context));
+        let run = AssertUnwindSafe(|| self.compiled.resolve(&mut context));
         match std::panic::catch_unwind(run) {
             Ok(Ok(_) | Err(ExpressionError::Return { .. })) => output(target),
             Ok(Err(ExpressionError::Abort { message, .. })) => Transformed::Aborted(message),
             Ok(Err(error)) => Transformed::Failed(error.to_string()),
             Err(_) => Transformed::Failed("the program panicked, which is a bug".to_owned()),
         }
+    }
+
+    fn metadata(&self, view: &EventView<'_>) -> ObjectMap {
+        self.metadata.iter().map(|(name, read)| (name.clone(), read(view))).collect()
     }
 }
 
@@ -181,23 +190,45 @@ fn fields(view: &EventView<'_>, last: bool) -> ObjectMap {
     FIELDS.map(KeyString::from).into_iter().zip(values).chain(unknown).collect()
 }
 
-fn metadata(view: &EventView<'_>) -> ObjectMap {
-    let record = &view.record.record;
-    let sub_sequence = i64::try_from(record.position.sub_sequence).unwrap_or(i64::MAX);
-    let event_id = view.event.identity();
-    let event_id = event_id.unwrap_or_else(|| view.record.event_id(view.index).to_string());
-    [
-        ("stream", text(view.record.source.stream.as_str())),
-        ("shard", text(view.record.source.shard.as_str())),
-        ("sequence_number", text(record.position.sequence.as_str())),
-        ("sub_sequence_number", Value::Integer(sub_sequence)),
-        ("partition_key", text(&record.partition_key)),
-        ("arrival", Value::Integer(record.arrival.0)),
-        ("event_id", text(&event_id)),
-    ]
-    .into_iter()
-    .map(|(key, value)| (KeyString::from(key), value))
-    .collect()
+/// Reads one field of the metadata.
+type Metadata = fn(&EventView<'_>) -> Value;
+
+/// What a program may read of the record.
+const METADATA: [(&str, Metadata); 8] = [
+    ("stream", |view| text(view.record.source.stream.as_str())),
+    ("shard", |view| text(view.record.source.shard.as_str())),
+    ("sequence_number", |view| text(view.record.record.position.sequence.as_str())),
+    ("sub_sequence_number", |view| {
+        let sub_sequence = view.record.record.position.sub_sequence;
+        Value::Integer(i64::try_from(sub_sequence).unwrap_or(i64::MAX))
+    }),
+    ("partition_key", |view| text(&view.record.record.partition_key)),
+    ("arrival", |view| Value::Integer(view.record.record.arrival.0)),
+    ("message", |view| text(&view.event.message)),
+    ("event_id", |view| {
+        let identity = view.event.identity();
+        text(&identity.unwrap_or_else(|| view.record.event_id(view.index).to_string()))
+    }),
+];
+
+/// The metadata that a program mentions: most programs mention none, and each costs an allocation.
+fn wanted(program: &vrl::compiler::Program) -> Vec<(KeyString, Metadata)> {
+    let queries = &program.info().target_queries;
+    let paths = queries.iter().filter(|query| query.prefix == PathPrefix::Metadata);
+    let firsts: Vec<Option<&OwnedSegment>> =
+        paths.map(|query| query.path.segments.first()).collect();
+    let mentioned = |name: &str| {
+        firsts.iter().any(|first| match first {
+            Some(OwnedSegment::Field(field)) => &**field == name,
+            // All of `%`, or something that is no field of it.
+            _ => true,
+        })
+    };
+    METADATA
+        .into_iter()
+        .filter(|(name, _)| mentioned(name))
+        .map(|(name, read)| (name.into(), read))
+        .collect()
 }
 
 #[cfg(test)]
@@ -280,6 +311,21 @@ mod tests {
         let nameless = LogEvent { id: String::new(), ..log_event("x") };
         let place = json!({"id": "logs/shardId-000000000000/495:0/7"});
         assert_eq!(documents(run_on(source, &nameless)), [place]);
+    }
+
+    #[test]
+    fn metadata_is_there_however_it_is_read() {
+        let message = r#"{"b": 1.50, "a": []}"#;
+        check(". = {\"m\": %message}", message, json!({"m": message}));
+        check(". = {\"m\": exists(%arrival)}", "x", json!({"m": true}));
+        check(". = {\"m\": del(%partition_key)}", "x", json!({"m": "key"}));
+        check(
+            "%arrival = int!(%arrival) + 1; . = {\"m\": %arrival}",
+            "x",
+            json!({"m": 1_700_000_000_124_i64}),
+        );
+        check(". = {\"m\": get!(%, [\"sequence_number\"])}", "x", json!({"m": "495"}));
+        check(". = {\"m\": length(object!(%))}", "x", json!({"m": METADATA.len()}));
     }
 
     #[test]

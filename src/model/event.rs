@@ -123,3 +123,28 @@ pub struct OutputEvent {
     /// One JSON document in one line, without the line's end.
     pub json: Bytes,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_filters_make_two_events_of_one_id() {
+        let event = |filter: &str, id: &str| LogEvent {
+            source: Arc::new(LogSource {
+                owner: "111122223333".to_owned(),
+                log_group: "/app".to_owned(),
+                log_stream: "i-1".to_owned(),
+                subscription_filters: vec![filter.to_owned()],
+                extra: Map::new(),
+            }),
+            id: id.to_owned(),
+            timestamp: None,
+            message: String::new(),
+            extra: Map::new(),
+        };
+        assert_eq!(event("all", "7").identity().unwrap(), "111122223333:/app:i-1:all:7");
+        assert_ne!(event("all", "7").identity(), event("errors", "7").identity());
+        assert_eq!(event("all", "").identity(), None);
+    }
+}

@@ -4,6 +4,7 @@
 
 mod case;
 mod refused;
+mod routes;
 
 use std::{collections::HashMap, fs, path::PathBuf, time::Duration};
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs the servers that the test target `servers` runs against, into target/servers/ only:
-# kinesis-local and kinesalite from npm, moto from PyPI. What is there already is left alone.
-# Needs node, npm and python3.
+# Installs the servers that the test targets `servers` and `contracts` run against, into
+# target/servers/ only: kinesis-local and kinesalite from npm, moto from PyPI. What is there already
+# is left alone. Needs node, npm and python3.
 set -euo pipefail
 
 KINESIS_LOCAL=0.6.2

@@ -20,6 +20,7 @@
 
 mod crash;
 mod fleet;
+#[path = "../harness/mod.rs"]
 mod harness;
 mod lifecycle;
 mod subscription;

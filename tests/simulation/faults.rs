@@ -13,6 +13,8 @@ pub(crate) struct Faults {
     pub(crate) late_write: f64,
     pub(crate) stale_rows: f64,
     pub(crate) slow_scan: f64,
+    /// The last page of a closed shard does not name the children; some servers never do.
+    pub(crate) children_unnamed: f64,
     pub(crate) sink_down: f64,
     /// The sink took everything, and said that it is down.
     pub(crate) sink_answer_lost: f64,
@@ -32,6 +34,7 @@ impl Faults {
             late_write: 0.01,
             stale_rows: 0.1,
             slow_scan: 0.01,
+            children_unnamed: 0.2,
             sink_down: 0.1,
             sink_answer_lost: 0.03,
             sink_partial: if seed.is_multiple_of(2) { 0.2 } else { 0.0 },

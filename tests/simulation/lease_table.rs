@@ -242,16 +242,17 @@ impl LeaseStore for SimTable {
         self.reach().await?;
         let deleted = {
             let mut state = self.world.lock();
-            let row = state.table.rows.get(&lease.key).cloned();
-            let deleted = row.is_some_and(|row| row.counter == lease.counter);
-            if deleted {
+            let row = state.table.rows.get(&lease.key);
+            let (is_there, changed) =
+                (row.is_some(), row.is_some_and(|row| row.counter != lease.counter));
+            if is_there && !changed {
                 state.note(format!("w{} deletes {}", self.worker, lease.key));
                 state.count("lease retired");
                 let State { audit, stream, .. } = &mut *state;
                 audit.deleted(stream, lease);
                 state.put(lease.key.clone(), None);
             }
-            deleted
+            !changed
         };
         self.world.answer().await;
         Ok(deleted)

@@ -17,6 +17,7 @@
 )]
 
 mod audit;
+mod contracts;
 mod faults;
 mod fleet;
 mod lease_table;

@@ -45,6 +45,7 @@ struct Iterator {
 }
 
 const ITERATOR_LIFE: Duration = Duration::from_mins(5);
+const PAGE_BYTES: usize = 10 * 1024 * 1024;
 
 impl State {
     pub(crate) fn add_shard(&mut self, parents: Vec<ShardId>, range: HashKeyRange) -> ShardId {
@@ -183,8 +184,10 @@ impl StreamReader for SimStream {
         self.reach().await?;
         let mut state = self.world.lock();
         let State { audit, stream, .. } = &mut *state;
+        let Some(SimShard { records, .. }) = stream.shards.get(shard) else {
+            return Err(StreamError::NotFound(shard.to_string()));
+        };
         audit.reads(stream, self.worker, shard);
-        let records = &stream.shards[shard].records;
         let index = match start {
             StartAt::TrimHorizon | StartAt::Timestamp(_) => 0,
             StartAt::Latest => records.len(),
@@ -229,16 +232,19 @@ impl State {
         };
         let most = self.rng.random_range(1..20).min(limit as usize);
         let shard = &self.stream.shards[&at.shard];
-        let records: Vec<RawRecord> =
-            shard.records.iter().skip(at.index).take(most).cloned().collect();
+        let mut bytes = 0;
+        let rest = shard.records.iter().skip(at.index).take(most).take_while(|record| {
+            bytes += record.data.len();
+            bytes <= PAGE_BYTES
+        });
+        let records: Vec<RawRecord> = rest.cloned().collect();
         let next = at.index + records.len();
         let at_end = next == shard.records.len();
         let ended = at_end && !shard.open;
-        let named = self.rng.random_bool(0.8);
+        let named = self.rng.random_bool(1.0 - self.faults.children_unnamed);
         let shard = &self.stream.shards[&at.shard];
         let children = match ended && named {
             true => shard.children.iter().map(|id| self.child(id)).collect(),
-            // Some servers never name the children.
             false => Vec::new(),
         };
         let behind = if at_end { Duration::ZERO } else { Duration::from_secs(1) };

@@ -1,4 +1,4 @@
-//! `shardwright run` as a child process.
+//! Workers as child processes.
 
 use std::{
     fs::File,
@@ -6,36 +6,38 @@ use std::{
     process::{Child, Command, ExitStatus, Stdio},
 };
 
-use super::wait_until;
+use super::{
+    process::{signal, spawn, tethered},
+    wait_until,
+};
 
-/// A running daemon; killed when dropped.
+/// A running worker; killed when dropped, and when this process dies.
 pub(crate) struct Daemon(Child);
 
 impl Daemon {
-    /// Starts it with nothing in its environment but what the SDK needs.
-    pub(crate) fn start(config: &Path, log: &Path) -> Self {
-        let child = Command::new(env!("CARGO_BIN_EXE_shardwright"))
-            .arg("run")
-            .arg("--config")
-            .arg(config)
-            .env_clear()
+    /// `shardwright run`.
+    pub(super) fn command(config: &Path) -> Command {
+        let mut command = tethered(env!("CARGO_BIN_EXE_shardwright"));
+        command.arg("run").arg("--config").arg(config).env_clear();
+        command
+    }
+
+    /// Starts a worker with what its SDK needs in its environment.
+    pub(super) fn start(mut command: Command, log: &Path) -> Self {
+        command
             .env("AWS_ACCESS_KEY_ID", "test")
             .env("AWS_SECRET_ACCESS_KEY", "test")
             .env("AWS_REGION", "us-east-1")
             .env("AWS_EC2_METADATA_DISABLED", "true")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(File::create(log).unwrap())
-            .spawn()
-            .unwrap();
-        Self(child)
+            .stderr(File::create(log).unwrap());
+        Self(spawn(command).unwrap())
     }
 
     /// SIGTERM.
     pub(crate) fn terminate(&self) {
-        // Not reaped yet, so the id is still its own.
-        let kill = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
-        assert!(kill.unwrap().success(), "cannot signal the daemon");
+        signal(&self.0, "TERM");
     }
 
     /// SIGKILL; returns when the process is gone.

@@ -1,8 +1,9 @@
-//! What the scenarios share: servers and daemons as child processes, a producer that remembers what
-//! it put, and the books that hold this against what lies on disk.
+//! What the scenarios of `servers` and `interop` share: servers and daemons as child processes, a
+//! producer that remembers what it put, and the books that hold this against what lies on disk.
 
 mod books;
 mod daemon;
+mod process;
 mod producer;
 mod results;
 mod server;
@@ -17,12 +18,12 @@ pub(crate) use books::{Books, Replay};
 pub(crate) use daemon::Daemon;
 pub(crate) use producer::Producer;
 pub(crate) use results::{Results, lines};
-pub(crate) use server::Installed;
+pub(crate) use server::{Installed, Server};
 pub(crate) use stream::Stream;
 pub(crate) use world::World;
 
 /// Far more than anything here takes on an idle machine.
-const DEADLINE: Duration = Duration::from_mins(1);
+const DEADLINE: Duration = Duration::from_mins(2);
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(50);
 
 /// Asks until it is so.

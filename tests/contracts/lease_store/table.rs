@@ -21,9 +21,8 @@ use super::{Fixture, contract::fresh};
 impl Fixture {
     /// A plain client, as a Java worker or a human would use it.
     fn client(&self) -> Client {
-        let endpoint = self.server.endpoint();
         let config = aws_sdk_dynamodb::config::Builder::from(self.connection.sdk_config())
-            .endpoint_url(endpoint)
+            .endpoint_url(&self.endpoint)
             .build();
         Client::from_conf(config)
     }
@@ -35,7 +34,7 @@ impl Fixture {
 
     async fn item(&self, key: &str) -> HashMap<String, AttributeValue> {
         let answer =
-            self.client().get_item().table_name("orders").key("leaseKey", s(key)).send().await;
+            self.client().get_item().table_name(&self.table).key("leaseKey", s(key)).send().await;
         answer.unwrap().item.unwrap()
     }
 
@@ -80,10 +79,10 @@ fn java_row(key: &str) -> Vec<(&'static str, AttributeValue)> {
     ]
 }
 
-#[tokio::test]
-async fn attributes_of_others_survive_and_a_checkpoint_clears_what_was_prepared() {
-    let fixture = Fixture::start().await;
-    fixture.put("orders", &java_row("shardId-1")).await;
+pub(crate) async fn attributes_of_others_survive_and_a_checkpoint_clears_what_was_prepared(
+    fixture: &Fixture,
+) {
+    fixture.put(&fixture.table, &java_row("shardId-1")).await;
     let key = LeaseKey::new("shardId-1");
     let renew = |counter, checkpoint: Option<Checkpoint>| LeaseWrite::Renew {
         by: WorkerId::new("a"),
@@ -107,9 +106,7 @@ async fn attributes_of_others_survive_and_a_checkpoint_clears_what_was_prepared(
     assert_eq!(fixture.item("shardId-1").await, expect);
 }
 
-#[tokio::test]
-async fn a_new_row_has_the_attributes_of_kcl_2() {
-    let fixture = Fixture::start().await;
+pub(crate) async fn a_new_row_has_the_attributes_of_kcl_2(fixture: &Fixture) {
     let mut lease = fresh("shardId-1");
     lease.parents = vec![ShardId::new("shardId-0")];
     fixture.leases.create(&lease).await.unwrap();
@@ -127,22 +124,22 @@ async fn a_new_row_has_the_attributes_of_kcl_2() {
     assert_eq!(fixture.item("shardId-1").await, expect);
 }
 
-#[tokio::test]
-async fn rows_that_are_no_leases_are_left_out_and_one_bad_row_spoils_nothing() {
-    let fixture = Fixture::start().await;
+pub(crate) async fn rows_that_are_no_leases_are_left_out_and_one_bad_row_spoils_nothing(
+    fixture: &Fixture,
+) {
     let (leases, client) = (&fixture.leases, fixture.client());
-    fixture.put("orders", &java_row("shardId-1")).await;
-    fixture.put("orders", &[("leaseKey", s("Leader")), ("leaseDuration", s("120000"))]).await;
+    fixture.put(&fixture.table, &java_row("shardId-1")).await;
+    fixture.put(&fixture.table, &[("leaseKey", s("Leader")), ("leaseDuration", s("120000"))]).await;
     let metrics = s("WORKER_METRIC_STATS");
     fixture
-        .put("orders", &[("leaseKey", s("w-7")), ("lut", n("1")), ("entityType", metrics)])
+        .put(&fixture.table, &[("leaseKey", s("w-7")), ("lut", n("1")), ("entityType", metrics)])
         .await;
     let mut bad = java_row("shardId-2");
     bad.push(("checkpoint", s("yesterday")));
-    fixture.put("orders", &bad).await;
+    fixture.put(&fixture.table, &bad).await;
     let mut odd = java_row("shardId-3");
     odd.push(("pendingCheckpointState", n("0")));
-    fixture.put("orders", &odd).await;
+    fixture.put(&fixture.table, &odd).await;
 
     let mut found: Vec<_> = leases.scan().await.unwrap().into_iter().map(|row| row.key).collect();
     found.sort();
@@ -155,59 +152,55 @@ async fn rows_that_are_no_leases_are_left_out_and_one_bad_row_spoils_nothing() {
         LeaseWrite::Take { by: WorkerId::new("a"), counter: 0, from: None, latest_since: None };
     let swap = leases.write(&LeaseKey::new("Leader"), &take).await.unwrap();
     assert_eq!(swap, Swap::Refused(None), "a lock is not a lease that could be taken");
-    let leader = client.get_item().table_name("orders").key("leaseKey", s("Leader")).send().await;
+    let leader =
+        client.get_item().table_name(&fixture.table).key("leaseKey", s("Leader")).send().await;
     assert_eq!(leader.unwrap().item.unwrap().len(), 2);
 }
 
-#[tokio::test]
-async fn the_table_is_created_once_and_only_when_allowed() {
-    let fixture = Fixture::start().await;
-    let other = DynamoLeases::new(&fixture.connection, "invoices");
+pub(crate) async fn the_table_is_created_once_and_only_when_allowed(fixture: &Fixture) {
+    let name = fixture.beside("invoices");
+    let other = DynamoLeases::new(&fixture.connection, &name);
     let error = other.ensure_table(false).await.unwrap_err().to_string();
-    assert!(error.contains("there is no table invoices"), "{error}");
+    assert!(error.contains(&format!("there is no table {name}")), "{error}");
     let (one, two) = tokio::join!(other.ensure_table(true), other.ensure_table(true));
     assert!(one.is_ok() && two.is_ok(), "{one:?} {two:?}");
     assert_eq!(other.ensure_table(false).await.unwrap(), TableReady::Existing);
     assert_eq!(other.scan().await.unwrap(), []);
-    let table = fixture.client().describe_table().table_name("invoices").send().await.unwrap();
+    let table = fixture.client().describe_table().table_name(name).send().await.unwrap();
     let billing = table.table.unwrap().billing_mode_summary.unwrap().billing_mode;
     assert_eq!(billing, Some(BillingMode::PayPerRequest));
 }
 
-#[tokio::test]
-async fn a_table_of_something_else_is_refused() {
-    let fixture = Fixture::start().await;
+pub(crate) async fn a_table_of_something_else_is_refused(fixture: &Fixture) {
     for (table, key, kind, found) in [
         ("users", "id", ScalarAttributeType::S, "id (S, HASH)"),
         ("numbers", "leaseKey", ScalarAttributeType::N, "leaseKey (N, HASH)"),
     ] {
-        fixture.create_table(table, key, kind).await;
-        let error = DynamoLeases::new(&fixture.connection, table).ensure_table(true).await;
+        let table = fixture.beside(table);
+        fixture.create_table(&table, key, kind).await;
+        let error = DynamoLeases::new(&fixture.connection, &table).ensure_table(true).await;
         let Err(StoreError::Corrupt(message)) = error else { panic!("{error:?}") };
-        for part in [table, found, "leaseKey (S, HASH)", "lease.table"] {
+        for part in [&table, found, "leaseKey (S, HASH)", "lease.table"] {
             assert!(message.contains(part), "{message}");
         }
     }
 }
 
-#[tokio::test]
-async fn a_missing_table_is_named() {
-    let fixture = Fixture::start().await;
-    let error = DynamoLeases::new(&fixture.connection, "nowhere").scan().await.unwrap_err();
+pub(crate) async fn a_missing_table_is_named(fixture: &Fixture) {
+    let error =
+        DynamoLeases::new(&fixture.connection, fixture.beside("nowhere")).scan().await.unwrap_err();
     assert!(error.to_string().contains("dynamodb:Scan"), "{error}");
 }
 
-#[tokio::test]
-async fn the_fleets_mode_is_found_wherever_its_kcl_keeps_it() {
-    let fixture = Fixture::start().await;
-    let (leases, side) = (&fixture.leases, "orders-CoordinatorState");
+pub(crate) async fn the_fleets_mode_is_found_wherever_its_kcl_keeps_it(fixture: &Fixture) {
+    let (leases, side) = (&fixture.leases, &fixture.beside("CoordinatorState"));
     let led = |cv: &str| FleetMode::LeaderAssigned { client_version: cv.to_owned() };
     let cv = |version: &str| s(&format!("CLIENT_VERSION_{version}"));
     let tm = |status: &str| s(&format!("TABLE_MIGRATION_STATUS_{status}"));
     assert_eq!(leases.fleet_mode(side).await.unwrap(), FleetMode::Taker, "no rows at all");
 
     let own = async |version| {
-        fixture.put("orders", &[("leaseKey", s("Migration3.0")), ("cv", cv(version))]).await;
+        fixture.put(&fixture.table, &[("leaseKey", s("Migration3.0")), ("cv", cv(version))]).await;
         leases.fleet_mode(side).await.unwrap()
     };
     assert_eq!(own("3X").await, led("CLIENT_VERSION_3X"), "KCL 3.5 keeps it in the lease table");

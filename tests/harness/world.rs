@@ -4,6 +4,7 @@ use std::{
     cell::Cell,
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 use shardwright::{
@@ -14,10 +15,12 @@ use shardwright::{
 };
 use tempfile::TempDir;
 
-use super::{Books, Daemon, Installed, Replay, Results, in_time, server::Server, stream};
+use super::{Books, Daemon, Installed, Replay, Results, Server, in_time, stream};
 
 /// Servers, and a directory with a configuration for the daemon.
 pub(crate) struct World {
+    /// The application's name, and the lease table's.
+    pub(crate) application: &'static str,
     pub(crate) aws: AwsConnection,
     pub(crate) kinesis_endpoint: String,
     pub(crate) dynamodb_endpoint: String,
@@ -29,8 +32,6 @@ pub(crate) struct World {
     // After the servers, whose logs are in it.
     dir: TempDir,
 }
-
-const APPLICATION: &str = "servers-test";
 
 impl World {
     /// The servers that the program carries with it: nothing needs to be installed.
@@ -72,21 +73,16 @@ impl World {
         servers: Vec<Server>,
         (dynamodb_server, kinesis_server): (Option<DynamoServer>, Option<KinesisServer>),
     ) -> Self {
-        let config = include_str!("daemon.toml")
-            .replace("{application}", APPLICATION)
-            .replace("{stream}", stream::NAME)
-            .replace("{kinesis}", &kinesis)
-            .replace("{dynamodb}", &dynamodb)
-            .replace("{dir}", &dir.path().display().to_string());
-        fs::write(dir.path().join("shardwright.toml"), config).unwrap();
+        let application = "servers-test";
         let settings = AwsSettings {
             kinesis_endpoint_url: Some(kinesis.clone()),
             dynamodb_endpoint_url: Some(dynamodb.clone()),
             ..AwsSettings::default()
         };
         let aws = AwsConnection::emulator(&settings).await.unwrap();
-        let leases = DynamoLeases::new(&aws, APPLICATION);
-        Self {
+        let leases = DynamoLeases::new(&aws, application);
+        let world = Self {
+            application,
             aws,
             kinesis_endpoint: kinesis,
             dynamodb_endpoint: dynamodb,
@@ -96,7 +92,19 @@ impl World {
             _dynamodb: dynamodb_server,
             _kinesis: kinesis_server,
             dir,
-        }
+        };
+        fs::write(world.config(), world.fill(include_str!("daemon.toml"))).unwrap();
+        world
+    }
+
+    /// A configuration with the names and places of this world.
+    pub(crate) fn fill(&self, template: &str) -> String {
+        template
+            .replace("{application}", self.application)
+            .replace("{stream}", stream::NAME)
+            .replace("{kinesis}", &self.kinesis_endpoint)
+            .replace("{dynamodb}", &self.dynamodb_endpoint)
+            .replace("{dir}", &self.dir().display().to_string())
     }
 
     /// Changes the daemon's configuration.
@@ -122,9 +130,14 @@ impl World {
 
     /// Starts one more daemon.
     pub(crate) fn daemon(&self) -> Daemon {
+        self.start(Daemon::command(&self.config()))
+    }
+
+    /// Starts a worker, ours or another.
+    pub(crate) fn start(&self, worker: Command) -> Daemon {
         let number = self.daemons.get() + 1;
         self.daemons.set(number);
-        Daemon::start(&self.config(), &self.daemon_log(number))
+        Daemon::start(worker, &self.daemon_log(number))
     }
 
     fn daemon_log(&self, number: u32) -> PathBuf {

@@ -48,13 +48,14 @@ impl Books {
         check_counts(self.letters.iter(), &results.parked, &twice.parked);
     }
 
-    /// What of these results a worker must produce again that begins at these checkpoints.
+    /// What of these results a worker must produce again that begins at the checkpoints of these
+    /// leases.
     pub(crate) fn beyond(&self, leases: &[Lease], results: &Results) -> Replay {
         let checkpoints: BTreeMap<_, _> =
             leases.iter().map(|lease| (&lease.shard, &lease.checkpoint)).collect();
-        let is_beyond = |shard: &ShardId, position: &Position| match checkpoints[shard] {
-            Checkpoint::After(done) => position > done,
-            other => other.is_start(),
+        let is_beyond = |shard: &ShardId, position: &Position| match checkpoints.get(shard) {
+            Some(Checkpoint::After(done)) => position > done,
+            checkpoint => checkpoint.is_some_and(|checkpoint| checkpoint.is_start()),
         };
         let delivered = results.delivered.keys().filter(|id| {
             let (shard, position) = &self.events[*id];
@@ -70,25 +71,39 @@ impl Books {
     /// Asserts that a fleet that has drained left its leases free and their checkpoints at the last
     /// record of each shard; `closed` shards are done with.
     pub(crate) fn check_leases(&self, leases: &[Lease], closed: &[ShardId]) {
-        let rows: BTreeMap<_, _> = leases.iter().map(|lease| (&lease.shard, lease)).collect();
         for lease in leases {
             assert_eq!((&lease.owner, &lease.checkpoint_owner), (&None, &None), "{lease:?}");
         }
-        for shard in closed {
-            assert!(rows.get(shard).is_none_or(|lease| lease.ended()), "{:?}", rows[shard]);
-        }
-        for (shard, last) in self.last.iter().filter(|(shard, _)| !closed.contains(shard)) {
-            let lease = rows.get(shard).expect("an open shard has a lease");
-            assert_eq!(lease.checkpoint, Checkpoint::After(last.clone()), "{shard}");
-        }
+        let behind = self.behind(leases, closed);
+        assert!(behind.is_empty(), "not at the last record: {behind:#?}");
+    }
+
+    /// The shards whose leases are not at their last record, or not at their end if they are
+    /// `closed`, with what their rows say.
+    pub(crate) fn behind(
+        &self,
+        leases: &[Lease],
+        closed: &[ShardId],
+    ) -> Vec<(ShardId, Option<Checkpoint>)> {
+        let rows: BTreeMap<_, _> =
+            leases.iter().map(|lease| (&lease.shard, &lease.checkpoint)).collect();
+        let is_there = |shard: &ShardId, last: Option<&Position>| match rows.get(shard) {
+            // Leases of shards that are done with are deleted some time.
+            None | Some(Checkpoint::ShardEnd) => closed.contains(shard),
+            Some(Checkpoint::After(done)) => !closed.contains(shard) && Some(done) == last,
+            Some(_) => false,
+        };
+        let shards: BTreeSet<_> = self.last.keys().chain(closed).collect();
+        let behind = shards.into_iter().filter(|shard| !is_there(shard, self.last.get(*shard)));
+        behind.map(|shard| (shard.clone(), rows.get(shard).map(|at| (*at).clone()))).collect()
     }
 }
 
-/// What may come out a second time.
-#[derive(Default)]
+/// What comes out a second time.
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Replay {
-    delivered: BTreeSet<String>,
-    parked: BTreeSet<Letter>,
+    pub(crate) delivered: BTreeSet<String>,
+    pub(crate) parked: BTreeSet<Letter>,
 }
 
 impl Replay {

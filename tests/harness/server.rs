@@ -10,7 +10,10 @@ use std::{
 
 use shardwright::aws::{AwsConnection, AwsSettings};
 
-use super::wait_until;
+use super::{
+    process::{signal, spawn, tethered},
+    wait_until,
+};
 
 /// Where `install.sh` has put the servers.
 pub(crate) struct Installed(PathBuf);
@@ -36,15 +39,22 @@ impl Installed {
         self.0.join("moto/bin/python")
     }
 
-    fn node(&self, script: &str) -> Command {
-        let mut command = Command::new("node");
-        let preload = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/servers/loopback.js");
-        command.args(["-r", preload]).arg(self.0.join(script));
+    fn node(&self, package_file: &str) -> Command {
+        let mut command = tethered("node");
+        for preload in ["loopback.js", "clock.js"] {
+            command.arg("-r").arg(script(preload));
+        }
+        command.arg(self.0.join(package_file));
         command
     }
 }
 
-/// A running server; killed when dropped.
+/// Lines of a server's log that a test which fails shows.
+const LOG_LINES: usize = 50;
+/// More than any test asks for.
+const SHARD_LIMIT: &str = "2000";
+
+/// A running server; killed when dropped, and when this process dies.
 pub(crate) struct Server {
     name: &'static str,
     endpoint: String,
@@ -61,6 +71,7 @@ impl Server {
         command
             .env("KINESIS_MOCK_PLAIN_PORT", port.to_string())
             .env("KINESIS_MOCK_TLS_PORT", tls.to_string())
+            .env("SHARD_LIMIT", SHARD_LIMIT)
             .env("KINESIS_MOCK_CERT_PATH", installed.0.join(package).join("server.json"));
         Self::start("kinesis-local", port, command, dir).await
     }
@@ -69,15 +80,15 @@ impl Server {
     pub(crate) async fn kinesalite(installed: &Installed, dir: &Path) -> Self {
         let [port] = free_ports();
         let mut command = installed.node("kinesalite/node_modules/kinesalite/cli.js");
-        command.args(["--port", &port.to_string()]);
+        command.args(["--port", &port.to_string(), "--shardLimit", SHARD_LIMIT]);
         Self::start("kinesalite", port, command, dir).await
     }
 
-    /// DynamoDB, CloudWatch Logs, and a Kinesis that cannot reshard.
+    /// DynamoDB, CloudWatch Logs, and a Kinesis that cannot reshard; one call at a time.
     pub(crate) async fn moto(installed: &Installed, dir: &Path) -> Self {
         let [port] = free_ports();
-        let mut command = Command::new(installed.0.join("moto/bin/moto_server"));
-        command.args(["-H", "127.0.0.1", "-p", &port.to_string()]);
+        let mut command = tethered(installed.python());
+        command.arg(script("moto_server.py")).arg(port.to_string());
         Self::start("moto", port, command, dir).await
     }
 
@@ -85,12 +96,24 @@ impl Server {
         self.endpoint.clone()
     }
 
+    /// Makes all iterators that were handed out expire (`clock.js`; not moto).
+    #[allow(dead_code, reason = "the contracts move clocks, the scenarios do not")]
+    pub(crate) async fn pass_five_minutes(&self) {
+        let steps = || {
+            let log = fs::read_to_string(&self.log).unwrap_or_default();
+            log.matches("the clock is").count()
+        };
+        let before = steps();
+        signal(&self.child, "USR2");
+        wait_until("the clock has moved", async || steps() > before).await;
+    }
+
     /// Starts it and waits until it answers. Each of them answers as Kinesis.
     async fn start(name: &'static str, port: u16, mut command: Command, dir: &Path) -> Self {
         let log = dir.join(format!("{name}.log"));
         let out = fs::File::create(&log).unwrap();
         command.stdin(Stdio::null()).stderr(out.try_clone().unwrap()).stdout(out);
-        let child = command.spawn().unwrap();
+        let child = spawn(command).unwrap();
         let mut server = Self { name, endpoint: format!("http://127.0.0.1:{port}"), child, log };
         let endpoint_url = Some(server.endpoint());
         let settings = AwsSettings { endpoint_url, ..AwsSettings::default() };
@@ -111,9 +134,17 @@ impl Drop for Server {
         let _ = self.child.wait();
         if std::thread::panicking() {
             let log = fs::read_to_string(&self.log).unwrap_or_default();
-            eprintln!("=== {} ===\n{log}", self.name);
+            let lines: Vec<_> = log.lines().collect();
+            let last = lines.iter().skip(lines.len().saturating_sub(LOG_LINES));
+            eprintln!("=== the end of {}'s log ===", self.name);
+            last.for_each(|line| eprintln!("{line}"));
         }
     }
+}
+
+/// A file of this repository that a server runs.
+fn script(name: &str) -> PathBuf {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/servers")).join(name)
 }
 
 /// Ports that were free a moment ago.

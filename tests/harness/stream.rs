@@ -60,8 +60,16 @@ impl Stream {
 
     /// Splits the open shard with the lowest keys in the middle; its id.
     pub(crate) async fn split(&self) -> ShardId {
-        let shard = self.open().await.swap_remove(0);
-        let (start, end) = range(&shard);
+        let lowest = ShardId::new(self.open().await.swap_remove(0).shard_id);
+        self.split_shard(&lowest).await;
+        lowest
+    }
+
+    /// Splits this open shard in the middle.
+    pub(crate) async fn split_shard(&self, shard: &ShardId) {
+        let open = self.open().await;
+        let shard = open.iter().find(|open| open.shard_id == shard.as_str()).unwrap();
+        let (start, end) = range(shard);
         self.client
             .split_shard()
             .stream_name(NAME)
@@ -71,7 +79,6 @@ impl Stream {
             .await
             .unwrap();
         self.active().await;
-        ShardId::new(shard.shard_id)
     }
 
     /// Merges the two open shards with the lowest keys; their ids.

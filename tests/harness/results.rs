@@ -1,11 +1,14 @@
-//! What lies on disk: the files of the two sinks.
+//! What lies on disk: the files of the two sinks, and what a consumer that is not ours wrote down.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use serde_json::Value;
-use shardwright::model::{Position, ShardId};
+use shardwright::{
+    codec::{DecodeLimits, decode_user_record},
+    model::{EpochMillis, Format, Position, ShardId, UserRecord},
+};
 
 /// A dead letter, as far as it is known beforehand: shard, position, the user record's bytes.
 pub(crate) type Letter = (ShardId, Position, Bytes);
@@ -19,7 +22,7 @@ pub(crate) struct Results {
 }
 
 impl Results {
-    /// Reads both directories below `dir`.
+    /// Reads the directories below `dir`.
     pub(crate) fn read(dir: &Path) -> Self {
         let mut results = Self::default();
         for event in lines(&dir.join("delivered")) {
@@ -28,16 +31,43 @@ impl Results {
         for letter in lines(&dir.join("parked")) {
             assert_eq!(letter["stage"], "decode", "{letter}");
             assert!(!text(&letter["reason"]).is_empty(), "{letter}");
-            let position = Position {
-                sequence: text(&letter["sequence_number"]).parse().unwrap(),
-                sub_sequence: letter["sub_sequence_number"].as_u64().unwrap(),
-            };
-            let data = BASE64_STANDARD.decode(text(&letter["data"])).unwrap().into();
-            let shard = ShardId::new(text(&letter["shard"]));
-            *results.parked.entry((shard, position, data)).or_default() += 1;
+            *results.parked.entry(user_record(&letter)).or_default() += 1;
+        }
+        for record in lines(&dir.join("records")) {
+            results.count(user_record(&record));
         }
         results
     }
+
+    /// Counts a user record that has reached somebody as it was put.
+    fn count(&mut self, (shard, position, data): Letter) {
+        let record = UserRecord {
+            position,
+            partition_key: "".into(),
+            explicit_hash_key: None,
+            aggregated: false,
+            data,
+            arrival: EpochMillis(0),
+        };
+        match decode_user_record(Format::CloudwatchLogs, &record, &DecodeLimits::default()) {
+            Ok(decoded) => {
+                for event in decoded.events {
+                    *self.delivered.entry(event.id).or_default() += 1;
+                }
+            }
+            Err(_) => *self.parked.entry((shard, record.position, record.data)).or_default() += 1,
+        }
+    }
+}
+
+/// The fields that a dead letter and a line of another consumer have in common.
+fn user_record(line: &Value) -> Letter {
+    let position = Position {
+        sequence: text(&line["sequence_number"]).parse().unwrap(),
+        sub_sequence: line["sub_sequence_number"].as_u64().unwrap(),
+    };
+    let data = BASE64_STANDARD.decode(text(&line["data"])).unwrap();
+    (ShardId::new(text(&line["shard"])), position, data.into())
 }
 
 /// The complete lines in the files of a directory, each a JSON document.
