@@ -7,6 +7,9 @@
 //! processor: page → user records → pipeline → queue per sink → deliver → ledger → checkpoint
 //! ```
 //!
+//! [`Replayer`] puts dead letters in the place of a shard's pages; what lies behind the pipeline is
+//! the same.
+//!
 //! # Guarantees
 //! - The checkpoint is the longest prefix of user records that all have an outcome ([`Ledger`]).
 //! - A delivery begins only while the lease is provably valid.
@@ -25,6 +28,7 @@ mod pacing;
 mod permit;
 mod processor;
 mod queue;
+mod replayer;
 mod retry_policy;
 mod shard_consumer;
 #[cfg(test)]
@@ -37,6 +41,7 @@ pub use ledger::{Ledger, Mark, Ticket};
 pub use loss::LossLog;
 pub use pacing::{Pacing, PacingParams};
 pub use queue::BatchLimits;
+pub use replayer::{Letter, LetterOutcome, Replayer};
 pub use retry_policy::{RetryLimits, RetryPause};
 pub use shard_consumer::{
     ConsumerContext, ConsumerParams, ConsumerStream, FailureLog, NamedSink, ShardConsumer,

@@ -36,6 +36,7 @@ pub(super) struct Outbox {
 struct OpenEvent {
     deliveries: usize,
     dead: bool,
+    refused: Option<String>,
 }
 
 /// A batch that is through: each delivery, with the reason if it has to become a dead letter.
@@ -45,12 +46,14 @@ struct Delivered {
 }
 
 /// An event all of whose deliveries are through.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct SettledEvent {
     /// Its record.
     pub(super) ticket: Ticket,
     /// Whether a part of it is a dead letter now.
     pub(super) dead: bool,
+    /// Why a sink never took a part of it, if that is so.
+    pub(super) refused: Option<String>,
 }
 
 impl Outbox {
@@ -166,18 +169,18 @@ impl Outbox {
         let event = self.open_events.get_mut(&key)?;
         event.dead |= queued.is_letter();
         event.deliveries -= 1;
-        let (through, dead) = (event.deliveries == 0, event.dead);
+        let through = event.deliveries == 0;
         self.ledger.settle(queued.ticket);
         if !through {
             return None;
         }
-        self.open_events.remove(&key);
+        let OpenEvent { dead, refused, .. } = self.open_events.remove(&key)?;
         match (queued.delivery.event, dead) {
             (None, _) => tally.undecodable += 1,
             (Some(_), true) => tally.dead_lettered += 1,
             (Some(_), false) => tally.delivered += 1,
         }
-        Some(SettledEvent { ticket: queued.ticket, dead })
+        Some(SettledEvent { ticket: queued.ticket, dead, refused })
     }
 
     /// An event that its sink refused, or that was given up, becomes a dead letter under the same
@@ -186,6 +189,9 @@ impl Outbox {
         let record = &queued.record;
         let failures = &self.context.failures;
         failures.record(&record.source, &record.record.position, &Stage::Deliver, &reason);
+        if let Some(event) = self.open_events.get_mut(&(queued.ticket, queued.delivery.event)) {
+            event.refused = Some(reason.clone());
+        }
         let letter = self.context.pipeline.refused(record, &queued.delivery, reason);
         self.lanes.push(Queued { delivery: letter, ..queued }, Instant::now());
     }
