@@ -14,6 +14,7 @@ mod input;
 mod offline;
 mod produce;
 mod producer;
+mod replay;
 mod run;
 mod talk;
 mod test;
@@ -29,7 +30,7 @@ use crate::config::{Compiled, ConfigProblems, Layers, Setting, compile, load};
 const FOUND: u8 = 1;
 /// Exit code: usage or configuration.
 const USAGE: u8 = 2;
-/// Exit code: a drain was cut short.
+/// Exit code: a drain was cut short, or a replay was interrupted.
 const CUT_SHORT: u8 = 3;
 
 /// What the help of the program ends with.
@@ -38,7 +39,7 @@ Exit codes:
   0  fine
   1  the work found a problem
   2  usage or configuration
-  3  `run`: the drain was cut short
+  3  `run`: the drain was cut short; `replay`: interrupted
 
 Environment variables:
   SHARDWRIGHT_CONFIG  configuration files, separated by colons
@@ -81,6 +82,8 @@ enum Command {
     Config(config::Args),
     /// Put CloudWatch Logs envelopes into a stream, generated or made from files
     Produce(produce::Args),
+    /// Take dead letters through the pipeline again, and to the sinks
+    Replay(replay::Args),
     /// Ask the running daemon whether it is alive, for images without a shell
     Healthcheck(healthcheck::Args),
 }
@@ -129,6 +132,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Produce(args) => produce::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Healthcheck(args) => healthcheck::run(&args),
     }
 }

@@ -147,3 +147,7 @@ impl<F: FnMut(u64, LetterOutcome)> Replayer<F> {
         (self.done)(letter.number, outcome);
     }
 }
+
+#[cfg(test)]
+#[path = "replayer_tests.rs"]
+mod tests;
