@@ -8,6 +8,7 @@
 //! | signals | the process ends |
 
 mod context;
+mod fan_out;
 mod replay;
 
 pub use self::replay::{Replay, ReplayEnd};
@@ -28,7 +29,10 @@ use tracing::{error, info, warn};
 use self::context::context;
 use crate::{
     admin::{Admin, AdminError},
-    aws::{AwsConnection, DynamoLeases, FleetMode, KinesisStream, StreamTarget, TableReady},
+    aws::{
+        AwsConnection, DynamoLeases, FanOutConsumer, FleetMode, KinesisStream, StreamTarget,
+        TableReady,
+    },
     config::{AdminSettings, Compiled, StreamSettings},
     consumer::{ConsumerContext, ConsumerStream},
     etl::Tally,
@@ -103,6 +107,8 @@ struct Stream {
     name: StreamName,
     settings: StreamSettings,
     reader: Arc<KinesisStream>,
+    /// The registered consumer, if the stream is read with enhanced fan-out.
+    consumer: Option<Arc<FanOutConsumer>>,
 }
 
 /// Pauses between attempts to reach the world at the start.
@@ -115,18 +121,20 @@ impl App {
     /// What a person must mend in the configuration.
     pub async fn build(compiled: Compiled, aws: &AwsConnection) -> Result<Self, StartError> {
         let mut compiled = compiled;
+        let application = compiled.settings.application.clone();
         let mut streams = Vec::with_capacity(compiled.settings.streams.len());
         for settings in std::mem::take(&mut compiled.settings.streams) {
             let target = target(&settings)?;
             let name = target.stream_name().clone();
+            let consumer = fan_out::consumer(aws, &settings, &target, &application);
             let reader = Arc::new(KinesisStream::new(aws, target));
-            streams.push(Stream { name, settings, reader });
+            streams.push(Stream { name, settings, reader, consumer });
         }
         let hash = compiled.hash.clone();
         let read = streams.iter().map(consumer_stream).collect();
         let (settings, context) = context(compiled, read).await?;
         let lease = settings.lease;
-        let table = lease.table.unwrap_or_else(|| settings.application.clone());
+        let table = lease.table.unwrap_or(application);
         Ok(Self {
             admin: settings.admin,
             configuration: hash,
@@ -179,7 +187,7 @@ impl App {
         }
         let streams = self.leased_streams(&mut side);
         let worker = Worker::new(
-            self.worker_id,
+            self.worker_id.clone(),
             self.params.clone(),
             Arc::clone(&self.store) as Arc<dyn LeaseStore>,
             streams,
@@ -192,7 +200,11 @@ impl App {
             ended = work => {
                 close_sinks(&self.context).await;
                 say_counts(&self.context.tally.get());
-                Ok(outcome(ended))
+                let outcome = outcome(ended);
+                if outcome == Outcome::Drained {
+                    self.deregister().await;
+                }
+                Ok(outcome)
             }
             why = overdue(&shutdown, self.drain_timeout) => {
                 let held: Vec<LeaseKey> = seen.borrow().held.iter().cloned().collect();
@@ -351,7 +363,8 @@ async fn identify(
     }
 }
 
-fn target(stream: &StreamSettings) -> Result<StreamTarget, StartError> {
+/// How a configured stream is named in requests.
+pub(crate) fn target(stream: &StreamSettings) -> Result<StreamTarget, StartError> {
     match (&stream.name, &stream.arn) {
         (_, Some(arn)) => {
             StreamTarget::arn(arn).map_err(|problem| StartError::Stream(problem.to_string()))
@@ -367,6 +380,7 @@ fn consumer_stream(stream: &Stream) -> ConsumerStream {
         format: stream.settings.format,
         initial_position: stream.settings.initial_position,
         reader: Arc::clone(&stream.reader) as Arc<dyn StreamReader>,
+        fan_out: fan_out::of(stream),
     }
 }
 

@@ -182,8 +182,9 @@ impl Fleet {
     }
 
     /// The counters of all leases, added up.
-    pub(crate) async fn counters(&self) -> u64 {
-        self.rows().await.iter().map(|row| row.counter).sum()
+    pub(crate) async fn counters(&self) -> u32 {
+        let sum: u64 = self.rows().await.iter().map(|row| row.counter).sum();
+        u32::try_from(sum).expect("a fleet of a few minutes")
     }
 
     async fn rows(&self) -> Vec<Lease> {

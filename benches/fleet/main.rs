@@ -52,9 +52,9 @@ use proxy::Proxy;
 use report::{Report, percentile};
 
 const SHARDS: u32 = 32;
-const WORKERS: usize = 3;
+const WORKERS: u32 = 3;
 const QUIET: Duration = Duration::from_secs(20);
-const KILLS: usize = 3;
+const KILLS: u32 = 3;
 const COST: Duration = Duration::from_mins(1);
 
 #[tokio::main]

@@ -26,29 +26,27 @@ pub(crate) struct Proxy {
     calls: Arc<Mutex<Calls>>,
 }
 
-/// Calls and capacity units, by operation.
+/// Calls and the capacity units that they consumed, by operation.
 #[derive(Clone, Default)]
-pub(crate) struct Calls(BTreeMap<String, (u64, f64)>);
+pub(crate) struct Calls(BTreeMap<String, (u32, f64)>);
 
 impl Calls {
-    pub(crate) fn of(&self, operation: &str) -> u64 {
-        self.0.get(operation).map_or(0, |(calls, _)| *calls)
-    }
-
-    pub(crate) fn units_of(&self, operation: &str) -> f64 {
-        self.0.get(operation).map_or(0.0, |(_, units)| *units)
+    /// Calls and units of some operations together.
+    pub(crate) fn of(&self, operations: &[&str]) -> (u32, f64) {
+        let counted = operations.iter().filter_map(|operation| self.0.get(*operation));
+        counted.fold((0, 0.0), |(calls, units), (more, also)| (calls + more, units + also))
     }
 }
 
 impl Sub for Calls {
     type Output = Self;
 
-    fn sub(self, earlier: Self) -> Self {
-        let since = |(operation, (calls, units)): (String, (u64, f64))| {
-            let (before, units_before) = (earlier.of(&operation), earlier.units_of(&operation));
-            (operation, (calls - before, units - units_before))
-        };
-        Self(self.0.into_iter().map(since).filter(|(_, (calls, _))| *calls > 0).collect())
+    fn sub(mut self, earlier: Self) -> Self {
+        for (operation, (calls, units)) in &mut self.0 {
+            let (before, units_before) = earlier.of(&[operation]);
+            (*calls, *units) = (*calls - before, *units - units_before);
+        }
+        self
     }
 }
 

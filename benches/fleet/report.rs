@@ -35,34 +35,25 @@ impl Report {
         self.lines.push(format!("{what:<38} {value}"));
     }
 
-    /// Lines for what the leases cost.
-    pub(crate) fn cost(&mut self, how: &str, window: Duration, calls: &Calls, raised: u64) {
+    /// Lines for what the leases cost: calls in a window, and by how much the counters in the rows
+    /// rose in it.
+    pub(crate) fn cost(&mut self, how: &str, window: Duration, calls: &Calls, raised: u32) {
         let an_hour = |count: f64| count * 3600.0 / window.as_secs_f64();
-        let count = |operations: &[&str]| operations.iter().map(|it| calls.of(it)).sum::<u64>();
-        let units =
-            |operations: &[&str]| operations.iter().map(|it| calls.units_of(it)).sum::<f64>();
-        let writes = ["UpdateItem", "PutItem", "DeleteItem"];
-        let (reads, leases) = (["Scan", "GetItem"], f64::from(SHARDS));
-        let write_calls = exact(count(&writes));
+        let (writes, write_units) = calls.of(&["UpdateItem", "PutItem", "DeleteItem"]);
+        let (scans, scan_units) = calls.of(&["Scan"]);
+        let (_, read_units) = calls.of(&["GetItem"]);
+        let [writes, raised] =
+            [writes, raised].map(|count| an_hour(f64::from(count) / f64::from(SHARDS)));
+        let scans = an_hour(f64::from(scans) / f64::from(WORKERS));
+        let [write_units, read_units] = [write_units, scan_units + read_units].map(an_hour);
         self.line(
             &format!("{how}: writes per lease and hour"),
-            &format!(
-                "{:7.0}   (counters in the rows: {:.0})",
-                an_hour(write_calls) / leases,
-                an_hour(exact(raised)) / leases
-            ),
+            &format!("{writes:7.0}   (by the counters in the rows {raised:.0})"),
         );
+        self.line(&format!("{how}: scans per worker and hour"), &format!("{scans:7.0}"));
         self.line(
-            &format!("{how}: scans per worker and hour"),
-            &format!(
-                "{:7.0}   (GetItem, all workers: {:.0})",
-                an_hour(exact(calls.of("Scan"))) / exact(WORKERS as u64),
-                an_hour(exact(calls.of("GetItem")))
-            ),
-        );
-        self.line(
-            &format!("{how}: units per hour, the whole fleet"),
-            &format!("{:7.0} write {:7.0} read", an_hour(units(&writes)), an_hour(units(&reads))),
+            &format!("{how}: units per hour, whole fleet"),
+            &format!("{write_units:7.0} write, {read_units:.0} read"),
         );
     }
 
@@ -76,11 +67,6 @@ impl Report {
         self.lines.iter().for_each(|line| println!("{line}"));
         println!("{:<38} {}", "lost", self.lost);
     }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "counts of a few minutes")]
-fn exact(count: u64) -> f64 {
-    count as f64
 }
 
 /// Of the last minute; Linux only.

@@ -11,6 +11,7 @@ mod demo;
 mod filter;
 mod healthcheck;
 mod input;
+mod leases;
 mod offline;
 mod produce;
 mod producer;
@@ -82,6 +83,11 @@ enum Command {
     Config(config::Args),
     /// Put CloudWatch Logs envelopes into a stream, generated or made from files
     Produce(produce::Args),
+    /// Look into the lease table, and mend it: owners, positions, dead leases
+    ///
+    /// Takes the configuration of `run`. A change is shown before it is written, and written only if
+    /// the row is still as it was shown; what would lose records is refused unless forced.
+    Leases(leases::Args),
     /// Take dead letters through the pipeline again, and to the sinks
     Replay(replay::Args),
     /// Ask the running daemon whether it is alive, for images without a shell
@@ -132,6 +138,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Produce(args) => produce::run(&args),
+        Command::Leases(args) => leases::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Healthcheck(args) => healthcheck::run(&args),
     }

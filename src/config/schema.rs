@@ -101,7 +101,10 @@ pub(super) const STREAM: &[Key] = &[
     key("name", Text),
     key("arn", Text),
     or("initial_position", Position, "TRIM_HORIZON"),
-    or("retrieval", Word(&["polling"]), "polling"),
+    or("retrieval", Word(&["polling", "fan-out"]), "polling"),
+    key("consumer_name", Text),
+    key("consumer_arn", Text),
+    or("deregister_on_exit", Flag, "false"),
     or("format", Word(&["cloudwatch-logs", "json", "text", "bytes"]), "cloudwatch-logs"),
 ];
 

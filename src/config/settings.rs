@@ -160,9 +160,23 @@ pub struct StreamSettings {
     /// `2026-01-31T08:00:00Z`.
     #[serde(default)]
     pub initial_position: InitialPosition,
-    /// How it is read.
+    /// How it is read: `polling` or `fan-out`. Both go on where the other has stopped, so that this
+    /// may be changed with a restart.
     #[serde(default)]
     pub retrieval: Retrieval,
+    /// The name of the consumer with enhanced fan-out (KCL `consumerName`), registered when there is
+    /// none. All workers of the fleet share it; another fleet must not. Default: the application's
+    /// name.
+    #[serde(default)]
+    pub consumer_name: Option<String>,
+    /// The ARN of a consumer that somebody else registers (KCL `consumerArn`), instead of a name.
+    #[serde(default)]
+    pub consumer_arn: Option<String>,
+    /// Whether the consumer is deregistered after a clean drain if no other worker owns a lease of the
+    /// stream. For jobs that come to an end: a consumer costs by the hour and shard. Not for services,
+    /// whose next worker would have to wait until the old consumer is gone.
+    #[serde(default)]
+    pub deregister_on_exit: bool,
     /// What its records hold: `cloudwatch-logs`, `json`, `text` or `bytes`.
     #[serde(default)]
     pub format: Format,
@@ -175,6 +189,9 @@ pub enum Retrieval {
     /// `GetRecords` calls, within the limits of the shard that all polling consumers share.
     #[default]
     Polling,
+    /// Enhanced fan-out: records are pushed within about 70 ms, 2 MB a second and shard for this
+    /// consumer alone, at a price (Kinesis Data Streams pricing).
+    FanOut,
 }
 
 /// `[[routes]]`: which events go through which checks to which sink. A route takes the events that

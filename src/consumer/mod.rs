@@ -3,8 +3,9 @@
 //! One [`ShardConsumer`] per lease, each a task of its own. Inside, two halves run side by side:
 //!
 //! ```text
-//! fetcher:   wait (pacing) → reserve bytes (budget) → GetRecords → page
-//! processor: page → user records → pipeline → queue per sink → deliver → ledger → checkpoint
+//! fetcher:    wait (pacing) → reserve bytes (budget) → GetRecords → page
+//! subscriber: or, by enhanced fan-out, SubscribeToShard (renewal) → event → page
+//! processor:  page → user records → pipeline → queue per sink → deliver → ledger → checkpoint
 //! ```
 //!
 //! [`Replayer`] puts dead letters in the place of a shard's pages; what lies behind the pipeline is
@@ -19,27 +20,36 @@
 
 mod budget;
 mod delivery;
+mod fan_out;
 mod fetcher;
 mod lanes;
 mod ledger;
 mod loss;
 mod outbox;
 mod pacing;
+mod pages;
 mod permit;
+mod place;
 mod processor;
 mod queue;
+mod renewal;
 mod replayer;
 mod retry_policy;
 mod shard_consumer;
+mod subscriber;
+#[cfg(test)]
+mod subscriber_tests;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
 
 pub use budget::{Budget, Reservation};
+pub use fan_out::FanOut;
 pub use ledger::{Ledger, Mark, Ticket};
 pub use loss::LossLog;
 pub use pacing::{Pacing, PacingParams};
+pub use place::start_at;
 pub use queue::BatchLimits;
 pub use replayer::{Letter, LetterOutcome, Replayer};
 pub use retry_policy::{RetryLimits, RetryPause};

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 use rand::rngs::StdRng;
 use tokio::sync::mpsc;
 
-use super::{ConsumerContext, Reservation, fetcher::Fetched, outbox::Outbox, permit::Permit};
+use super::{ConsumerContext, Reservation, outbox::Outbox, pages::Fetched, permit::Permit};
 use crate::{
     codec::deaggregate,
     etl::{Processed, Source, SourceRecord, Tally},

@@ -5,13 +5,17 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::sync::mpsc;
 use tracing::{debug, info};
 
 use super::{
-    BatchLimits, Budget, LossLog, PacingParams, RetryLimits, RetryPause, fetcher::Fetcher,
+    BatchLimits, Budget, FanOut, LossLog, PacingParams, RetryLimits, RetryPause,
+    fetcher::Fetcher,
+    pages::{Fetched, feed},
     processor::Processor,
+    subscriber::Subscriber,
 };
 use crate::{
     etl::{Pipeline, Source, Stage, Tally},
@@ -42,6 +46,8 @@ pub struct ConsumerStream {
     pub initial_position: InitialPosition,
     /// Reads it.
     pub reader: Arc<dyn StreamReader>,
+    /// Reads it by enhanced fan-out instead; `reader` answers what subscriptions leave open.
+    pub fan_out: Option<Arc<FanOut>>,
 }
 
 /// A sink with its name, its batches and its limits.
@@ -162,15 +168,9 @@ impl ShardConsumer {
         info!(stream = %stream.name, %shard, checkpoint = %grant.lease.checkpoint, "consuming");
         let name = stream.name.clone();
         let source = Source { stream: name, shard: shard.clone(), format: stream.format };
-        let fetcher = Fetcher::new(
-            Arc::clone(&grant),
-            Arc::clone(&context),
-            &stream,
-            StdRng::from_rng(&mut rng),
-        );
-        let processor = Processor::new(grant, context, source, rng);
         let (pages_tx, pages) = mpsc::channel(PAGES_AHEAD);
-        let fetch = fetcher.run(pages_tx);
+        let fetch = fetch(&grant, &context, &stream, StdRng::from_rng(&mut rng), pages_tx);
+        let processor = Processor::new(grant, context, source, rng);
         let process = processor.run(pages);
         tokio::pin!(fetch, process);
         let exit = tokio::select! { biased;
@@ -179,5 +179,27 @@ impl ShardConsumer {
         };
         debug!(%shard, ?exit, "consumer finished");
         exit
+    }
+}
+
+/// Reads a shard the way its stream is read.
+fn fetch(
+    grant: &Arc<LeaseGrant>,
+    context: &Arc<ConsumerContext>,
+    stream: &ConsumerStream,
+    rng: StdRng,
+    pages: mpsc::Sender<Fetched>,
+) -> BoxFuture<'static, ()> {
+    let (grant, context) = (Arc::clone(grant), Arc::clone(context));
+    let own = Arc::clone(&grant);
+    match stream.fan_out.clone() {
+        Some(fan_out) => {
+            let subscriber = Subscriber::new(grant, context, stream, fan_out, rng);
+            Box::pin(async move { feed(subscriber, &own, pages).await })
+        }
+        None => {
+            let fetcher = Fetcher::new(grant, context, stream, rng);
+            Box::pin(async move { feed(fetcher, &own, pages).await })
+        }
     }
 }

@@ -58,6 +58,7 @@ fn bench(
             format: source().format,
             initial_position: InitialPosition::TrimHorizon,
             reader: reader as Arc<dyn StreamReader>,
+            fan_out: None,
         }],
         pipeline: Arc::new(Pipeline::new(PipelineParts {
             routes: vec![Route::new("all", 0)],
@@ -137,7 +138,13 @@ async fn letters_wait_for_their_sink_whatever_its_limits() {
     assert!(timeout(MINUTE / 2, run.as_mut()).await.is_err());
     assert_eq!(*handle.progress.borrow(), None, "nothing has its outcome yet");
     assert_eq!(run.await, ConsumerExit::ShardEnded(Vec::new()));
-    assert_eq!(letters(&parked).len(), 2);
+    for letter in letters(&parked) {
+        assert_eq!(
+            (letter.stage, letter.reason.as_str()),
+            (Stage::Deliver, "gave up after 1 attempt (maximum_retry_attempts = 0): down")
+        );
+    }
+    assert_eq!(parked.taken().len(), 2);
     assert_eq!(context.tally.get().dead_lettered, 2);
 }
 
@@ -209,20 +216,22 @@ async fn a_stuck_lane_holds_the_checkpoint_and_not_the_other_lanes() {
 #[tokio::test(start_paused = true)]
 async fn a_drain_finishes_what_a_sink_has_seen_and_leaves_the_rest() {
     let records = twelve_keys();
-    let sink = ScriptedSink::new(stuck_until(MINUTE));
-    let parked = ScriptedSink::new(accept);
-    let Bench { consumer, handle, .. } =
-        bench(&borrowed(&records), &sink, &parked, RetryLimits::default(), 10);
-    let mut run = Box::pin(consumer.run());
-    assert!(timeout(MINUTE / 2, run.as_mut()).await.is_err());
-    handle.draining.cancel();
-    assert!(timeout(MINUTE / 4, run.as_mut()).await.is_err(), "the sink has seen later records");
-    let ConsumerExit::Drained(progress) = run.await else { panic!() };
-    // Everything up to the last record that a sink has seen.
-    let last = sequence(progress.as_ref());
-    let put: Vec<&str> = records.iter().take(last).map(|(_, text)| text.as_str()).collect();
-    let mut taken = sink.taken();
-    assert_eq!(taken.len(), last);
-    taken.sort_by_key(|text| put.iter().position(|known| known == text));
-    assert_eq!(taken, put);
+    // With one lane the second batch of four is stuck; with ten the sink has seen the last record.
+    for (lanes, seen) in [(1, 8), (10, 36)] {
+        let sink = ScriptedSink::new(stuck_until(MINUTE));
+        let parked = ScriptedSink::new(accept);
+        let Bench { consumer, handle, .. } =
+            bench(&borrowed(&records), &sink, &parked, RetryLimits::default(), lanes);
+        let mut run = Box::pin(consumer.run());
+        assert!(timeout(MINUTE / 2, run.as_mut()).await.is_err());
+        handle.draining.cancel();
+        assert!(timeout(MINUTE / 4, run.as_mut()).await.is_err(), "it finishes what is begun");
+        let ConsumerExit::Drained(progress) = run.await else { panic!() };
+        assert_eq!(sequence(progress.as_ref()), seen);
+        let put: Vec<&str> = records.iter().take(seen).map(|(_, text)| text.as_str()).collect();
+        let mut taken = sink.taken();
+        assert_eq!(taken.len(), seen);
+        taken.sort_by_key(|text| put.iter().position(|known| known == text));
+        assert_eq!(taken, put);
+    }
 }

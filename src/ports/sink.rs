@@ -37,7 +37,8 @@ pub trait Sink: Send + Sync {
     /// Delivers a batch, in order; one verdict for each event, in the order of the batch.
     ///
     /// # Errors
-    /// When nothing can be said of single events; the caller sends all of them again.
+    /// When nothing can be said of single events; the caller sends all of them again, after
+    /// [`SinkError::BatchRefused`] perhaps in parts.
     ///
     /// # Cancel safety
     /// Any part of the batch may have been delivered when this future is dropped.

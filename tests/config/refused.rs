@@ -345,3 +345,41 @@ fn bad_variables_are_named() {
         assert!(found, "{expect}\n{problems:#?}");
     }
 }
+
+#[test]
+fn consumers_of_fan_out_are_named_as_kinesis_takes_them() {
+    let check = |keys: &str, expect: &str| {
+        let base = BASE.replace("[[streams]]\n", &format!("[[streams]]\n{keys}\n"));
+        Case::new(&[&format!("application = \"orders\"\n{base}")]).refused(&[expect]);
+    };
+    let arn = "arn:aws:kinesis:eu-west-1:111122223333:stream";
+    check(
+        "retrieval = \"push\"",
+        "0.toml:4: streams[0].retrieval: expected \"polling\" or \"fan-out\"; found \"push\"",
+    );
+    check(
+        "consumer_name = \"a b\"",
+        "0.toml:4: streams[0].consumer_name: Kinesis takes no consumer of this name",
+    );
+    check(
+        &format!("consumer_arn = \"{arn}/app-logs\""),
+        "0.toml:4: streams[0].consumer_arn: is not the ARN of a consumer: expected arn:aws:kinesis:",
+    );
+    check(
+        &format!("consumer_arn = \"{arn}/other/consumer/app:1\""),
+        "0.toml:4: streams[0].consumer_arn: is the ARN of a consumer of another stream",
+    );
+    let own = format!("consumer_arn = \"{arn}/app-logs/consumer/app:1\"\n");
+    check(
+        &format!("{own}consumer_name = \"app\""),
+        "0.toml:5: streams[0].consumer_name: needs either consumer_name or consumer_arn",
+    );
+    check(
+        &format!("{own}deregister_on_exit = true"),
+        "0.toml:5: streams[0].deregister_on_exit: would deregister a consumer that somebody else",
+    );
+    let long = "a".repeat(129);
+    let base = BASE.replace("[[streams]]\n", "[[streams]]\nretrieval = \"fan-out\"\n");
+    Case::new(&[&format!("application = \"{long}\"\n{base}")])
+        .refused(&["0.toml:1: application: Kinesis takes no consumer of this name"]);
+}

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use shardwright::model::{Lease, WorkerId};
 
 use crate::{
-    harness::{Books, Producer, World, wait_until},
+    harness::{Books, Producer, Replay, World, wait_until},
     java::JAVA,
 };
 
@@ -55,6 +55,29 @@ impl Fleet {
             _ => false,
         }
     }
+}
+
+/// Puts records until the owner of these leases has delivered more than it has checkpointed.
+pub(crate) async fn has_a_tail(
+    world: &World,
+    producer: &mut Producer<'_>,
+    books: &mut Books,
+    owned: fn(Vec<Lease>) -> Vec<Lease>,
+) {
+    wait_until("more was delivered than checkpointed", async || {
+        producer.put(books, RECORDS).await;
+        !tail(world, books, owned).await.delivered.is_empty()
+    })
+    .await;
+}
+
+/// What the owner of these leases has processed and not checkpointed.
+pub(crate) async fn tail(
+    world: &World,
+    books: &Books,
+    owned: fn(Vec<Lease>) -> Vec<Lease>,
+) -> Replay {
+    books.beyond(&owned(world.leases().await), &world.results())
 }
 
 /// The leases that Java owns.

@@ -3,7 +3,7 @@
 use shardwright::model::Lease;
 
 use crate::{
-    fleet::{Fleet, of_java, of_ours},
+    fleet::{Fleet, has_a_tail, of_java, of_ours, tail},
     harness::{Books, Producer, Stream, World, wait_until},
     java::Kcl,
     part::{Part, Twice},
@@ -46,14 +46,9 @@ async fn java_joins_and_leaves_a_fleet_of_ours() {
     part.end(&books, &closed, Twice::Anything).await;
 
     let part = Part::begin("ours is killed", &world);
-    wait_until("ours has processed more than it has checkpointed", async || {
-        producer.put(&mut books, 10).await;
-        let beyond = books.beyond(&of_ours(world.leases().await), &world.results());
-        !beyond.delivered.is_empty()
-    })
-    .await;
+    has_a_tail(&world, &mut producer, &mut books, of_ours).await;
     ours.kill();
-    let twice = books.beyond(&of_ours(world.leases().await), &world.results());
+    let twice = tail(&world, &books, of_ours).await;
     Fleet::Java.forms(&world, &mut producer, &mut books).await;
     part.end(&books, &closed, Twice::Just(twice)).await;
 

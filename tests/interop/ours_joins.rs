@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use crate::{
-    fleet::{Fleet, of_java},
-    harness::{Books, Producer, Stream, World, wait_until},
+    fleet::{Fleet, has_a_tail, of_java, of_ours, tail},
+    harness::{Books, Producer, Stream, World},
     java::{Java, Kcl},
     part::{Part, Twice},
 };
@@ -37,6 +37,7 @@ async fn ours_joins_and_leaves_and_outlives_a_java_fleet() {
     part.end(&books, &[], Twice::Nothing).await;
 
     let part = Part::begin("ours drains", &world);
+    has_a_tail(&world, &mut producer, &mut books, of_ours).await;
     ours.terminate();
     Fleet::Java.forms(&world, &mut producer, &mut books).await;
     assert!(ours.exit().await.success(), "ours did not drain");
@@ -50,14 +51,9 @@ async fn ours_joins_and_leaves_and_outlives_a_java_fleet() {
 
     let part = Part::begin("Java is killed", &world);
     Java::hold_checkpoints(&world);
-    wait_until("Java has processed more than it has checkpointed", async || {
-        producer.put(&mut books, 5).await;
-        let beyond = books.beyond(&of_java(world.leases().await), &world.results());
-        !beyond.delivered.is_empty()
-    })
-    .await;
+    has_a_tail(&world, &mut producer, &mut books, of_java).await;
     java.kill(&world).await;
-    let twice = books.beyond(&of_java(world.leases().await), &world.results());
+    let twice = tail(&world, &books, of_java).await;
     Fleet::Ours.forms(&world, &mut producer, &mut books).await;
     part.end(&books, &[], Twice::Just(twice)).await;
 

@@ -124,9 +124,11 @@ impl Audit {
             | LeaseWrite::End { .. } => {
                 self.beliefs.remove(&belief);
             }
+            // No worker evicts.
             LeaseWrite::RequestHandOver { .. }
             | LeaseWrite::WithdrawRequest { .. }
-            | LeaseWrite::FillHashRange { .. } => {}
+            | LeaseWrite::FillHashRange { .. }
+            | LeaseWrite::Evict { .. } => {}
         }
     }
 

@@ -156,6 +156,7 @@ fn worker(world: &World, number: WorkerNo, seed: u64) -> Worker {
         Route { filter: Some(FilterPattern::parse("-drop").unwrap()), ..Route::new("all", 0) };
     let context = ConsumerContext {
         streams: vec![ConsumerStream {
+            fan_out: None,
             name: name.clone(),
             format: Format::Text,
             initial_position: InitialPosition::TrimHorizon,

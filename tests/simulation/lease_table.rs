@@ -152,6 +152,7 @@ fn describe(write: &LeaseWrite) -> String {
         LeaseWrite::FinishHandOver { to, .. } => format!("hands it to {to}{checkpoint}"),
         LeaseWrite::Release { .. } => format!("releases it{checkpoint}"),
         LeaseWrite::End { .. } => "ends it".to_owned(),
+        LeaseWrite::Evict { .. } => format!("evicts its owner{checkpoint}"),
         LeaseWrite::FillHashRange { .. } => "fills in its hash range".to_owned(),
     }
 }

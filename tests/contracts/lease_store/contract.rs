@@ -92,6 +92,7 @@ fn writes() -> Vec<LeaseWrite> {
         for children in [vec![], vec![ShardId::new("shardId-8"), ShardId::new("shardId-9")]] {
             writes.push(LeaseWrite::End { by: a.clone(), counter, children });
         }
+        writes.extend(evictions(counter));
     }
     writes.push(LeaseWrite::Renew { by: b.clone(), counter: 0, checkpoint: None });
     writes.push(LeaseWrite::RequestHandOver { from: a.clone(), to: b.clone() });
@@ -100,6 +101,30 @@ fn writes() -> Vec<LeaseWrite> {
     let range = HashKeyRange::parse("5", "340282366920938463463374607431768211455").unwrap();
     writes.push(LeaseWrite::FillHashRange { range });
     writes
+}
+
+/// What an operator may do to a lease of any owner.
+fn evictions(counter: u64) -> Vec<LeaseWrite> {
+    let (a, b) = (worker("a"), worker("b"));
+    let to = |progress: Progress| Some(Box::new(progress));
+    let ended = (to(Checkpoint::ShardEnd.into()), vec![ShardId::new("shardId-8")]);
+    let oldest = (to(Checkpoint::TrimHorizon.into()), vec![]);
+    let done = Progress::from(checkpoint("12", 3));
+    let back = (to(Progress { arrival: Some(EpochMillis(7)), ..done }), vec![]);
+    let mut evictions = Vec::new();
+    for owner in [None, Some(a.clone())] {
+        for checkpoint_owner in [None, Some(b.clone())] {
+            for (checkpoint, children) in
+                [(None, vec![]), oldest.clone(), back.clone(), ended.clone()]
+            {
+                let (owner, checkpoint_owner) = (owner.clone(), checkpoint_owner.clone());
+                let evict =
+                    LeaseWrite::Evict { counter, owner, checkpoint_owner, checkpoint, children };
+                evictions.push(evict);
+            }
+        }
+    }
+    evictions
 }
 
 /// A write is applied or refused as [`LeaseWrite::apply`] says, and answers with the row as it is.
