@@ -7,7 +7,11 @@
 //! | admin port | the process ends |
 //! | signals | the process ends |
 
+mod context;
 mod fan_out;
+mod replay;
+
+pub use self::replay::{Replay, ReplayEnd};
 
 use std::{
     sync::{Arc, OnceLock},
@@ -22,6 +26,7 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
+use self::context::context;
 use crate::{
     admin::{Admin, AdminError},
     aws::{
@@ -29,16 +34,12 @@ use crate::{
         TableReady,
     },
     config::{AdminSettings, Compiled, StreamSettings},
-    consumer::{
-        BatchLimits, Budget, ConsumerContext, ConsumerParams, ConsumerStream, FailureLog, LossLog,
-        NamedSink, PacingParams, RetryLimits, RetryPause, SharedTally,
-    },
-    etl::{Pipeline, PipelineParts, Tally},
+    consumer::{ConsumerContext, ConsumerStream},
+    etl::Tally,
     leasing::{LeaseParams, LeaseStatus, LeasedStream, StreamIdentifier, plan::BalanceLimits},
     model::{LeaseKey, StreamName, WorkerId},
-    ports::{LeaseStore, SinkError, StoreError, StreamReader, SystemClock},
+    ports::{LeaseStore, SinkError, StoreError, StreamReader},
     shutdown::Shutdown,
-    sinks,
     worker::Worker,
 };
 
@@ -119,60 +120,19 @@ impl App {
     /// # Errors
     /// What a person must mend in the configuration.
     pub async fn build(compiled: Compiled, aws: &AwsConnection) -> Result<Self, StartError> {
-        let Compiled { settings, routes, dead_letters, limits, hash, .. } = compiled;
-        let application = settings.application;
-        let mut streams = Vec::with_capacity(settings.streams.len());
-        for settings in settings.streams {
+        let mut compiled = compiled;
+        let application = compiled.settings.application.clone();
+        let mut streams = Vec::with_capacity(compiled.settings.streams.len());
+        for settings in std::mem::take(&mut compiled.settings.streams) {
             let target = target(&settings)?;
             let name = target.stream_name().clone();
             let consumer = fan_out::consumer(aws, &settings, &target, &application);
             let reader = Arc::new(KinesisStream::new(aws, target));
             streams.push(Stream { name, settings, reader, consumer });
         }
-        let mut named = Vec::with_capacity(settings.sinks.len());
-        for (name, entry) in &settings.sinks {
-            let sink = sinks::build(&entry.sink, &settings.aws)
-                .await
-                .map_err(|problem| StartError::Sink { name: name.clone(), problem })?;
-            let batch = BatchLimits {
-                events: entry.batch.batch_size.max(1),
-                bytes: usize_of(entry.batch.batch_bytes.as_u64()).max(1),
-                window: entry.batch.maximum_batching_window,
-            };
-            let lanes = entry.batch.parallelization_factor.max(1);
-            let retry = RetryLimits {
-                attempts: entry.retry.maximum_retry_attempts,
-                age: entry.retry.maximum_record_age,
-                bisect: entry.retry.bisect_batch_on_error,
-            };
-            named.push(NamedSink { name: Arc::from(name.as_str()), sink, batch, lanes, retry });
-        }
-        let consumer = &settings.consumer;
-        let parts = PipelineParts {
-            routes,
-            sinks: settings.sinks.keys().cloned().collect(),
-            dead_letters,
-            limits,
-            configuration: hash.clone(),
-        };
-        let context = Arc::new(ConsumerContext {
-            streams: streams.iter().map(consumer_stream).collect(),
-            pipeline: Arc::new(Pipeline::new(parts)),
-            sinks: named,
-            budget: Budget::new(consumer.in_flight_bytes.as_u64()),
-            params: ConsumerParams {
-                pacing: PacingParams {
-                    poll_interval: consumer.poll_interval,
-                    idle_poll_interval: consumer.idle_poll_interval,
-                },
-                queue_bytes: usize_of(consumer.queue_bytes.as_u64()),
-                retry: RetryPause { min: consumer.retry_min, max: consumer.retry_max },
-            },
-            clock: Arc::new(SystemClock),
-            tally: SharedTally::default(),
-            failures: FailureLog::default(),
-            losses: LossLog::default(),
-        });
+        let hash = compiled.hash.clone();
+        let read = streams.iter().map(consumer_stream).collect();
+        let (settings, context) = context(compiled, read).await?;
         let lease = settings.lease;
         let table = lease.table.unwrap_or(application);
         Ok(Self {
@@ -192,7 +152,7 @@ impl App {
             },
             store: Arc::new(DynamoLeases::new(aws, table)),
             streams,
-            context,
+            context: Arc::new(context),
         })
     }
 
@@ -430,8 +390,4 @@ fn fresh_worker_id() -> String {
     let host = host.trim();
     let host = if host.is_empty() { "worker" } else { host };
     format!("{host}:{}", uuid::Uuid::new_v4())
-}
-
-fn usize_of(bytes: u64) -> usize {
-    usize::try_from(bytes).unwrap_or(usize::MAX)
 }

@@ -93,21 +93,20 @@ impl Example {
             message: message.to_owned(),
             extra: Map::new(),
         };
-        let record = SourceRecord {
-            source: Arc::new(Source {
-                stream: StreamName::new("logs"),
-                shard: ShardId::new("shardId-000000000000"),
-                format: Format::CloudwatchLogs,
-            }),
-            record: UserRecord {
-                position: Position { sequence: "1".parse().unwrap(), sub_sequence: 0 },
-                partition_key: Arc::from("key"),
-                explicit_hash_key: None,
-                aggregated: false,
-                data: encode_envelope(&source, &[event]),
-                arrival: EpochMillis(1_769_852_560_000),
-            },
+        let record = UserRecord {
+            position: Position { sequence: "1".parse().unwrap(), sub_sequence: 0 },
+            partition_key: Arc::from("key"),
+            explicit_hash_key: None,
+            aggregated: false,
+            data: encode_envelope(&source, &[event]),
+            arrival: EpochMillis(1_769_852_560_000),
         };
+        let stream = Source {
+            stream: StreamName::new("logs"),
+            shard: ShardId::new("shardId-000000000000"),
+            format: Format::CloudwatchLogs,
+        };
+        let record = SourceRecord::new(Arc::new(stream), record);
         let processed = self.pipeline.process(&record);
         let aborted =
             processed.tally.aborts.iter().map(|(reason, _)| Became::Aborted(reason.to_owned()));

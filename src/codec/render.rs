@@ -4,7 +4,8 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::model::LogEvent;
 
-const FIXED: [&str; 7] =
+/// The names of the known fields.
+pub(super) const FIXED: [&str; 7] =
     ["owner", "logGroup", "logStream", "subscriptionFilters", "id", "timestamp", "message"];
 
 /// Appends an event to `out` as one JSON document without a line's end:

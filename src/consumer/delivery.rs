@@ -6,9 +6,8 @@ use rand::{SeedableRng, rngs::StdRng};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::{queue::Queued, retry_policy::RetryPolicy};
+use super::{permit::Permit, queue::Queued, retry_policy::RetryPolicy};
 use crate::{
-    leasing::LeaseGrant,
     model::{OutputEvent, rounded},
     ports::{Sink, Verdict, WallClock},
 };
@@ -20,7 +19,7 @@ const SLOW_SINK: Duration = Duration::from_secs(10);
 pub(super) struct BatchDelivery {
     pub(super) sink: Arc<dyn Sink>,
     pub(super) name: Arc<str>,
-    pub(super) grant: Arc<LeaseGrant>,
+    pub(super) permit: Permit,
     pub(super) policy: RetryPolicy,
     /// For the age of records.
     pub(super) clock: Arc<dyn WallClock>,
@@ -47,7 +46,7 @@ impl BatchDelivery {
         // The next part is the last: halves come in the order of the batch.
         let mut parts = vec![Part { open: (0..batch.len()).collect(), failures: 0 }];
         while let Some(mut part) = parts.pop() {
-            self.grant.valid().await;
+            self.permit.valid().await;
             let events: Vec<OutputEvent> = part
                 .open
                 .iter()
@@ -57,7 +56,7 @@ impl BatchDelivery {
             let not_taken = match self.patiently(self.sink.deliver(&events)).await {
                 Ok(verdicts) => take_in(&verdicts, &batch, &part.open, &mut dead),
                 Err(error) if self.policy.splits(&error, part.open.len()) => {
-                    warn!(sink = %self.name, lease = %self.grant.lease.key, events = events.len(),
+                    warn!(sink = %self.name, lease = %self.permit, events = events.len(),
                         reason = %error, "batch refused, its halves are tried apart");
                     parts.extend(part.halves());
                     continue;
@@ -116,7 +115,7 @@ impl BatchDelivery {
             tokio::select! { biased;
                 answer = &mut answer => return answer,
                 () = tokio::time::sleep_until(began + say_after) => {
-                    warn!(sink = %self.name, lease = %self.grant.lease.key,
+                    warn!(sink = %self.name, lease = %self.permit,
                         seconds = say_after.as_secs(),
                         "the sink has not answered yet, the shard waits");
                     say_after *= 2;
@@ -128,7 +127,7 @@ impl BatchDelivery {
     /// The first of a row of failures is said, then each time the row doubles.
     fn say_failed(&self, part: &Part, reason: &str, wait: Duration) {
         if part.failures.is_power_of_two() {
-            warn!(sink = %self.name, lease = %self.grant.lease.key, events = part.open.len(),
+            warn!(sink = %self.name, lease = %self.permit, events = part.open.len(),
                 attempt = part.failures, %reason, retry_in = ?rounded(wait),
                 "delivery failed, will retry");
         }
@@ -136,7 +135,7 @@ impl BatchDelivery {
 
     fn say_delivered(&self, failures: u32) {
         if failures > 0 {
-            info!(sink = %self.name, lease = %self.grant.lease.key, attempts = failures + 1,
+            info!(sink = %self.name, lease = %self.permit, attempts = failures + 1,
                 "delivered again");
         }
     }

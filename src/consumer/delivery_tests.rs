@@ -30,7 +30,7 @@ fn bench(sink: &Arc<ScriptedSink>, limits: RetryLimits) -> Bench {
     let delivery = BatchDelivery {
         sink: Arc::clone(sink) as Arc<dyn Sink>,
         name: Arc::from("out"),
-        grant: Arc::new(right),
+        permit: Permit::Lease(Arc::new(right)),
         policy: RetryPolicy { limits, pause },
         clock: VirtualClock::start(),
     };

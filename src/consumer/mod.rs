@@ -8,6 +8,9 @@
 //! processor:  page → user records → pipeline → queue per sink → deliver → ledger → checkpoint
 //! ```
 //!
+//! [`Replayer`] puts dead letters in the place of a shard's pages; what lies behind the pipeline is
+//! the same.
+//!
 //! # Guarantees
 //! - The checkpoint is the longest prefix of user records that all have an outcome ([`Ledger`]).
 //! - A delivery begins only while the lease is provably valid.
@@ -22,12 +25,15 @@ mod fetcher;
 mod lanes;
 mod ledger;
 mod loss;
+mod outbox;
 mod pacing;
 mod pages;
+mod permit;
 mod place;
 mod processor;
 mod queue;
 mod renewal;
+mod replayer;
 mod retry_policy;
 mod shard_consumer;
 mod subscriber;
@@ -45,6 +51,7 @@ pub use loss::LossLog;
 pub use pacing::{Pacing, PacingParams};
 pub use place::start_at;
 pub use queue::BatchLimits;
+pub use replayer::{Letter, LetterOutcome, Replayer};
 pub use retry_policy::{RetryLimits, RetryPause};
 pub use shard_consumer::{
     ConsumerContext, ConsumerParams, ConsumerStream, FailureLog, NamedSink, ShardConsumer,

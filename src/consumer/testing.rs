@@ -204,7 +204,7 @@ pub(super) fn record(
         data: Bytes::copy_from_slice(text.as_bytes()),
         arrival,
     };
-    Arc::new(SourceRecord { source: Arc::new(source()), record })
+    Arc::new(SourceRecord::new(Arc::new(source()), record))
 }
 
 /// The delivery of a record, as it is, to the first sink.
@@ -216,5 +216,5 @@ pub(super) fn delivery(record: &SourceRecord) -> Delivery {
         arrival: *arrival,
         json: data.clone(),
     };
-    Delivery { sink: 0, event: Some(0), route: Some(0), output }
+    Delivery { sink: 0, event: Some(0), route: Some(0), document: None, output }
 }

@@ -14,24 +14,30 @@
 //! form.
 
 mod dead_letter;
+mod explain;
 mod field;
 pub mod filter;
 mod functions;
 mod outcome;
 mod pipeline;
 mod program;
+mod replayed;
 mod route;
 mod schema;
 mod validation;
 mod view;
 
-pub use dead_letter::{DeadLetter, Stage};
+pub use dead_letter::{DeadLetter, Failure, Stage};
 use program::Transformed;
 
+pub use explain::{Explanation, Outcome};
 pub use field::{FieldPath, FieldTest, FieldValue, PathError};
 pub use outcome::{AbortReasons, Tally};
-pub use pipeline::{Delivery, Pipeline, PipelineParts, Processed, Source, SourceRecord};
+pub use pipeline::{
+    Delivery, Dropped, Pipeline, PipelineParts, Processed, Source, SourceRecord, WhyDropped,
+};
 pub use program::{Program, ProgramError};
+pub use replayed::{LetterError, LetterId, Part, Replayed};
 pub use route::{Route, unreachable};
 pub use schema::{SchemaCheck, SchemaError};
 pub use validation::{SchemaTarget, Validation};

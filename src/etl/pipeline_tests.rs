@@ -30,24 +30,23 @@ pub(crate) fn log_event(message: &str) -> LogEvent {
 }
 
 pub(crate) fn source_record(data: &[u8]) -> SourceRecord {
-    SourceRecord {
-        source: Arc::new(Source {
-            stream: StreamName::new("logs"),
-            shard: ShardId::new("shardId-000000000000"),
-            format: Format::CloudwatchLogs,
-        }),
-        record: UserRecord {
-            position: Position { sequence: "495".parse().unwrap(), sub_sequence: 0 },
-            partition_key: Arc::from("key"),
-            explicit_hash_key: None,
-            aggregated: false,
-            data: Bytes::copy_from_slice(data),
-            arrival: EpochMillis(1_700_000_000_123),
-        },
-    }
+    let source = Source {
+        stream: StreamName::new("logs"),
+        shard: ShardId::new("shardId-000000000000"),
+        format: Format::CloudwatchLogs,
+    };
+    let record = UserRecord {
+        position: Position { sequence: "495".parse().unwrap(), sub_sequence: 0 },
+        partition_key: Arc::from("key"),
+        explicit_hash_key: None,
+        aggregated: false,
+        data: Bytes::copy_from_slice(data),
+        arrival: EpochMillis(1_700_000_000_123),
+    };
+    SourceRecord::new(Arc::new(source), record)
 }
 
-fn envelope(messages: &[&str]) -> SourceRecord {
+pub(crate) fn envelope(messages: &[&str]) -> SourceRecord {
     let events: Vec<LogEvent> = messages.iter().map(|message| log_event(message)).collect();
     source_record(&encode_envelope(&log_event("").source, &events))
 }

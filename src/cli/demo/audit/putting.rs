@@ -91,7 +91,7 @@ impl Putter {
             format: Format::CloudwatchLogs,
         });
         for user in deaggregate(&raw).records {
-            let record = SourceRecord { source: Arc::clone(&source), record: user };
+            let record = SourceRecord::new(Arc::clone(&source), user);
             self.enter_user_record(&record);
         }
         self.books.open().records += 1;
