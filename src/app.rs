@@ -25,10 +25,10 @@ use tracing::{error, info, warn};
 use crate::{
     admin::{Admin, AdminError},
     aws::{
-        AwsConnection, DynamoLeases, FanOutConsumer, FleetMode, KinesisStream, StreamTarget,
-        TableReady,
+        AwsConnection, AwsSettings, DynamoLeases, FanOutConsumer, FleetMode, KinesisStream,
+        StreamTarget, TableReady,
     },
-    config::{AdminSettings, Compiled, StreamSettings},
+    config::{AdminSettings, Compiled, SinkEntry, StreamSettings},
     consumer::{
         BatchLimits, Budget, ConsumerContext, ConsumerParams, ConsumerStream, FailureLog, LossLog,
         NamedSink, PacingParams, RetryLimits, RetryPause, SharedTally,
@@ -131,21 +131,7 @@ impl App {
         }
         let mut named = Vec::with_capacity(settings.sinks.len());
         for (name, entry) in &settings.sinks {
-            let sink = sinks::build(&entry.sink, &settings.aws)
-                .await
-                .map_err(|problem| StartError::Sink { name: name.clone(), problem })?;
-            let batch = BatchLimits {
-                events: entry.batch.batch_size.max(1),
-                bytes: usize_of(entry.batch.batch_bytes.as_u64()).max(1),
-                window: entry.batch.maximum_batching_window,
-            };
-            let lanes = entry.batch.parallelization_factor.max(1);
-            let retry = RetryLimits {
-                attempts: entry.retry.maximum_retry_attempts,
-                age: entry.retry.maximum_record_age,
-                bisect: entry.retry.bisect_batch_on_error,
-            };
-            named.push(NamedSink { name: Arc::from(name.as_str()), sink, batch, lanes, retry });
+            named.push(named_sink(name, entry, &settings.aws).await?);
         }
         let consumer = &settings.consumer;
         let parts = PipelineParts {
@@ -412,6 +398,31 @@ pub(crate) fn target(stream: &StreamSettings) -> Result<StreamTarget, StartError
         (Some(name), None) => Ok(StreamTarget::Name(StreamName::new(name))),
         (None, None) => Err(StartError::Stream("needs either name or arn".to_owned())),
     }
+}
+
+async fn named_sink(
+    name: &str,
+    entry: &SinkEntry,
+    aws: &AwsSettings,
+) -> Result<NamedSink, StartError> {
+    let sink = sinks::build(&entry.sink, aws)
+        .await
+        .map_err(|problem| StartError::Sink { name: name.to_owned(), problem })?;
+    Ok(NamedSink {
+        name: Arc::from(name),
+        sink,
+        batch: BatchLimits {
+            events: entry.batch.batch_size.max(1),
+            bytes: usize_of(entry.batch.batch_bytes.as_u64()).max(1),
+            window: entry.batch.maximum_batching_window,
+        },
+        lanes: entry.batch.parallelization_factor.max(1),
+        retry: RetryLimits {
+            attempts: entry.retry.maximum_retry_attempts,
+            age: entry.retry.maximum_record_age,
+            bisect: entry.retry.bisect_batch_on_error,
+        },
+    })
 }
 
 fn consumer_stream(stream: &Stream) -> ConsumerStream {
