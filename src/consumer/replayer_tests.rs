@@ -226,7 +226,7 @@ proptest! {
                     true => (ScriptedSink::new(accept), ScriptedSink::new(accept)),
                     false => (
                         ScriptedSink::slow(takes, moody(*seed)),
-                        ScriptedSink::slow(takes, |texts| accept(texts)),
+                        ScriptedSink::slow(takes, accept),
                     ),
                 };
                 let live = done.live(&all);

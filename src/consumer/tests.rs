@@ -114,7 +114,7 @@ async fn what_is_given_up_is_a_dead_letter_and_the_shard_goes_on() {
     assert_eq!(sink.taken(), ["one", "two", "three", "four"]);
     let letters = letters(&parked);
     let [letter] = letters.as_slice() else { panic!("{letters:?}") };
-    assert_eq!((letter.stage.clone(), letter.route.as_deref()), (Stage::Deliver, Some("all")));
+    assert_eq!((letter.stage, letter.route.as_deref()), (Stage::Deliver, Some("all")));
     assert_eq!(
         letter.reason,
         "gave up after 3 attempts (maximum_retry_attempts = 2): one of them is bad"

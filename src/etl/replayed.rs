@@ -107,7 +107,7 @@ impl DeadLetter {
         let mut id = format!("{stream}/{shard}/{sequence_number}:{sub_sequence_number}");
         if let (Some(index), Some(route)) = (self.event_index, &self.route) {
             let document = self.document.map(|document| format!("#{document}")).unwrap_or_default();
-            id.push_str(&format!("/{index}{document}/{route}"));
+            id = format!("{id}/{index}{document}/{route}");
         }
         LetterId(id)
     }

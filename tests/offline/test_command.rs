@@ -59,7 +59,7 @@ fn envelope(group: &str, messages: &[&str]) -> Vec<u8> {
         "messageType": "DATA_MESSAGE", "owner": "1", "logGroup": group, "logStream": "s",
         "subscriptionFilters": ["f"], "logEvents": events,
     });
-    gzip(envelope.to_string().as_bytes()).to_vec()
+    gzip(envelope.to_string().as_bytes())
 }
 
 /// The outcomes, without the events that they are about.
@@ -231,7 +231,7 @@ fn cases_stand_beside_the_configuration() {
     let good = run(&["test", "-c", &config]);
     assert_eq!(
         (good.code, &*good.out),
-        (0, "ok      b (1)\nok      sub/a (2)\n\n2 cases: 2 ok\n"),
+        (0, "ok      b (1 outcome)\nok      sub/a (2 outcomes)\n\n2 cases: 2 ok\n"),
         "{good:?}"
     );
 
@@ -241,7 +241,7 @@ fn cases_stand_beside_the_configuration() {
     let bad = run(&["test", "-c", &config, &folder]);
     assert_eq!(bad.code, 1, "{bad:?}");
     assert!(
-        bad.out.starts_with("FAILED  b\nFAILED  c\nok      sub/a (2)\n\n--- b\n"),
+        bad.out.starts_with("FAILED  b\nFAILED  c\nok      sub/a (2 outcomes)\n\n--- b\n"),
         "{}",
         bad.out
     );
@@ -250,7 +250,7 @@ fn cases_stand_beside_the_configuration() {
     assert_eq!(run(&["test", "-c", &config, &folder]).out, bad.out, "the same in each run");
 
     let one = run(&["test", "-c", &config, &folder, "--case", "sub/*"]);
-    assert_eq!((one.code, one.lines()[0]), (0, "ok      sub/a (2)"));
+    assert_eq!((one.code, one.lines()[0]), (0, "ok      sub/a (2 outcomes)"));
     let update = run(&["test", "-c", &config, &folder, "--update"]);
     assert_eq!(
         (update.code, update.lines().last().copied()),
@@ -298,5 +298,5 @@ fn the_shipped_cases_pass() {
     let config = root.join("config/production.toml");
     let seen = run(&["test", "--config", config.to_str().unwrap()]);
     assert_eq!(seen.code, 0, "{seen:?}");
-    assert!(seen.out.contains("ok      orders (3)"), "{seen:?}");
+    assert!(seen.out.contains("ok      orders (3 outcomes)"), "{seen:?}");
 }

@@ -157,11 +157,12 @@ impl Expectation {
             let came = came.get(op.new_range()).unwrap_or_default();
             let same = matches!(op, DiffOp::Equal { .. });
             for (place, came) in came.iter().enumerate() {
-                match expected.get(place) {
-                    Some(old) if same => text.push_str(&format!("{}{}\n", old.above, old.line)),
-                    Some(old) => text.push_str(&format!("{}{}\n", old.above, old.replaced(came))),
-                    None => text.push_str(&format!("{}\n", came.line)),
-                }
+                let line = match expected.get(place) {
+                    Some(old) if same => format!("{}{}\n", old.above, old.line),
+                    Some(old) => format!("{}{}\n", old.above, old.replaced(came)),
+                    None => format!("{}\n", came.line),
+                };
+                text.push_str(&line);
             }
         }
         text + &self.rest
@@ -321,7 +322,8 @@ mod tests {
             old in prop::collection::vec(outcome(), 0..8),
             new in prop::collection::vec(outcome(), 0..8),
         ) {
-            let text: String = old.iter().map(|line| format!("# c\n{line}\n")).collect();
+            let lines: Vec<String> = old.iter().map(|line| format!("# c\n{line}\n")).collect();
+            let text = lines.concat();
             let new = came(&new);
             let updated = expectation(&expectation(&text).update(&new));
             prop_assert_eq!(updated.diff(&new), "");

@@ -1,14 +1,16 @@
 //! `test`: what the configured pipeline makes of captured input, without AWS and without sinks.
 //!
-//! `capture` reads inputs, `expectation` compares outcomes, `case` finds the two beside each other.
+//! `capture` reads inputs, `expectation` compares outcomes, `case` finds the two beside each other,
+//! `report` says how the cases ended.
 
 mod capture;
 mod case;
 mod expectation;
+mod report;
 
 use std::{
     fs,
-    io::{self, IsTerminal, Read},
+    io::{self, Read},
     path::{Path, PathBuf},
     process::ExitCode,
 };
@@ -20,6 +22,7 @@ use self::{
     capture::{Capture, Form, Origin},
     case::{Case, cases},
     expectation::{Came, Expectation},
+    report::{Verdict, report},
 };
 use super::{
     ConfigArgs, FOUND,
@@ -53,15 +56,8 @@ pub(super) struct Args {
     /// Inputs to be explained, or folders of cases to be run; `-` is standard input
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
-    /// Each line of the inputs is a message
-    #[arg(long, group = "form")]
-    messages: bool,
-    /// Each line of the inputs is one payload in base64
-    #[arg(long, group = "form")]
-    base64_lines: bool,
-    /// The inputs are JSON lines, whatever their names
-    #[arg(long, group = "form")]
-    json_lines: bool,
+    #[command(flatten)]
+    form: FormArgs,
     /// The stream that inputs come from; the first of the configuration by default
     #[arg(long, value_name = "NAME")]
     stream: Option<String>,
@@ -84,6 +80,32 @@ pub(super) struct Args {
     /// Run only the cases of this name; `*` and `?` are wildcards
     #[arg(long, value_name = "NAME")]
     case: Option<String>,
+}
+
+/// How inputs are read that do not say it by their names.
+#[derive(clap::Args)]
+#[group(multiple = false)]
+struct FormArgs {
+    /// Each line of the inputs is a message
+    #[arg(long)]
+    messages: bool,
+    /// Each line of the inputs is one payload in base64
+    #[arg(long)]
+    base64_lines: bool,
+    /// The inputs are JSON lines, whatever their names
+    #[arg(long)]
+    json_lines: bool,
+}
+
+impl FormArgs {
+    fn form(&self) -> Option<Form> {
+        match self {
+            Self { messages: true, .. } => Some(Form::Messages),
+            Self { base64_lines: true, .. } => Some(Form::Base64Lines),
+            Self { json_lines: true, .. } => Some(Form::JsonLines),
+            _ => None,
+        }
+    }
 }
 
 /// Why the command cannot go on.
@@ -151,7 +173,7 @@ impl<'a> Tester<'a> {
         if folders < paths.len() {
             return Err(usage("either folders of cases or inputs, not both"));
         }
-        if self.form().is_some() || self.args.expect.is_some() {
+        if self.args.form.form().is_some() || self.args.expect.is_some() {
             return Err(usage("a folder's cases say themselves what they hold and expect"));
         }
         self.cases(&paths)
@@ -161,7 +183,7 @@ impl<'a> Tester<'a> {
         if !self.args.paths.is_empty() {
             return Ok(self.args.paths.clone());
         }
-        if self.form().is_some() || self.args.expect.is_some() {
+        if self.args.form.form().is_some() || self.args.expect.is_some() {
             return Ok(vec![PathBuf::from("-")]);
         }
         let folder = self.args.config.layers().base().join("tests");
@@ -174,19 +196,9 @@ impl<'a> Tester<'a> {
         }
     }
 
-    fn form(&self) -> Option<Form> {
-        let Args { messages, base64_lines, json_lines, .. } = self.args;
-        match (messages, base64_lines, json_lines) {
-            (true, ..) => Some(Form::Messages),
-            (_, true, _) => Some(Form::Base64Lines),
-            (.., true) => Some(Form::JsonLines),
-            (false, false, false) => None,
-        }
-    }
-
     /// The outcomes of one input, printed.
     fn outcomes(&self, path: &Path, content: &[u8]) -> Result<Vec<String>, String> {
-        let form = self.form().unwrap_or_else(|| Form::of(path));
+        let form = self.args.form.form().unwrap_or_else(|| Form::of(path));
         let records = self.capture.records(form, content)?;
         let explain = |record: &SourceRecord| self.capture.offline.pipeline.explain(record);
         let printed = records.iter().flat_map(explain).map(|outcome| {
@@ -222,7 +234,7 @@ impl<'a> Tester<'a> {
         let came: Vec<Came> = came.into_iter().map(Came::new).collect();
         let verdict = self.compare(file, &came);
         let name = file.display().to_string();
-        self.report(&[(name, verdict)])
+        Ok(report(&mut self.out, &[(name, verdict)])?)
     }
 
     // === Cases ===
@@ -243,17 +255,14 @@ impl<'a> Tester<'a> {
             let verdict = self.case(&case);
             verdicts.push((case.name, verdict));
         }
-        self.report(&verdicts)
+        Ok(report(&mut self.out, &verdicts)?)
     }
 
     fn case(&self, case: &Case) -> Verdict {
-        let content = match fs::read(&case.input) {
-            Ok(content) => content,
-            Err(error) => return Verdict::Broken(format!("{}: {error}", case.input.display())),
-        };
-        match self.outcomes(&case.input, &content) {
-            Ok(came) => {
-                self.compare(&case.expect, &came.into_iter().map(Came::new).collect::<Vec<_>>())
+        let read = fs::read(&case.input).map_err(|error| error.to_string());
+        match read.and_then(|content| self.outcomes(&case.input, &content)) {
+            Ok(lines) => {
+                self.compare(&case.expect, &lines.into_iter().map(Came::new).collect::<Vec<_>>())
             }
             Err(problem) => Verdict::Broken(format!("{}: {problem}", case.input.display())),
         }
@@ -287,54 +296,6 @@ impl<'a> Tester<'a> {
             }
         }
     }
-
-    /// A line for each case, then what is wrong with those that failed, then the sum.
-    fn report(&mut self, verdicts: &[(String, Verdict)]) -> Result<bool, Stop> {
-        let paint = Paint::of_stdout();
-        let mut failed = 0usize;
-        let mut updated = 0usize;
-        for (name, verdict) in verdicts {
-            let line = match verdict {
-                Verdict::Ok(outcomes) => format!("ok      {name} ({outcomes})\n"),
-                Verdict::Updated => format!("updated {name}\n"),
-                Verdict::Differs(_) | Verdict::Broken(_) => {
-                    paint.red(&format!("FAILED  {name}")) + "\n"
-                }
-            };
-            updated += usize::from(matches!(verdict, Verdict::Updated));
-            failed += usize::from(matches!(verdict, Verdict::Differs(_) | Verdict::Broken(_)));
-            self.out.write(line.as_bytes())?;
-        }
-        for (name, verdict) in verdicts {
-            if let Verdict::Differs(problem) | Verdict::Broken(problem) = verdict {
-                let problem = paint.diff(problem);
-                self.out.write(format!("\n--- {name}\n{}\n", problem.trim_end()).as_bytes())?;
-            }
-        }
-        let all = verdicts.len();
-        let mut sum = format!("\n{}: {} ok", counted(all, "case"), all - failed - updated);
-        if updated > 0 {
-            sum.push_str(&format!(", {updated} updated"));
-        }
-        if failed > 0 {
-            sum.push_str(&format!(", {failed} failed"));
-        }
-        self.out.write(format!("{sum}\n").as_bytes())?;
-        self.out.flush()?;
-        Ok(failed == 0)
-    }
-}
-
-/// How a case ended.
-enum Verdict {
-    /// With so many outcomes, all as expected.
-    Ok(usize),
-    /// Otherwise than expected; the file says now what came.
-    Updated,
-    /// Otherwise than expected.
-    Differs(String),
-    /// It could not be held against anything.
-    Broken(String),
 }
 
 fn usage(message: impl std::fmt::Display) -> Stop {
@@ -345,36 +306,4 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     input::open(path)?.read_to_end(&mut content)?;
     Ok(content)
-}
-
-/// Colours, on a terminal only.
-struct Paint(bool);
-
-impl Paint {
-    fn of_stdout() -> Self {
-        let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self(io::stdout().is_terminal() && !unwanted)
-    }
-
-    fn paint(&self, colour: u8, text: &str) -> String {
-        match self.0 {
-            true => format!("\x1b[{colour}m{text}\x1b[0m"),
-            false => text.to_owned(),
-        }
-    }
-
-    fn red(&self, text: &str) -> String {
-        self.paint(31, text)
-    }
-
-    /// What is missing in red, what is new in green.
-    fn diff(&self, text: &str) -> String {
-        let line = |line: &str| match line.as_bytes().first() {
-            Some(b'-') => self.paint(31, line),
-            Some(b'+') => self.paint(32, line),
-            Some(b'@') => self.paint(36, line),
-            _ => line.to_owned(),
-        };
-        text.lines().map(|text| line(text) + "\n").collect()
-    }
 }

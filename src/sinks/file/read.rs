@@ -195,7 +195,9 @@ mod tests {
     fn only_files_of_a_file_sink_are_found() {
         let folder = tempfile::tempdir().unwrap();
         let names = ["b.jsonl.gz", "a.jsonl.zst.open", "c.jsonl", "d.json", ".probe-1", "e.open"];
-        names.iter().for_each(|name| fs::write(folder.path().join(name), "").unwrap());
+        for name in names {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
         fs::create_dir(folder.path().join("f.jsonl")).unwrap();
         let found = written_files(folder.path()).unwrap();
         let found: Vec<_> = found.iter().map(|path| path.file_name().unwrap()).collect();
