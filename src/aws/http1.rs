@@ -28,9 +28,16 @@ const KEEPALIVE: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 struct Http1(Client<HttpsConnector<connect::HttpConnector>, SdkBody>);
 
+/// Where the SDK's own client finds a proxy.
+const PROXIES: [&str; 6] =
+    ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
+
 /// A client for `https://` by the system's certificates, and for `http://`. `None` when the system
-/// has no certificates.
+/// has no certificates, or names a proxy: that is left to the SDK's own client.
 pub(super) fn client(connect_timeout: Duration) -> Option<SharedHttpClient> {
+    if PROXIES.iter().any(|name| std::env::var_os(name).is_some_and(|proxy| !proxy.is_empty())) {
+        return None;
+    }
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     let tls = HttpsConnectorBuilder::new().with_provider_and_native_roots(provider).ok()?;
     let mut tcp = connect::HttpConnector::new();

@@ -481,7 +481,14 @@ async fn nothing_is_pulled_while_the_budget_is_spent() {
         Item::Event(page) => Item::Event(Page { behind_latest: SECOND, ..page }),
         other => other,
     };
-    let items = vec![behind(event(&[1], 1)), behind(event(&[2], 2)), event(&[3], 3), Item::Silence];
+    let items = vec![
+        behind(event(&[1], 1)),
+        Item::Pause(SECOND),
+        behind(event(&[2], 2)),
+        Item::Pause(SECOND),
+        event(&[3], 3),
+        Item::Silence,
+    ];
     let mut bench = Bench::new(vec![Ok(items)]);
     let budget = bench.context.budget.clone();
     // The first event comes unannounced and waits until there is room for it; before the second one
