@@ -18,8 +18,8 @@ use super::{
 use crate::{
     codec::deaggregate,
     etl::{Delivery, Processed, Source, SourceRecord, Tally},
-    leasing::{ConsumerExit, LeaseGrant},
-    model::{Checkpoint, ChildShard, Position, RawRecord, UserRecord},
+    leasing::{ConsumerExit, LeaseGrant, alarm},
+    model::{Checkpoint, ChildShard, Invariant, Position, RawRecord, UserRecord},
 };
 
 /// Bytes of records that are decoded before others have their turn: about a millisecond of work.
@@ -111,9 +111,7 @@ impl Processor {
         loop {
             match (&self.phase, self.idle()) {
                 (Phase::Draining, true) => return ConsumerExit::Drained(self.checkpoint()),
-                (Phase::Ended(children), true) => {
-                    return ConsumerExit::ShardEnded(children.clone());
-                }
+                (Phase::Ended(children), true) => return self.ended(children.clone()),
                 _ => {}
             }
             let action = self.select(&mut pages).await;
@@ -347,6 +345,18 @@ impl Processor {
     fn refused(&mut self, queued: Queued, reason: String) {
         let letter = self.context.pipeline.refused(&queued.record, &queued.delivery, reason);
         self.queue(Queued { delivery: letter, ..queued });
+    }
+
+    /// A shard is ended only when everything in it has its outcome; else it is left where it is, and
+    /// whoever takes it next reads the rest again.
+    fn ended(&self, children: Vec<ChildShard>) -> ConsumerExit {
+        if self.ledger.is_empty() {
+            return ConsumerExit::ShardEnded(children);
+        }
+        let what =
+            format!("{} records of {} are open at its end", self.ledger.len(), self.source.shard);
+        alarm::raise(&Invariant::EndIsSettled.broken(what));
+        ConsumerExit::Drained(self.checkpoint())
     }
 
     /// Tells the coordinator how far the shard is processed.

@@ -3,7 +3,8 @@
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use crate::model::{Checkpoint, ChildShard, Lease};
+use super::alarm;
+use crate::model::{Checkpoint, ChildShard, Invariant, Lease};
 
 /// The right to process one shard, for as long as it is valid.
 pub struct LeaseGrant {
@@ -61,9 +62,20 @@ impl LeaseGrant {
         &self.draining
     }
 
-    /// Reports how far the shard is processed. It rides on the next renewal.
+    /// Reports how far the shard is processed. It rides on the next renewal. A checkpoint that would
+    /// go back is refused.
     pub fn checkpoint(&self, checkpoint: Checkpoint) {
-        self.progress.send_replace(Some(checkpoint));
+        self.progress.send_if_modified(|last| {
+            if let Some(from) = last.as_ref().filter(|from| !from.advances(&checkpoint)) {
+                if *from != checkpoint {
+                    let what = format!("{}: {from} would go to {checkpoint}", self.lease.key);
+                    alarm::raise(&Invariant::CheckpointAdvances.broken(what));
+                }
+                return false;
+            }
+            *last = Some(checkpoint);
+            true
+        });
     }
 
     /// The last reported checkpoint.

@@ -1,22 +1,14 @@
-//! The invariants, checked as things happen. Draws no randomness and changes nothing.
-//!
-//! - LS-1: a lease's counter only grows.
-//! - LS-3: a delivery begins only under the one valid grant of its shard.
-//! - CP-1: a checkpoint never goes back.
-//! - CP-2: every record at or below a checkpoint has its outcome.
-//! - SH-1: a child is read only after everything in its parents has its outcome.
-//! - SH-2: a shard is ended only when it is closed and everything in it has its outcome.
-//! - SH-3: a lease is deleted only after its shard's end, and its children have leases.
-//! - OR-1: within one grant a sink sees a shard's events in order.
-//! - RC-1: every user record comes to one kind of outcome, the one it must have.
-//! - LV-1: once the faults stop, every record put has its outcome.
-//! - LV-2: a worker that has drained owns no lease.
+//! The invariants of `shardwright::model::invariant`, checked as things happen. Draws no randomness and
+//! changes nothing.
 
 use std::collections::BTreeMap;
 
 use shardwright::{
     leasing::LeaseParams,
-    model::{Checkpoint, Lease, LeaseKey, LeaseWrite, OutputEvent, Position, ShardId},
+    model::{
+        Breach, Checkpoint, Invariant, Lease, LeaseKey, LeaseWrite, OutputEvent, Position, ShardId,
+        invariant,
+    },
 };
 use tokio::time::Instant;
 
@@ -40,7 +32,7 @@ struct Entry {
 
 #[derive(Default)]
 pub(crate) struct Audit {
-    pub(crate) violation: Option<String>,
+    pub(crate) violation: Option<Breach>,
     pub(crate) params: Option<LeaseParams>,
     pub(crate) check_order: bool,
     records: BTreeMap<ShardId, BTreeMap<Position, Entry>>,
@@ -51,8 +43,15 @@ pub(crate) struct Audit {
 }
 
 impl Audit {
-    fn violated(&mut self, what: String) {
-        self.violation.get_or_insert(what);
+    /// The first breach counts: later ones may follow from it.
+    pub(crate) fn broken(&mut self, invariant: Invariant, what: impl Into<String>) {
+        self.violation.get_or_insert_with(|| invariant.broken(what));
+    }
+
+    fn check(&mut self, checked: Result<(), Breach>) {
+        if let Err(breach) = checked {
+            self.violation.get_or_insert(breach);
+        }
     }
 
     pub(crate) fn put(&mut self, shard: ShardId, position: Position, must: Must) {
@@ -82,13 +81,7 @@ impl Audit {
         write: &LeaseWrite,
     ) {
         let key = before.key.clone();
-        let uncounted = matches!(
-            write,
-            LeaseWrite::RequestHandOver { .. } | LeaseWrite::WithdrawRequest { .. }
-        );
-        if after.counter < before.counter || (!uncounted && after.counter == before.counter) {
-            self.violated(format!("LS-1: {key} goes from {} to {}", before.counter, after.counter));
-        }
+        self.check(invariant::check_write(before, write, after));
         if let Some(next) = write.checkpoint() {
             self.checkpointed(stream, before, next);
         }
@@ -122,34 +115,40 @@ impl Audit {
 
     fn checkpointed(&mut self, stream: &Stream, before: &Lease, next: &Checkpoint) {
         let shard = &before.shard;
-        if !before.checkpoint.advances(next) {
-            self.violated(format!("CP-1: {shard} goes from {} to {next}", before.checkpoint));
-        }
         match next {
             Checkpoint::After(position) => {
                 if let Some(open) = self.open(shard, Some(position)) {
-                    let what =
-                        format!("CP-2: {shard} is checkpointed at {position}, {open} is open");
-                    self.violated(what);
+                    let what = format!("{shard} is checkpointed at {position}, {open} is open");
+                    self.broken(Invariant::CheckpointIsSettled, what);
                 }
             }
             Checkpoint::ShardEnd => {
-                if stream.shards[shard].open {
-                    self.violated(format!("SH-2: {shard} is ended while it is open"));
-                }
-                if let Some(open) = self.open(shard, None) {
-                    let what = format!("SH-2: {shard} is ended while {open} is open");
-                    self.violated(what);
+                let open = self.open(shard, None).map(ToString::to_string);
+                let open = open.or_else(|| stream.shards[shard].open.then(|| "it".to_owned()));
+                if let Some(open) = open {
+                    let what = format!("{shard} is ended while {open} is open");
+                    self.broken(Invariant::EndIsSettled, what);
                 }
             }
-            _ => self.violated(format!("CP-1: {shard} is checkpointed at {next}")),
+            _ => {
+                let what = format!("{shard} is checkpointed at {next}");
+                self.broken(Invariant::CheckpointAdvances, what);
+            }
         }
     }
 
-    pub(crate) fn deleted(&mut self, stream: &Stream, lease: &Lease) {
+    pub(crate) fn deleted(
+        &mut self,
+        stream: &Stream,
+        lease: &Lease,
+        rows: &BTreeMap<LeaseKey, Lease>,
+    ) {
+        let row_of = |shard: &ShardId| rows.values().find(|row| row.shard == *shard);
+        self.check(invariant::check_retirement(lease, row_of));
         let children = &stream.shards[&lease.shard].children;
-        if !lease.ended() || children.iter().any(|child| !lease.children.contains(child)) {
-            self.violated(format!("SH-3: {} is deleted too early", lease.key));
+        if let Some(child) = children.iter().find(|child| !lease.children.contains(child)) {
+            let what = format!("{} is deleted and never named {child}", lease.key);
+            self.broken(Invariant::RetiredLast, what);
         }
     }
 
@@ -161,7 +160,8 @@ impl Audit {
         let name = format!("w{worker}");
         for row in rows.values() {
             if row.holder().is_some_and(|holder| holder.as_str() == name) {
-                self.violated(format!("LV-2: {name} has drained and still holds {}", row.key));
+                let what = format!("{name} has drained and still holds {}", row.key);
+                self.broken(Invariant::DrainReleases, what);
             }
         }
     }
@@ -171,9 +171,8 @@ impl Audit {
     pub(crate) fn reads(&mut self, stream: &Stream, worker: WorkerNo, shard: &ShardId) {
         for parent in &stream.shards[shard].parents {
             if let Some(open) = self.open(parent, None) {
-                let what =
-                    format!("SH-1: w{worker} reads {shard} while {open} of {parent} is open");
-                self.violated(what);
+                let what = format!("w{worker} reads {shard} while {open} of {parent} is open");
+                self.broken(Invariant::ParentsFirst, what);
             }
         }
     }
@@ -190,16 +189,14 @@ impl Audit {
             .filter(|((lease, _), (from, until))| *lease == key && *from <= now && now < *until)
             .map(|((_, who), _)| *who)
             .collect();
-        if valid != [worker] {
-            self.violated(format!("LS-3: w{worker} delivers of {key} while {valid:?} may own it"));
-        }
+        self.check(invariant::check_grants(&key, Some(&worker), &valid));
     }
 
     pub(crate) fn delivered(&mut self, event: &OutputEvent, dead_letters: bool) {
         let id = &event.id;
         let entry = self.records.get_mut(&id.shard).and_then(|shard| shard.get_mut(&id.position));
         let Some(entry) = entry else {
-            self.violated(format!("RC-1: {id} was never put"));
+            self.broken(Invariant::OneOutcome, format!("{id} was never put"));
             return;
         };
         if dead_letters {
@@ -209,8 +206,8 @@ impl Audit {
         }
         let must = if dead_letters { Must::DeadLetter } else { Must::Deliver };
         if entry.must != must {
-            let what = format!("RC-1: {id} must come to {:?}, not {must:?}", entry.must);
-            self.violated(what);
+            let what = format!("{id} must come to {:?}, not {must:?}", entry.must);
+            self.broken(Invariant::OneOutcome, what);
         }
     }
 
@@ -227,7 +224,8 @@ impl Audit {
         let follows = before.is_none_or(|before| before <= first.id.position);
         // Letters of events that a sink refused come when it has refused them.
         if self.check_order && !dead_letters && !(order && follows) {
-            self.violated(format!("OR-1: w{worker} delivers {} out of order", first.id));
+            let what = format!("w{worker} delivers {} out of order", first.id);
+            self.broken(Invariant::OrderKept, what);
         }
     }
 

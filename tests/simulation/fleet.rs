@@ -10,7 +10,7 @@ use shardwright::{
     },
     etl::{Pipeline, PipelineParts, Route, filter::FilterPattern},
     leasing::{LeaseParams, LeaseStatus, LeasedStream, plan::BalanceLimits},
-    model::{Format, InitialPosition, LeaseKey, StreamName, WorkerId},
+    model::{Format, InitialPosition, Invariant, LeaseKey, StreamName, WorkerId},
     ports::{Sink, StreamReader},
     worker::Worker,
 };
@@ -103,7 +103,7 @@ impl Fleet {
             let mut state = world.lock();
             state.note(format!("w{number} has drained"));
             if !matches!(done, Ok(Ok(_))) {
-                state.audit.violation.get_or_insert(format!("w{number} broke"));
+                state.audit.broken(Invariant::ReachesTip, format!("w{number} broke"));
             }
             // A worker that is cut off from the table cannot release; its leases expire.
             if healed {
@@ -130,8 +130,8 @@ impl Fleet {
             sleep(Duration::from_millis(100)).await;
         }
         let stuck: Vec<WorkerNo> = self.draining.keys().copied().collect();
-        let violation = format!("LV-2: {stuck:?} do not drain");
-        self.world.lock().audit.violation.get_or_insert(violation);
+        let what = format!("{stuck:?} do not drain");
+        self.world.lock().audit.broken(Invariant::DrainReleases, what);
     }
 }
 

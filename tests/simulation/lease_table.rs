@@ -246,8 +246,8 @@ impl LeaseStore for SimTable {
             if deleted {
                 state.note(format!("w{} deletes {}", self.worker, lease.key));
                 state.count("lease retired");
-                let State { audit, stream, .. } = &mut *state;
-                audit.deleted(stream, lease);
+                let State { audit, stream, table, .. } = &mut *state;
+                audit.deleted(stream, lease, &table.rows);
                 state.put(lease.key.clone(), None);
             }
             deleted

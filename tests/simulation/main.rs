@@ -27,6 +27,8 @@ mod world;
 
 use std::{collections::BTreeMap, env};
 
+use shardwright::{leasing::alarm, model::Invariant};
+
 /// Seeds of an ordinary run.
 const SEEDS: u64 = 200;
 
@@ -67,6 +69,9 @@ fn no_seed_breaks_an_invariant() {
         assert!(never.is_empty(), "the sweep never saw: {never:?}; it saw {seen:?}");
     }
     println!("{seen:?}");
+    for invariant in Invariant::ALL {
+        assert_eq!(alarm::raised(invariant), 0, "workers raised an alarm for {invariant}");
+    }
 }
 
 #[test]

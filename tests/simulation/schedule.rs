@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use shardwright::model::{HashKey, HashKeyRange};
+use shardwright::model::{Breach, HashKey, HashKeyRange, Invariant};
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
 };
 
 pub(crate) struct History {
-    pub(crate) violation: Option<String>,
+    pub(crate) violation: Option<Breach>,
     pub(crate) counters: BTreeMap<&'static str, u64>,
     pub(crate) trace: u64,
 }
@@ -147,8 +147,8 @@ async fn settle(world: &World, fleet: &mut Fleet) {
     }
     let open = world.lock().audit.not_settled();
     if !open.is_empty() {
-        let violation = format!("LV-1: not settled: {}", open.join(", "));
-        world.lock().audit.violation.get_or_insert(violation);
+        let what = format!("not settled: {}", open.join(", "));
+        world.lock().audit.broken(Invariant::ReachesTip, what);
         return;
     }
     // Late writes have arrived by then.

@@ -9,10 +9,11 @@ use tracing::{error, info, warn};
 use super::{Coordinator, report};
 use crate::{
     leasing::{
+        alarm,
         held::Due,
         operations::{self, Written},
     },
-    model::{Lease, LeaseKey, LeaseWrite},
+    model::{Lease, LeaseKey, LeaseWrite, invariant},
     ports::{StoreError, Swap},
 };
 
@@ -112,6 +113,12 @@ impl Coordinator {
     fn applied(&mut self, written: &Written, row: Lease) {
         let key = &written.key;
         let checkpoint = row.checkpoint.clone();
+        if let Some(held) = self.held.get(key)
+            && let Err(breach) = invariant::check_counter(&held.lease, &written.write, &row)
+                .and_then(|()| invariant::check_checkpoint(&held.lease, &row))
+        {
+            alarm::raise(&breach);
+        }
         match &written.write {
             LeaseWrite::Renew { .. } => {
                 let jitter = self.rng.random_range(0.8..1.0);

@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use super::{Coordinator, report};
 use crate::{
     leasing::{
-        LeasedStream,
+        LeasedStream, alarm,
         held::{Finished, Held},
         operations::{self, Written},
         plan,
@@ -47,7 +47,7 @@ impl Coordinator {
                 self.next_scan = now + pause;
                 // A counter is news from the end of the scan on, and its age is judged at the begin: a
                 // slow scan must not make a living lease look old.
-                self.observations.observe(&leases, now);
+                self.observations.observe(&leases, now).iter().for_each(alarm::raise);
                 if !self.draining {
                     self.plan(&leases, started);
                 }

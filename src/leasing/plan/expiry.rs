@@ -2,6 +2,8 @@
 //!
 //! Nothing in a row is a time: each observer remembers when it *first saw* the counter that a row
 //! shows (KCL `DynamoDBLeaseTaker.updateAllLeases`). Wall clocks decide nothing.
+//!
+//! A counter that goes back is an old image, as long as it is soon gone again.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,7 +12,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::model::{Lease, LeaseKey};
+use crate::model::{Breach, Invariant, Lease, LeaseKey};
 
 /// What this worker has seen of every counter.
 #[derive(Debug, Default)]
@@ -22,25 +24,46 @@ pub struct Observations {
 struct Seen {
     counter: u64,
     since: Instant,
+    /// Since when every scan has shown a lower counter.
+    back_since: Option<Instant>,
 }
 
+impl Seen {
+    fn new(counter: u64, since: Instant) -> Self {
+        Self { counter, since, back_since: None }
+    }
+}
+
+/// A row that has shown a lower counter for so long is no old image: an eventually consistent read
+/// is seconds behind at most.
+const NOT_STALE: Duration = Duration::from_secs(30);
+
 impl Observations {
-    /// Takes in a scan that was *begun* at `now`; forgets leases that are gone.
+    /// Takes in a scan that came to its end at `now`; forgets leases that are gone.
     ///
     /// A stale scan may show an older counter than the last one: counters only grow, so that is no
-    /// change of the row and starts no new period.
-    pub fn observe(&mut self, leases: &[Lease], now: Instant) {
+    /// change of the row and starts no new period. Answers the rows that stay behind: somebody put
+    /// them back (a table restored from a backup), and their period starts anew, or they would never
+    /// be seen to expire.
+    pub fn observe(&mut self, leases: &[Lease], now: Instant) -> Vec<Breach> {
+        let mut breaches = Vec::new();
         let present: BTreeSet<&LeaseKey> = leases.iter().map(|lease| &lease.key).collect();
         self.seen.retain(|key, _| present.contains(key));
         for lease in leases {
-            let seen = self
-                .seen
-                .entry(lease.key.clone())
-                .or_insert(Seen { counter: lease.counter, since: now });
+            let seen =
+                self.seen.entry(lease.key.clone()).or_insert_with(|| Seen::new(lease.counter, now));
             if lease.counter > seen.counter {
-                *seen = Seen { counter: lease.counter, since: now };
+                *seen = Seen::new(lease.counter, now);
+            } else if lease.counter == seen.counter {
+                seen.back_since = None;
+            } else if now.duration_since(*seen.back_since.get_or_insert(now)) > NOT_STALE {
+                let (key, from, to) = (&lease.key, seen.counter, lease.counter);
+                let what = format!("the counter of {key} went back from {from} to {to}");
+                breaches.push(Invariant::CounterGrows.broken(what));
+                *seen = Seen::new(lease.counter, now);
             }
         }
+        breaches
     }
 
     /// Whether an owned lease has shown the same counter for longer than `failover_time`.
@@ -90,6 +113,26 @@ mod tests {
         seen.observe(&[stale.clone()], start + FAILOVER);
         assert!(!seen.expired(&stale, FAILOVER, start + FAILOVER * 3), "an old image says nothing");
         assert!(seen.expired(&row, FAILOVER, start + FAILOVER * 3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_row_that_was_put_back_is_told_and_expires_like_any_other() {
+        let mut seen = Observations::default();
+        let mut now = Instant::now();
+        let mut row = lease("s1").owner("a").build();
+        row.counter = 7;
+        seen.observe(&[row.clone()], now);
+        row.counter = 2;
+        let mut told = Vec::new();
+        while told.is_empty() {
+            assert!(!seen.expired(&row, FAILOVER, now), "it may still be an old image");
+            now += Duration::from_secs(1);
+            told = seen.observe(&[row.clone()], now);
+        }
+        assert_eq!(told[0].invariant, Invariant::CounterGrows);
+        assert!(!seen.expired(&row, FAILOVER, now + FAILOVER));
+        assert!(seen.expired(&row, FAILOVER, now + FAILOVER * 2));
+        assert_eq!(seen.observe(&[row], now + FAILOVER), [], "told once");
     }
 
     #[tokio::test(start_paused = true)]
