@@ -197,12 +197,17 @@ pub fn check_start<'l>(
 /// SH-3: what must be true of the other rows when a lease is deleted.
 ///
 /// # Errors
-/// When the shard has not ended, or one of its children has not started.
+/// When the shard has not ended, or one of its children has not started. A lease that nobody held
+/// may go when a child has started: its shard was done with before it was created.
 pub fn check_retirement<'l>(
     lease: &Lease,
-    row_of: impl Fn(&ShardId) -> Option<&'l Lease>,
+    rows: impl Iterator<Item = &'l Lease> + Clone,
 ) -> Result<(), Breach> {
-    let started = |child| row_of(child).is_some_and(|row| !row.checkpoint.is_start());
+    let started = rows.filter(|row| row.stream == lease.stream && !row.checkpoint.is_start());
+    if lease.never_held() && started.clone().any(|row| row.parents.contains(&lease.shard)) {
+        return Ok(());
+    }
+    let started = |child: &ShardId| started.clone().any(|row| row.shard == *child);
     let what = if lease.checkpoint != Checkpoint::ShardEnd {
         format!("{} is deleted at {}", lease.key, lease.checkpoint)
     } else if let Some(child) = lease.children.iter().find(|child| !started(child)) {
@@ -314,10 +319,15 @@ mod tests {
         parent.children = vec![child.shard.clone()];
         assert!(check_start(&child, |_| Some(&parent)).is_ok());
 
-        assert!(check_retirement(&parent, |_| Some(&child)).is_err());
-        assert!(check_retirement(&parent, |_| None).is_err());
+        let check = |lease: &Lease, rows: &[Lease]| check_retirement(lease, rows.iter()).is_ok();
+        assert!(!check(&parent, &[child.clone()]), "not started");
+        assert!(!check(&parent, &[]), "not there");
         child.checkpoint = at("1");
-        assert!(check_retirement(&parent, |_| Some(&child)).is_ok());
-        assert!(check_retirement(&child, |_| None).is_err(), "not ended");
+        assert!(check(&parent, &[child.clone()]));
+        assert!(!check(&child, &[]), "not ended");
+        let (counter, owner, checkpoint) = (0, None, Checkpoint::TrimHorizon);
+        let ghost = Lease { counter, owner, checkpoint, ..parent };
+        assert!(!check(&ghost, &[]));
+        assert!(check(&ghost, &[child]), "put back after it was retired");
     }
 }

@@ -47,7 +47,7 @@ impl Coordinator {
                 self.next_scan = now + pause;
                 // A counter is news from the end of the scan on, and its age is judged at the begin: a
                 // slow scan must not make a living lease look old.
-                self.observations.observe(&leases, now).iter().for_each(alarm::raise);
+                self.observations.observe(&leases, started, now).iter().for_each(alarm::raise);
                 if !self.draining {
                     self.plan(&leases, started);
                 }
@@ -62,10 +62,11 @@ impl Coordinator {
     }
 
     fn plan(&mut self, leases: &[Lease], now: Instant) {
-        self.see_hand_over_requests(leases);
+        self.see_what_others_did(leases);
         self.follow_own_requests(leases, now);
         self.start_syncs(leases);
-        self.start_deletes(leases);
+        let ghosts = plan::ghosts(leases);
+        self.start_deletes(leases, &ghosts);
         if !self.pending.is_empty() {
             return;
         }
@@ -78,7 +79,7 @@ impl Coordinator {
             .filter(|lease| {
                 lease.holder().is_none() || self.observations.expired(lease, failover, now)
             })
-            .filter(|lease| plan::ready(lease, &by_shard))
+            .filter(|lease| plan::ready(lease, &by_shard) && !ghosts.contains(&lease.key))
             .map(|lease| lease.key.clone())
             .collect();
         let plan = plan::balance(leases, &available, &self.me, self.params.limits, &mut self.rng);
@@ -94,10 +95,15 @@ impl Coordinator {
         }
     }
 
-    /// Sees hand-overs that others ask for earlier than the next renewal would.
-    fn see_hand_over_requests(&mut self, leases: &[Lease]) {
+    /// Sees earlier than the next renewal would that others ask for a hand-over, or that a lease is
+    /// not this worker's any more.
+    fn see_what_others_did(&mut self, leases: &[Lease]) {
         for lease in leases {
             let Some(held) = self.held.get_mut(&lease.key) else { continue };
+            if lease.counter > held.lease.counter && lease.holder() != Some(&self.me) {
+                self.lost_to(&lease.key, Some(lease));
+                continue;
+            }
             let asked = lease.checkpoint_owner.as_ref() == Some(&self.me);
             if asked && lease.counter >= held.first_counter {
                 held.lease.owner.clone_from(&lease.owner);
@@ -287,8 +293,8 @@ impl Coordinator {
         }
     }
 
-    fn start_deletes(&mut self, leases: &[Lease]) {
-        for key in plan::retirable(leases) {
+    fn start_deletes(&mut self, leases: &[Lease], ghosts: &BTreeSet<LeaseKey>) {
+        for key in plan::retirable(leases).into_iter().chain(ghosts.iter().cloned()) {
             let Some(lease) = leases.iter().find(|lease| lease.key == key) else { continue };
             if self.pending.insert(key) {
                 let store = Arc::clone(&self.store);

@@ -4,8 +4,10 @@
 
 mod balance;
 mod expiry;
+mod ghosts;
 mod shard_graph;
 
 pub use balance::{Balance, BalanceLimits, balance};
 pub use expiry::Observations;
+pub use ghosts::ghosts;
 pub use shard_graph::{ByShard, by_shard, has_hole, missing_leases, ready, retirable};
