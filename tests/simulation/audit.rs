@@ -1,18 +1,27 @@
 //! The invariants of `shardwright::model::invariant`, checked as things happen. Draws no randomness and
 //! changes nothing.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+};
 
 use shardwright::{
+    etl::Tally,
     leasing::LeaseParams,
     model::{
-        Breach, Checkpoint, Invariant, Lease, LeaseKey, LeaseWrite, OutputEvent, Position, ShardId,
+        Breach, Checkpoint, Invariant, Lease, LeaseKey, LeaseWrite, OutputEvent, Position,
         invariant,
     },
 };
 use tokio::time::Instant;
 
-use crate::{stream::Stream, world::WorkerNo};
+use crate::{
+    beliefs::Beliefs,
+    flight::Flight,
+    stream::{Place, Stream},
+    world::WorkerNo,
+};
 
 /// What must become of a user record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,205 +35,302 @@ pub(crate) enum Must {
 #[derive(Debug)]
 struct Entry {
     must: Must,
-    delivered: u32,
-    parked: u32,
+    /// A sink would not take it once, so a dead letter is as good.
+    refused: bool,
+    outcomes: u32,
 }
 
+/// What was put into one shard.
 #[derive(Default)]
-pub(crate) struct Audit {
-    pub(crate) violation: Option<Breach>,
-    pub(crate) params: Option<LeaseParams>,
-    pub(crate) check_order: bool,
-    records: BTreeMap<ShardId, BTreeMap<Position, Entry>>,
-    /// From when until when a worker may believe that it owns a lease.
-    beliefs: BTreeMap<(LeaseKey, WorkerNo), (Instant, Instant)>,
-    /// The last position that a sink acknowledged, per worker, shard and kind of sink.
-    acknowledged: BTreeMap<(WorkerNo, ShardId, bool), Position>,
+struct Book {
+    entries: BTreeMap<Position, Entry>,
+    /// Those without an outcome.
+    open: BTreeSet<Position>,
 }
+
+pub(crate) struct Audit {
+    pub(crate) breach: Option<Breach>,
+    /// Whether the sinks keep the order of a batch.
+    pub(crate) check_order: bool,
+    beliefs: Beliefs,
+    pub(crate) flight: Flight,
+    books: BTreeMap<Place, Book>,
+    /// The table as the writes that were seen must have left it.
+    rows: BTreeMap<LeaseKey, Lease>,
+    /// Leases that were deleted, as it should be.
+    retired: BTreeSet<LeaseKey>,
+    /// The last position that a sink acknowledged under a grant, per kind of sink.
+    acknowledged: BTreeMap<(Grant, Place, bool), Position>,
+    /// Deliveries of events that had an outcome already.
+    pub(crate) duplicates: u64,
+}
+
+/// Tells a worker's grants of one lease apart.
+pub(crate) type Grant = (WorkerNo, u64);
 
 impl Audit {
+    pub(crate) fn new(params: &LeaseParams) -> Self {
+        Self {
+            breach: None,
+            check_order: false,
+            beliefs: Beliefs::new(params.validity()),
+            flight: Flight::default(),
+            books: BTreeMap::new(),
+            rows: BTreeMap::new(),
+            retired: BTreeSet::new(),
+            acknowledged: BTreeMap::new(),
+            duplicates: 0,
+        }
+    }
+
     /// The first breach counts: later ones may follow from it.
     pub(crate) fn broken(&mut self, invariant: Invariant, what: impl Into<String>) {
-        self.violation.get_or_insert_with(|| invariant.broken(what));
+        self.breach.get_or_insert_with(|| invariant.broken(what));
     }
 
     fn check(&mut self, checked: Result<(), Breach>) {
         if let Err(breach) = checked {
-            self.violation.get_or_insert(breach);
+            self.breach.get_or_insert(breach);
         }
     }
 
-    pub(crate) fn put(&mut self, shard: ShardId, position: Position, must: Must) {
-        let entry = Entry { must, delivered: 0, parked: 0 };
-        self.records.entry(shard).or_default().insert(position, entry);
+    pub(crate) fn put(&mut self, place: Place, position: Position, must: Must) {
+        let book = self.books.entry(place).or_default();
+        if must != Must::Nothing {
+            book.open.insert(position.clone());
+        }
+        book.entries.insert(position, Entry { must, refused: false, outcomes: 0 });
     }
 
     /// The first record of a shard, up to `limit`, that has no outcome.
-    fn open(&self, shard: &ShardId, limit: Option<&Position>) -> Option<&Position> {
-        let records = self.records.get(shard)?;
-        let open = records
-            .iter()
-            .find(|(_, entry)| entry.must != Must::Nothing && entry.delivered + entry.parked == 0);
-        let (position, _) = open?;
-        limit.is_none_or(|limit| position <= limit).then_some(position)
+    pub(crate) fn open(&self, place: &Place, limit: Option<&Position>) -> Option<&Position> {
+        let first = self.books.get(place)?.open.first()?;
+        limit.is_none_or(|limit| first <= limit).then_some(first)
+    }
+
+    /// Whether the record at a position is an aggregate that goes on behind it.
+    pub(crate) fn follows_in_aggregate(&self, place: &Place, position: &Position) -> bool {
+        let after = (Bound::Excluded(position), Bound::Unbounded);
+        let next = self.books.get(place).and_then(|book| book.entries.range(after).next());
+        next.is_some_and(|(next, _)| next.sequence == position.sequence)
     }
 
     // === The table ===
+
+    pub(crate) fn created(&mut self, lease: &Lease) {
+        self.rows.insert(lease.key.clone(), lease.clone());
+    }
 
     pub(crate) fn wrote(
         &mut self,
         stream: &Stream,
         worker: WorkerNo,
         sent: Instant,
-        before: &Lease,
-        after: &Lease,
+        change: (&Lease, &Lease),
         write: &LeaseWrite,
     ) {
-        let key = before.key.clone();
+        let (before, after) = change;
+        if self.rows.get(&before.key) != Some(before) {
+            let what = format!("{} changed between two writes", before.key);
+            self.broken(Invariant::ChangesByCondition, what);
+        }
+        self.rows.insert(after.key.clone(), after.clone());
         self.check(invariant::check_write(before, write, after));
         if let Some(next) = write.checkpoint() {
             self.checkpointed(stream, before, next);
         }
-        let belief = (key, worker);
         match write {
-            LeaseWrite::Renew { .. } => {
-                let until = sent + self.params.as_ref().expect("set at the start").validity();
-                let from = self.beliefs.get(&belief).map_or(sent, |(from, _)| *from);
-                self.beliefs.insert(belief, (from, until));
-            }
+            LeaseWrite::Renew { .. } => self.beliefs.renewed(&Place::of(before), worker, sent),
             LeaseWrite::Take { .. } => {
-                let until = sent + self.params.as_ref().expect("set at the start").validity();
-                // A thief waits until the old owner can no longer believe in its lease.
-                let others = self
-                    .beliefs
-                    .iter()
-                    .filter(|((key, who), _)| *key == before.key && *who != worker);
-                let from = others.map(|(_, (_, until))| *until).max().unwrap_or(sent).max(sent);
-                self.beliefs.insert(belief, (from, until));
-                self.acknowledged
-                    .retain(|(who, shard, _), _| *who != worker || *shard != before.shard);
+                if before.checkpoint.is_start() {
+                    self.starts(before);
+                }
+                self.flight.left(&Place::of(before), None);
+                self.beliefs.took(&Place::of(before), worker, sent);
             }
             LeaseWrite::FinishHandOver { .. }
             | LeaseWrite::Release { .. }
             | LeaseWrite::End { .. } => {
-                self.beliefs.remove(&belief);
+                self.flight.left(&Place::of(before), Some(worker));
+                self.beliefs.gave_up(&Place::of(before), worker);
             }
-            LeaseWrite::RequestHandOver { .. } | LeaseWrite::WithdrawRequest { .. } => {}
+            // The owner may throw away what it has fetched from now on.
+            LeaseWrite::RequestHandOver { .. } => self.flight.left(&Place::of(before), None),
+            LeaseWrite::WithdrawRequest { .. } => {}
         }
     }
 
+    fn starts(&mut self, child: &Lease) {
+        let row_of = |shard: &_| {
+            let mut rows = self.rows.values().filter(|row| row.stream == child.stream);
+            // What came back after it was retired is of no account.
+            rows.find(|row| row.shard == *shard && !self.retired.contains(&row.key))
+        };
+        let checked = invariant::check_start(child, row_of);
+        self.check(checked);
+    }
+
     fn checkpointed(&mut self, stream: &Stream, before: &Lease, next: &Checkpoint) {
-        let shard = &before.shard;
+        let place = Place::of(before);
         match next {
             Checkpoint::After(position) => {
-                if let Some(open) = self.open(shard, Some(position)) {
-                    let what = format!("{shard} is checkpointed at {position}, {open} is open");
+                if let Some(open) = self.open(&place, Some(position)) {
+                    let what = format!("{place} is checkpointed at {position}, {open} is open");
                     self.broken(Invariant::CheckpointIsSettled, what);
                 }
             }
             Checkpoint::ShardEnd => {
-                let open = self.open(shard, None).map(ToString::to_string);
-                let open = open.or_else(|| stream.shards[shard].open.then(|| "it".to_owned()));
+                let open = self.open(&place, None).map(ToString::to_string);
+                let open = open.or_else(|| stream.is_open(&place).then(|| "it".to_owned()));
                 if let Some(open) = open {
-                    let what = format!("{shard} is ended while {open} is open");
+                    let what = format!("{place} is ended while {open} is open");
                     self.broken(Invariant::EndIsSettled, what);
                 }
             }
             _ => {
-                let what = format!("{shard} is checkpointed at {next}");
+                let what = format!("{place} is checkpointed at {next}");
                 self.broken(Invariant::CheckpointAdvances, what);
             }
         }
     }
 
-    pub(crate) fn deleted(
-        &mut self,
-        stream: &Stream,
-        lease: &Lease,
-        rows: &BTreeMap<LeaseKey, Lease>,
-    ) {
-        let row_of = |shard: &ShardId| rows.values().find(|row| row.shard == *shard);
-        self.check(invariant::check_retirement(lease, row_of));
-        let children = &stream.shards[&lease.shard].children;
-        if let Some(child) = children.iter().find(|child| !lease.children.contains(child)) {
-            let what = format!("{} is deleted and never named {child}", lease.key);
+    pub(crate) fn deleted(&mut self, stream: &Stream, lease: &Lease) {
+        let checked = invariant::check_retirement(lease, self.rows.values());
+        self.check(checked);
+        let place = Place::of(lease);
+        let children = &stream.shard(&place).children;
+        if lease.never_held() {
+            // It came back after it was retired.
+        } else if let Some(child) = children.iter().find(|child| !lease.children.contains(child)) {
+            let what = format!("{place} is deleted and never named {child}");
             self.broken(Invariant::RetiredLast, what);
+        }
+        self.rows.remove(&lease.key);
+        self.retired.insert(lease.key.clone());
+    }
+
+    /// An operator sets a lease free, whatever its owner believes.
+    pub(crate) fn released_by_force(&mut self, after: &Lease) {
+        self.rows.insert(after.key.clone(), after.clone());
+        self.beliefs.disowned(&Place::of(after));
+        self.flight.left(&Place::of(after), None);
+    }
+
+    pub(crate) fn gone(&mut self, worker: WorkerNo) {
+        self.beliefs.gone(worker);
+        self.flight.gone(worker);
+    }
+
+    pub(crate) fn drained(&mut self, worker: WorkerNo) {
+        let name = format!("w{worker}");
+        let held = self.rows.values().find(|row| row.holder().is_some_and(|h| h.as_str() == name));
+        if let Some(row) = held {
+            let what = format!("{name} has drained and still holds {}", row.key);
+            self.broken(Invariant::DrainReleases, what);
         }
     }
 
-    pub(crate) fn crashed(&mut self, worker: WorkerNo) {
-        self.beliefs.retain(|(_, who), _| *who != worker);
+    /// Whether a worker's lease has become another's without its knowing.
+    pub(crate) fn is_zombie(&self, worker: WorkerNo) -> bool {
+        self.beliefs.is_zombie(worker, Instant::now())
     }
 
-    pub(crate) fn drained(&mut self, worker: WorkerNo, rows: &BTreeMap<LeaseKey, Lease>) {
-        let name = format!("w{worker}");
-        for row in rows.values() {
-            if row.holder().is_some_and(|holder| holder.as_str() == name) {
-                let what = format!("{name} has drained and still holds {}", row.key);
-                self.broken(Invariant::DrainReleases, what);
-            }
+    pub(crate) fn counted(&mut self, worker: WorkerNo, tally: Tally) {
+        let Tally { user_records, decoded, undecodable, events, .. } = tally;
+        let outcomes = tally.delivered + tally.filtered + tally.dead_lettered;
+        if outcomes > events || decoded + undecodable > user_records {
+            self.broken(Invariant::CountsAddUp, format!("w{worker} counted {tally:?}"));
         }
     }
 
     // === The stream ===
 
-    pub(crate) fn reads(&mut self, stream: &Stream, worker: WorkerNo, shard: &ShardId) {
-        for parent in &stream.shards[shard].parents {
-            if let Some(open) = self.open(parent, None) {
-                let what = format!("w{worker} reads {shard} while {open} of {parent} is open");
+    pub(crate) fn reads(&mut self, stream: &Stream, worker: WorkerNo, place: &Place) {
+        for parent in &stream.shard(place).parents {
+            let parent = Place { shard: parent.clone(), ..place.clone() };
+            if let Some(open) = self.open(&parent, None) {
+                let what = format!("w{worker} reads {place} while {open} of {parent} is open");
                 self.broken(Invariant::ParentsFirst, what);
             }
         }
     }
 
-    // === The sinks ===
-
-    pub(crate) fn begins_delivery(&mut self, worker: WorkerNo, events: &[OutputEvent]) {
-        let Some(first) = events.first() else { return };
+    /// A worker has got a page: so many bytes up to each record.
+    pub(crate) fn paged(
+        &mut self,
+        worker: WorkerNo,
+        place: &Place,
+        records: impl Iterator<Item = (Position, u64)>,
+    ) {
         let now = Instant::now();
-        let key = LeaseKey::new(first.id.shard.as_str());
-        let valid: Vec<WorkerNo> = self
-            .beliefs
-            .iter()
-            .filter(|((lease, _), (from, until))| *lease == key && *from <= now && now < *until)
-            .map(|((_, who), _)| *who)
-            .collect();
-        self.check(invariant::check_grants(&key, Some(&worker), &valid));
+        let asked = |row: &Lease| Place::of(row) == *place && row.checkpoint_owner.is_some();
+        if !self.beliefs.is_sure(place, worker, now) || self.rows.values().any(asked) {
+            return;
+        }
+        let Self { flight, books, beliefs, .. } = self;
+        flight.add(worker, place, records);
+        let open = |place: &Place| books.get(place).and_then(|book| book.open.first()).cloned();
+        let sure = |place: &Place| beliefs.is_sure(place, worker, now);
+        let checked = flight.check(worker, open, sure);
+        self.check(checked);
     }
 
+    // === The sinks ===
+
+    /// A worker begins a delivery. Answers its grant.
+    pub(crate) fn begins_delivery(&mut self, worker: WorkerNo, events: &[OutputEvent]) -> Grant {
+        let place = events.first().map(|event| Place::of_event(&event.id));
+        let Some(place) = place else { return (worker, 0) };
+        let valid = self.beliefs.valid(&place, worker, Instant::now());
+        let key = LeaseKey::new(place.to_string());
+        self.check(invariant::check_grants(&key, Some(&worker), &valid));
+        (worker, self.beliefs.grant(&place, worker))
+    }
+
+    /// A sink has taken an event.
     pub(crate) fn delivered(&mut self, event: &OutputEvent, dead_letters: bool) {
         let id = &event.id;
-        let entry = self.records.get_mut(&id.shard).and_then(|shard| shard.get_mut(&id.position));
-        let Some(entry) = entry else {
+        let book = self.books.get_mut(&Place::of_event(id));
+        let Some((book, entry)) = book.and_then(|book| {
+            let entry = book.entries.get_mut(&id.position)?;
+            Some((&mut book.open, entry))
+        }) else {
             self.broken(Invariant::OneOutcome, format!("{id} was never put"));
             return;
         };
-        if dead_letters {
-            entry.parked += 1;
-        } else {
-            entry.delivered += 1;
-        }
-        let must = if dead_letters { Must::DeadLetter } else { Must::Deliver };
-        if entry.must != must {
-            let what = format!("{id} must come to {:?}, not {must:?}", entry.must);
+        book.remove(&id.position);
+        self.duplicates += u64::from(entry.outcomes > 0);
+        entry.outcomes += 1;
+        let came = if dead_letters { Must::DeadLetter } else { Must::Deliver };
+        let may = entry.must == came || (entry.refused && dead_letters);
+        if !may {
+            let what = format!("{id} must come to {:?}, not {came:?}", entry.must);
             self.broken(Invariant::OneOutcome, what);
+        }
+    }
+
+    /// A sink says that it will never take an event.
+    pub(crate) fn refused(&mut self, event: &OutputEvent) {
+        let book = self.books.get_mut(&Place::of_event(&event.id));
+        if let Some(entry) = book.and_then(|book| book.entries.get_mut(&event.id.position)) {
+            entry.refused = true;
         }
     }
 
     pub(crate) fn acknowledged(
         &mut self,
-        worker: WorkerNo,
+        grant: Grant,
         events: &[OutputEvent],
         dead_letters: bool,
     ) {
         let (Some(first), Some(last)) = (events.first(), events.last()) else { return };
         let order = events.windows(2).all(|pair| pair[0].id.position <= pair[1].id.position);
-        let key = (worker, first.id.shard.clone(), dead_letters);
+        let key = (grant, Place::of_event(&first.id), dead_letters);
         let before = self.acknowledged.insert(key, last.id.position.clone());
         let follows = before.is_none_or(|before| before <= first.id.position);
         // Letters of events that a sink refused come when it has refused them.
         if self.check_order && !dead_letters && !(order && follows) {
-            let what = format!("w{worker} delivers {} out of order", first.id);
+            let what = format!("w{} delivers {} out of order", grant.0, first.id);
             self.broken(Invariant::OrderKept, what);
         }
     }
@@ -232,11 +338,11 @@ impl Audit {
     // === The end ===
 
     pub(crate) fn all_settled(&self) -> bool {
-        self.records.keys().all(|shard| self.open(shard, None).is_none())
+        self.books.values().all(|book| book.open.is_empty())
     }
 
     pub(crate) fn not_settled(&self) -> Vec<String> {
-        let open = |shard: &ShardId| Some(format!("{shard} {}", self.open(shard, None)?));
-        self.records.keys().filter_map(open).collect()
+        let open = |(place, book): (&Place, &Book)| Some(format!("{place} {}", book.open.first()?));
+        self.books.iter().filter_map(open).collect()
     }
 }

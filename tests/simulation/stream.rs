@@ -1,32 +1,64 @@
-//! A stream that is split and merged while it is read.
+//! Streams that are written to, split and merged while they are read: the truth of them.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use rand::RngExt;
 use shardwright::{
     codec::{KplRecord, aggregate},
     model::{
-        ChildShard, EpochMillis, HashKey, HashKeyRange, Position, RawRecord, RecordPage,
-        SequenceNumber, Shard, ShardId,
+        EpochMillis, EventId, HashKey, HashKeyRange, Lease, Position, RawRecord, SequenceNumber,
+        Shard, ShardId, StreamName,
     },
-    ports::{ShardIterator, StartAt, StreamError, StreamReader},
-};
-use tokio::time::Instant;
-
-use crate::{
-    audit::Must,
-    world::{Fate, Port, State, WorkerNo, World},
 };
 
+use crate::{audit::Must, world::State};
+
+/// A shard of one of the streams. Streams have shards of the same names.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) stream: usize,
+    pub(crate) shard: ShardId,
+}
+
+impl Place {
+    pub(crate) fn of(lease: &Lease) -> Self {
+        let number = |text: &str| text.rsplit(':').next()?.parse().ok();
+        let stream = lease.stream.as_deref().and_then(number).unwrap_or(0);
+        Self { stream, shard: lease.shard.clone() }
+    }
+
+    pub(crate) fn of_event(id: &EventId) -> Self {
+        let number = id.stream.as_str().trim_start_matches("stream-").parse();
+        Self { stream: number.unwrap_or(0), shard: id.shard.clone() }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.stream, self.shard)
+    }
+}
+
+/// The name of a stream.
+pub(crate) fn name(stream: usize) -> StreamName {
+    StreamName::new(format!("stream-{stream}"))
+}
+
+/// `account:stream:epoch`, for fleets that read several streams.
+pub(crate) fn identifier(stream: usize) -> Arc<str> {
+    Arc::from(format!("123456789012:stream-{stream}:{stream}"))
+}
+
+/// All streams.
 #[derive(Default)]
 pub(crate) struct Stream {
-    pub(crate) shards: BTreeMap<ShardId, SimShard>,
+    pub(crate) streams: usize,
+    shards: BTreeMap<Place, SimShard>,
     next_sequence: u64,
     next_event: u64,
-    iterators: BTreeMap<String, Iterator>,
-    next_iterator: u64,
+    /// Bytes that are added to each payload.
+    pub(crate) ballast: usize,
 }
 
 pub(crate) struct SimShard {
@@ -37,213 +69,144 @@ pub(crate) struct SimShard {
     pub(crate) open: bool,
 }
 
-#[derive(Clone)]
-struct Iterator {
-    shard: ShardId,
-    index: usize,
-    born: Instant,
-}
-
-const ITERATOR_LIFE: Duration = Duration::from_mins(5);
-
-impl State {
-    pub(crate) fn add_shard(&mut self, parents: Vec<ShardId>, range: HashKeyRange) -> ShardId {
-        let id = ShardId::new(format!("shardId-{:012}", self.stream.shards.len()));
-        for parent in &parents {
-            let parent = self.stream.shards.get_mut(parent).unwrap();
-            parent.open = false;
-            parent.children.push(id.clone());
-        }
-        let shard = SimShard { parents, children: vec![], range, records: vec![], open: true };
-        self.stream.shards.insert(id.clone(), shard);
-        id
+impl Stream {
+    pub(crate) fn shard(&self, place: &Place) -> &SimShard {
+        &self.shards[place]
     }
 
-    fn open_shards(&self) -> Vec<ShardId> {
-        let open = self.stream.shards.iter().filter(|(_, shard)| shard.open);
-        open.map(|(id, _)| id.clone()).collect()
+    pub(crate) fn is_open(&self, place: &Place) -> bool {
+        self.shards[place].open
+    }
+
+    /// As `ListShards` answers.
+    pub(crate) fn listed(&self, stream: usize) -> Vec<Shard> {
+        let own = self.shards.iter().filter(|(place, _)| place.stream == stream);
+        let shard = |(place, shard): (&Place, &SimShard)| Shard {
+            id: place.shard.clone(),
+            parents: shard.parents.clone(),
+            hash_range: Some(shard.range),
+            open: shard.open,
+        };
+        own.map(shard).collect()
+    }
+
+    pub(crate) fn open_shards(&self) -> Vec<Place> {
+        let open = self.shards.iter().filter(|(_, shard)| shard.open);
+        open.map(|(place, _)| place.clone()).collect()
+    }
+
+    pub(crate) fn add_shard(
+        &mut self,
+        stream: usize,
+        parents: Vec<ShardId>,
+        range: HashKeyRange,
+    ) -> Place {
+        let count = self.shards.keys().filter(|place| place.stream == stream).count();
+        let shard = ShardId::new(format!("shardId-{count:012}"));
+        for parent in &parents {
+            let parent = Place { stream, shard: parent.clone() };
+            let parent = self.shards.get_mut(&parent).unwrap();
+            parent.open = false;
+            parent.children.push(shard.clone());
+        }
+        let place = Place { stream, shard };
+        let new = SimShard { parents, children: vec![], range, records: vec![], open: true };
+        self.shards.insert(place.clone(), new);
+        place
+    }
+
+    /// A stream of so many shards of the same width.
+    pub(crate) fn add_stream(&mut self, shards: u128) {
+        let stream = self.streams;
+        self.streams += 1;
+        let width = u128::MAX / shards;
+        for index in 0..shards {
+            let end = if index + 1 == shards { u128::MAX } else { (index + 1) * width - 1 };
+            let range = HashKeyRange { start: HashKey(index * width), end: HashKey(end) };
+            self.add_shard(stream, vec![], range);
+        }
+    }
+}
+
+impl State {
+    fn any_open_shard(&mut self) -> Place {
+        let open = self.stream.open_shards();
+        open[self.rng.random_range(0..open.len())].clone()
     }
 
     pub(crate) fn split(&mut self) {
-        let open = self.open_shards();
-        let id = open[self.rng.random_range(0..open.len())].clone();
-        let HashKeyRange { start, end } = self.stream.shards[&id].range;
-        if end.0 - start.0 < 2 || open.len() > 6 {
+        let place = self.any_open_shard();
+        let HashKeyRange { start, end } = self.stream.shard(&place).range;
+        if end.0 - start.0 < 2 || self.stream.open_shards().len() > 6 {
             return;
         }
         let middle = start.0 + (end.0 - start.0) / 2;
-        self.add_shard(vec![id.clone()], HashKeyRange { start, end: HashKey(middle) });
-        self.add_shard(vec![id.clone()], HashKeyRange { start: HashKey(middle + 1), end });
+        let Place { stream, shard } = place.clone();
+        let low = HashKeyRange { start, end: HashKey(middle) };
+        let high = HashKeyRange { start: HashKey(middle + 1), end };
+        self.stream.add_shard(stream, vec![shard.clone()], low);
+        self.stream.add_shard(stream, vec![shard], high);
         self.count("split");
-        self.note(format!("split {id}"));
+        self.note(format!("split {place}"));
     }
 
     pub(crate) fn merge(&mut self) {
-        let mut open = self.open_shards();
-        open.sort_by_key(|id| self.stream.shards[id].range);
+        let stream = self.any_open_shard().stream;
+        let mut open = self.stream.open_shards();
+        open.retain(|place| place.stream == stream);
+        open.sort_by_key(|place| self.stream.shard(place).range);
         if open.len() < 2 {
             return;
         }
         let index = self.rng.random_range(0..open.len() - 1);
         let (low, high) = (open[index].clone(), open[index + 1].clone());
-        let start = self.stream.shards[&low].range.start;
-        let end = self.stream.shards[&high].range.end;
+        let start = self.stream.shard(&low).range.start;
+        let end = self.stream.shard(&high).range.end;
         self.count("merge");
         self.note(format!("merge {low} and {high}"));
-        self.add_shard(vec![low, high], HashKeyRange { start, end });
+        let range = HashKeyRange { start, end };
+        self.stream.add_shard(stream, vec![low.shard, high.shard], range);
     }
 
-    /// Puts one record: plain, filtered, refused, poison, or an aggregate of these.
+    /// Puts one record anywhere: plain, filtered, refused, poison, or an aggregate of these.
     pub(crate) fn put_record(&mut self) {
-        let open = self.open_shards();
-        let shard = open[self.rng.random_range(0..open.len())].clone();
+        let place = self.any_open_shard();
+        self.put_into(&place);
+    }
+
+    pub(crate) fn put_into(&mut self, place: &Place) {
         self.stream.next_sequence += 1;
         let sequence: SequenceNumber = self.stream.next_sequence.to_string().parse().unwrap();
         let members = if self.rng.random_bool(0.2) { self.rng.random_range(1..5) } else { 0 };
         let data = if members == 0 {
-            self.payload(&shard, &sequence, 0)
+            self.payload(place, &sequence, 0)
         } else {
             let members: Vec<KplRecord> = (0..members)
                 .map(|index| KplRecord {
                     partition_key: "key".to_owned(),
                     explicit_hash_key: None,
-                    data: self.payload(&shard, &sequence, index),
+                    data: self.payload(place, &sequence, index),
                 })
                 .collect();
             aggregate(&members)
         };
         let record =
             RawRecord { sequence, partition_key: "key".to_owned(), data, arrival: EpochMillis(0) };
-        self.stream.shards.get_mut(&shard).unwrap().records.push(record);
+        self.stream.shards.get_mut(place).unwrap().records.push(record);
     }
 
-    fn payload(&mut self, shard: &ShardId, sequence: &SequenceNumber, sub_sequence: u64) -> Bytes {
+    fn payload(&mut self, place: &Place, sequence: &SequenceNumber, sub_sequence: u64) -> Bytes {
         self.stream.next_event += 1;
         let number = self.stream.next_event;
+        let ballast = "x".repeat(self.stream.ballast);
         let (data, must) = match self.rng.random_range(0..20) {
             0 => (Bytes::from_static(b"\xff\xfe"), Must::DeadLetter),
             1 => (Bytes::from(format!("refuse {number}")), Must::DeadLetter),
             2 | 3 => (Bytes::from(format!("drop {number}")), Must::Nothing),
-            _ => (Bytes::from(format!("event {number}")), Must::Deliver),
+            _ => (Bytes::from(format!("event {number} {ballast}")), Must::Deliver),
         };
         let position = Position { sequence: sequence.clone(), sub_sequence };
-        self.audit.put(shard.clone(), position, must);
+        self.audit.put(place.clone(), position, must);
         data
-    }
-
-    pub(crate) fn expire_iterators(&mut self) {
-        self.stream.iterators.clear();
-    }
-}
-
-pub(crate) struct SimStream {
-    pub(crate) world: World,
-    pub(crate) worker: WorkerNo,
-}
-
-impl SimStream {
-    async fn reach(&self) -> Result<(), StreamError> {
-        match self.world.begin(self.worker, Port::Stream).await {
-            Fate::Through => Ok(()),
-            Fate::Throttled => Err(StreamError::Throttled),
-            Fate::Unavailable => Err(StreamError::Unavailable("simulated".to_owned())),
-        }
-    }
-}
-
-#[async_trait]
-impl StreamReader for SimStream {
-    async fn shards(&self) -> Result<Vec<Shard>, StreamError> {
-        self.reach().await?;
-        let listed = self
-            .world
-            .lock()
-            .stream
-            .shards
-            .iter()
-            .map(|(id, shard)| Shard {
-                id: id.clone(),
-                parents: shard.parents.clone(),
-                hash_range: Some(shard.range),
-                open: shard.open,
-            })
-            .collect();
-        Ok(listed)
-    }
-
-    async fn iterator(
-        &self,
-        shard: &ShardId,
-        start: &StartAt,
-    ) -> Result<ShardIterator, StreamError> {
-        self.reach().await?;
-        let mut state = self.world.lock();
-        let State { audit, stream, .. } = &mut *state;
-        audit.reads(stream, self.worker, shard);
-        let records = &stream.shards[shard].records;
-        let index = match start {
-            StartAt::TrimHorizon | StartAt::Timestamp(_) => 0,
-            StartAt::Latest => records.len(),
-            StartAt::At(sequence) => records.partition_point(|record| record.sequence < *sequence),
-            StartAt::After(sequence) => {
-                records.partition_point(|record| record.sequence <= *sequence)
-            }
-        };
-        Ok(state.new_iterator(shard.clone(), index))
-    }
-
-    async fn records(
-        &self,
-        iterator: &ShardIterator,
-        limit: u32,
-    ) -> Result<RecordPage<ShardIterator>, StreamError> {
-        self.reach().await?;
-        let page = self.world.lock().page(iterator, limit);
-        self.world.answer().await;
-        page
-    }
-}
-
-impl State {
-    fn new_iterator(&mut self, shard: ShardId, index: usize) -> ShardIterator {
-        self.stream.next_iterator += 1;
-        let name = self.stream.next_iterator.to_string();
-        let iterator = Iterator { shard, index, born: Instant::now() };
-        self.stream.iterators.insert(name.clone(), iterator);
-        ShardIterator(name)
-    }
-
-    fn page(
-        &mut self,
-        iterator: &ShardIterator,
-        limit: u32,
-    ) -> Result<RecordPage<ShardIterator>, StreamError> {
-        let known = self.stream.iterators.get(&iterator.0).cloned();
-        let Some(at) = known.filter(|at| at.born.elapsed() < ITERATOR_LIFE) else {
-            self.count("iterator expired");
-            return Err(StreamError::IteratorExpired);
-        };
-        let most = self.rng.random_range(1..20).min(limit as usize);
-        let shard = &self.stream.shards[&at.shard];
-        let records: Vec<RawRecord> =
-            shard.records.iter().skip(at.index).take(most).cloned().collect();
-        let next = at.index + records.len();
-        let at_end = next == shard.records.len();
-        let ended = at_end && !shard.open;
-        let named = self.rng.random_bool(0.8);
-        let shard = &self.stream.shards[&at.shard];
-        let children = match ended && named {
-            true => shard.children.iter().map(|id| self.child(id)).collect(),
-            // Some servers never name the children.
-            false => Vec::new(),
-        };
-        let behind = if at_end { Duration::ZERO } else { Duration::from_secs(1) };
-        let next = if ended { None } else { Some(self.new_iterator(at.shard, next)) };
-        Ok(RecordPage { records, next, behind_latest: behind, children })
-    }
-
-    fn child(&self, id: &ShardId) -> ChildShard {
-        let shard = &self.stream.shards[id];
-        ChildShard { id: id.clone(), parents: shard.parents.clone(), hash_range: Some(shard.range) }
     }
 }

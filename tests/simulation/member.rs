@@ -1,0 +1,99 @@
+//! One worker, on the fakes.
+
+use std::{sync::Arc, time::Duration};
+
+use shardwright::{
+    codec::DecodeLimits,
+    consumer::{
+        BatchLimits, Budget, ConsumerContext, ConsumerParams, ConsumerStream, FailureLog,
+        NamedSink, PacingParams, RetryPause, SharedTally,
+    },
+    etl::{Pipeline, PipelineParts, Route, filter::FilterPattern},
+    leasing::{LeaseParams, LeaseStatus, LeasedStream},
+    model::{Format, InitialPosition, WorkerId},
+    ports::{Sink, StreamReader},
+    worker::Worker,
+};
+use tokio::sync::watch;
+
+use crate::{
+    fleet::{Setup, params},
+    lease_table::SimTable,
+    reader::SimStream,
+    sink::SimSink,
+    stream,
+    world::{WorkerNo, World},
+};
+
+fn reader(world: &World, worker: WorkerNo, stream: usize) -> Arc<dyn StreamReader> {
+    Arc::new(SimStream { world: world.clone(), worker, stream })
+}
+
+pub(crate) fn context(world: &World, worker: WorkerNo, setup: &Setup) -> Arc<ConsumerContext> {
+    let streams = world.lock().stream.streams;
+    let consumed = |number| ConsumerStream {
+        name: stream::name(number),
+        format: Format::Text,
+        initial_position: InitialPosition::TrimHorizon,
+        reader: reader(world, worker, number),
+    };
+    let sink = |name: &str, dead_letters, window| NamedSink {
+        name: Arc::from(name),
+        sink: Arc::new(SimSink { world: world.clone(), worker, dead_letters }) as Arc<dyn Sink>,
+        batch: BatchLimits { events: 7, bytes: 4096, window },
+    };
+    let route = Route {
+        name: "all".to_owned(),
+        filter: Some(FilterPattern::parse("-drop").unwrap()),
+        log_groups: Vec::new(),
+        also: false,
+        validate: None,
+        transform: None,
+        sink: 0,
+    };
+    Arc::new(ConsumerContext {
+        streams: (0..streams).map(consumed).collect(),
+        pipeline: Arc::new(Pipeline::new(PipelineParts {
+            routes: vec![route],
+            dead_letters: 1,
+            limits: DecodeLimits::default(),
+            configuration: "sim".to_owned(),
+        })),
+        sinks: vec![sink("out", false, setup.window), sink("parked", true, Duration::ZERO)],
+        budget: Budget::new(setup.budget),
+        params: ConsumerParams {
+            pacing: PacingParams {
+                poll_interval: Duration::from_millis(250),
+                idle_poll_interval: Duration::from_secs(1),
+            },
+            queue_bytes: 2048,
+            retry: RetryPause { min: Duration::from_millis(100), max: Duration::from_secs(2) },
+        },
+        tally: SharedTally::default(),
+        failures: FailureLog::default(),
+    })
+}
+
+pub(crate) fn worker(
+    world: &World,
+    number: WorkerNo,
+    setup: &Setup,
+    context: &Arc<ConsumerContext>,
+) -> Worker {
+    let streams = world.lock().stream.streams;
+    let leased = |stream| LeasedStream {
+        name: stream::name(stream),
+        identifier: (streams > 1).then(|| stream::identifier(stream)),
+        initial_position: InitialPosition::TrimHorizon,
+        reader: reader(world, number, stream),
+    };
+    Worker::new(
+        WorkerId::new(format!("w{number}")),
+        LeaseParams { limits: setup.limits, ..params() },
+        Arc::new(SimTable { world: world.clone(), worker: number }),
+        (0..streams).map(leased).collect(),
+        Arc::clone(context),
+        watch::Sender::new(LeaseStatus::default()),
+        setup.seed.wrapping_mul(1000).wrapping_add(number as u64),
+    )
+}
