@@ -7,7 +7,10 @@
 //! | admin port | the process ends |
 //! | signals | the process ends |
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use rand::RngExt;
 use tokio::{
@@ -22,13 +25,13 @@ use crate::{
     aws::{AwsConnection, DynamoLeases, FleetMode, KinesisStream, StreamTarget, TableReady},
     config::{AdminSettings, Compiled, StreamSettings},
     consumer::{
-        BatchLimits, Budget, ConsumerContext, ConsumerParams, ConsumerStream, FailureLog,
+        BatchLimits, Budget, ConsumerContext, ConsumerParams, ConsumerStream, FailureLog, LossLog,
         NamedSink, PacingParams, RetryPause, SharedTally,
     },
     etl::{Pipeline, PipelineParts, Tally},
-    leasing::{LeaseParams, LeaseStatus, LeasedStream, plan::BalanceLimits},
+    leasing::{LeaseParams, LeaseStatus, LeasedStream, StreamIdentifier, plan::BalanceLimits},
     model::{LeaseKey, StreamName, WorkerId},
-    ports::{LeaseStore, SinkError, StoreError, StreamReader},
+    ports::{LeaseStore, SinkError, StoreError, StreamReader, SystemClock},
     shutdown::Shutdown,
     sinks,
     worker::Worker,
@@ -144,8 +147,10 @@ impl App {
                 queue_bytes: usize_of(consumer.queue_bytes.as_u64()),
                 retry: RetryPause { min: consumer.retry_min, max: consumer.retry_max },
             },
+            clock: Arc::new(SystemClock),
             tally: SharedTally::default(),
             failures: FailureLog::default(),
+            losses: LossLog::default(),
         });
         let lease = settings.lease;
         let table = lease.table.unwrap_or_else(|| settings.application.clone());
@@ -193,12 +198,13 @@ impl App {
         }
         let ready = tokio::select! { biased;
             () = shutdown.drain.cancelled() => None,
-            ready = self.reach_the_world() => Some(ready?),
+            ready = self.reach_the_table() => Some(ready?),
         };
-        let Some(streams) = ready else {
+        if ready.is_none() {
             info!("stopped before any lease was taken");
             return Ok(Outcome::Drained);
-        };
+        }
+        let streams = self.leased_streams(&mut side);
         let worker = Worker::new(
             self.worker_id,
             self.params.clone(),
@@ -234,13 +240,20 @@ impl App {
         );
     }
 
-    /// Waits for the lease table and, where names alone do not do, for the streams.
-    async fn reach_the_world(&self) -> Result<Vec<LeasedStream>, StartError> {
-        self.reach_the_table().await?;
+    /// The streams as the lease engine sees them. Where there are several, each one says who it is in
+    /// its own time: one that is missing does not keep the others waiting.
+    fn leased_streams(&self, side: &mut JoinSet<()>) -> Vec<LeasedStream> {
         let several = self.streams.len() > 1;
         let mut leased = Vec::with_capacity(self.streams.len());
         for stream in &self.streams {
-            let identifier = if several { Some(identifier(stream).await) } else { None };
+            let identifier = if several {
+                let identifier = Arc::new(OnceLock::new());
+                let reader = Arc::clone(&stream.reader);
+                side.spawn(identify(stream.name.clone(), reader, Arc::clone(&identifier)));
+                StreamIdentifier::Several(identifier)
+            } else {
+                StreamIdentifier::Single
+            };
             leased.push(LeasedStream {
                 name: stream.name.clone(),
                 identifier,
@@ -248,7 +261,7 @@ impl App {
                 reader: Arc::clone(&stream.reader) as Arc<dyn StreamReader>,
             });
         }
-        Ok(leased)
+        leased
     }
 
     async fn reach_the_table(&self) -> Result<(), StartError> {
@@ -322,20 +335,24 @@ async fn close_sinks(context: &ConsumerContext) {
     }
 }
 
-/// The stream's identifier in the lease keys of an application with several streams:
-/// `account:name:creation time in seconds` (KCL `StreamIdentifier`).
-async fn identifier(stream: &Stream) -> Arc<str> {
+/// Finds out a stream's identifier `account:name:epoch` (KCL `StreamIdentifier`).
+async fn identify(
+    name: StreamName,
+    reader: Arc<KinesisStream>,
+    identifier: Arc<OnceLock<Arc<str>>>,
+) {
     let mut pause = START_RETRY.0;
     loop {
-        match stream.reader.describe().await {
+        match reader.describe().await {
             Ok(summary) => {
                 let account = summary.arn.split(':').nth(4).unwrap_or_default();
                 let created = summary.created.0 / 1000;
-                return Arc::from(format!("{account}:{}:{created}", stream.name));
+                let _ = identifier.set(Arc::from(format!("{account}:{name}:{created}")));
+                return;
             }
             Err(problem) => {
-                warn!(stream = %stream.name, %problem, retry_in = ?pause,
-                    "cannot describe the stream yet, will retry");
+                warn!(stream = %name, %problem, retry_in = ?pause,
+                    "cannot describe the stream yet, will retry; the other streams go on");
             }
         }
         sleep(pause).await;

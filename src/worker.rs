@@ -55,7 +55,9 @@ impl Worker {
         status: watch::Sender<LeaseStatus>,
         seed: u64,
     ) -> Self {
-        let (coordinator, handle) = Coordinator::new(id, params, store, streams, status, seed);
+        let clock = Arc::clone(&context.clock);
+        let (coordinator, handle) =
+            Coordinator::new(id, params, store, clock, streams, status, seed);
         Self { coordinator, handle, context, rng: StdRng::seed_from_u64(!seed), gate: None }
     }
 

@@ -8,8 +8,10 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
-use super::lease_item::{n, s, ss};
-use crate::model::{Checkpoint, LeaseWrite, WorkerId};
+use super::lease_item::{b, hash_keys, millis, n, s, ss};
+use crate::model::{
+    Checkpoint, HashKeyRange, LeaseWrite, PendingCheckpoint, Progress, ShardId, WorkerId,
+};
 
 /// The request parameters of one conditional update.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,7 +32,7 @@ pub(super) fn expressions(write: &LeaseWrite) -> Expressions {
             update.only_holder(by);
             update.checkpoint(checkpoint.as_ref());
         }
-        LeaseWrite::Take { by, counter, from } => {
+        LeaseWrite::Take { by, counter, from, latest_since } => {
             update.bump(*counter);
             match from {
                 Some(owner) => update.when("leaseOwner = :from", ":from", owner),
@@ -41,6 +43,10 @@ pub(super) fn expressions(write: &LeaseWrite) -> Expressions {
             }
             update.assign("leaseOwner = :by", ":by", by);
             update.remove.push("checkpointOwner");
+            if let Some(time) = latest_since {
+                update.set.push("latestSince = if_not_exists(latestSince, :latest)");
+                update.value(":latest", millis(*time));
+            }
         }
         LeaseWrite::RequestHandOver { from, to } => {
             update.when("leaseOwner = :from", ":from", from);
@@ -72,14 +78,12 @@ pub(super) fn expressions(write: &LeaseWrite) -> Expressions {
             update.bump(*counter);
             update.only_holder(by);
             update.remove.extend(["leaseOwner", "checkpointOwner"]);
-            match ss(children) {
-                Some(set) => {
-                    update.set.push("childShardIds = :children");
-                    update.value(":children", set);
-                }
-                None => update.remove.push("childShardIds"),
-            }
-            update.checkpoint(Some(&Checkpoint::ShardEnd));
+            update.children(children);
+            update.checkpoint(Some(&Checkpoint::ShardEnd.into()));
+        }
+        LeaseWrite::FillHashRange { range } => {
+            update.condition("attribute_exists(leaseKey)");
+            update.hash_range(range);
         }
     }
     update.finish()
@@ -127,22 +131,61 @@ impl Update {
         self.when(&format!("({owner} OR checkpointOwner = :by)"), ":by", by);
     }
 
-    /// A checkpoint clears what an earlier one had prepared, as the KCL does.
-    fn checkpoint(&mut self, checkpoint: Option<&Checkpoint>) {
-        let Some(checkpoint) = checkpoint else { return };
+    fn checkpoint(&mut self, progress: Option<&Progress>) {
+        let Some(Progress { checkpoint, arrival, pending }) = progress else { return };
         self.set.extend([
             "checkpoint = :checkpoint",
             "checkpointSubSequenceNumber = :sub",
             "ownerSwitchesSinceCheckpoint = :zero",
         ]);
-        self.remove.extend([
-            "pendingCheckpoint",
-            "pendingCheckpointSubSequenceNumber",
-            "pendingCheckpointState",
-        ]);
         self.value(":checkpoint", s(checkpoint.text()));
         self.value(":sub", n(checkpoint.sub_sequence()));
         self.value(":zero", n(0));
+        if let Some(time) = arrival {
+            self.set.push("checkpointArrival = :arrival");
+            self.value(":arrival", millis(*time));
+        }
+        self.pending(pending.as_ref());
+    }
+
+    fn children(&mut self, children: &[ShardId]) {
+        match ss(children) {
+            Some(set) => {
+                self.set.push("childShardIds = :children");
+                self.value(":children", set);
+            }
+            None => self.remove.push("childShardIds"),
+        }
+    }
+
+    fn hash_range(&mut self, range: &HashKeyRange) {
+        self.condition("attribute_not_exists(startingHashKey)");
+        self.set.extend(["startingHashKey = :start", "endingHashKey = :end"]);
+        let [start, end] = hash_keys(range);
+        self.value(":start", start);
+        self.value(":end", end);
+    }
+
+    /// A checkpoint clears what was prepared before, unless it says that it stays, as the KCL does.
+    fn pending(&mut self, pending: Option<&PendingCheckpoint>) {
+        match pending {
+            Some(PendingCheckpoint { position, .. }) => {
+                self.set.push("pendingCheckpoint = :pending");
+                self.set.push("pendingCheckpointSubSequenceNumber = :pending_sub");
+                self.value(":pending", s(position.sequence.as_str()));
+                self.value(":pending_sub", n(position.sub_sequence));
+            }
+            None => {
+                self.remove.extend(["pendingCheckpoint", "pendingCheckpointSubSequenceNumber"]);
+            }
+        }
+        match pending.and_then(|pending| pending.state.as_ref()) {
+            Some(state) => {
+                self.set.push("pendingCheckpointState = :pending_state");
+                self.value(":pending_state", b(state));
+            }
+            None => self.remove.push("pendingCheckpointState"),
+        }
     }
 
     fn finish(self) -> Expressions {
@@ -174,7 +217,7 @@ mod tests {
         assert_eq!((found.condition.as_str(), found.update.as_str()), (condition, update));
         // DynamoDB refuses values that no expression names, and names without a value.
         let text = format!("{condition} {update}");
-        let words = text.split(|c: char| !c.is_alphanumeric() && c != ':');
+        let words = text.split(|c: char| !c.is_alphanumeric() && !":_".contains(c));
         let mut named: Vec<_> = words.filter(|word| word.starts_with(':')).collect();
         named.sort_unstable();
         named.dedup();
@@ -196,7 +239,7 @@ mod tests {
             &LeaseWrite::Renew {
                 by: worker("a"),
                 counter: 7,
-                checkpoint: Some(Checkpoint::parse("12", 3).unwrap()),
+                checkpoint: Some(Checkpoint::parse("12", 3).unwrap().into()),
             },
             holder,
             "SET checkpoint = :checkpoint, checkpointSubSequenceNumber = :sub, \
@@ -212,6 +255,7 @@ mod tests {
             by: worker("a"),
             counter: 7,
             from: from.map(worker),
+            latest_since: None,
         };
         let update = "SET leaseOwner = :by REMOVE checkpointOwner ADD leaseCounter :one";
         let owned = "leaseCounter = :seen AND leaseOwner = :from";

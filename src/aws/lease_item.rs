@@ -3,9 +3,13 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::{primitives::Blob, types::AttributeValue};
+use bytes::Bytes;
 
-use crate::model::{Checkpoint, HashKeyRange, Lease, LeaseKey, ShardId, WorkerId};
+use crate::model::{
+    Checkpoint, EpochMillis, HashKeyRange, Lease, LeaseKey, PendingCheckpoint, Position, ShardId,
+    WorkerId,
+};
 
 pub(super) type Item = HashMap<String, AttributeValue>;
 
@@ -22,6 +26,13 @@ const START_HASH_KEY: &str = "startingHashKey";
 const END_HASH_KEY: &str = "endingHashKey";
 const STREAM: &str = "streamName";
 const SHARD: &str = "shardId";
+const PENDING: &str = "pendingCheckpoint";
+const PENDING_SUB_SEQUENCE: &str = "pendingCheckpointSubSequenceNumber";
+const PENDING_STATE: &str = "pendingCheckpointState";
+/// Ours: a KCL leaves attributes alone that it does not know.
+const ARRIVAL: &str = "checkpointArrival";
+/// Ours, as above.
+const LATEST_SINCE: &str = "latestSince";
 const ENTITY_TYPE: &str = "entityType";
 
 /// What an item of the lease table turned out to be.
@@ -47,7 +58,7 @@ pub(super) struct Malformed {
     pub(super) problem: String,
 }
 
-/// Reads an item. Attributes that are not the model's are left alone, `pendingCheckpoint…` too.
+/// Reads an item. Attributes that are not the model's are left alone.
 pub(super) fn read_row(item: &Item) -> Row {
     let key = match item.get(LEASE_KEY) {
         Some(AttributeValue::S(key)) => key.clone(),
@@ -86,6 +97,9 @@ fn read_lease(key: &str, item: &Item) -> Result<Lease, Problem> {
         checkpoint_owner: text(item, CHECKPOINT_OWNER)?.map(WorkerId::new),
         checkpoint: Checkpoint::parse(checkpoint, sub_sequence)
             .map_err(|error| (CHECKPOINT, error.to_string()))?,
+        arrival: time(item, ARRIVAL),
+        pending: pending(item),
+        latest_since: time(item, LATEST_SINCE),
         owner_switches: number(item, OWNER_SWITCHES)?.unwrap_or(0),
         parents: shards(item, PARENTS)?,
         children: shards(item, CHILDREN)?,
@@ -133,6 +147,21 @@ fn shards(item: &Item, attribute: &'static str) -> Result<Vec<ShardId>, Problem>
     }
 }
 
+/// A time of ours; whatever else stands there is not.
+fn time(item: &Item, attribute: &'static str) -> Option<EpochMillis> {
+    item.get(attribute)?.as_n().ok()?.parse().ok().map(EpochMillis)
+}
+
+/// What was prepared, if it is a position: a Java application may prepare a sentinel too, and keeps
+/// its own state there. KCL 3.x creates rows whose state is a number by mistake; that is no state.
+fn pending(item: &Item) -> Option<PendingCheckpoint> {
+    let sequence = item.get(PENDING)?.as_s().ok()?.parse().ok()?;
+    let sub_sequence = number(item, PENDING_SUB_SEQUENCE).ok()?.unwrap_or(0);
+    let state = item.get(PENDING_STATE).and_then(|state| state.as_b().ok());
+    let state = state.map(|state| Bytes::copy_from_slice(state.as_ref()));
+    Some(PendingCheckpoint { position: Position { sequence, sub_sequence }, state })
+}
+
 /// Never required: leases of DynamoDB Streams have none, and shard sync fills in a missing one.
 fn hash_range(item: &Item) -> Option<HashKeyRange> {
     let end = |attribute| item.get(attribute)?.as_s().ok();
@@ -160,9 +189,21 @@ pub(super) fn new_item(lease: &Lease) -> Item {
         put(STREAM, s(stream));
         put(SHARD, s(lease.shard.as_str()));
     }
-    if let Some(range) = &lease.hash_range {
-        put(START_HASH_KEY, s(&range.start.0.to_string()));
-        put(END_HASH_KEY, s(&range.end.0.to_string()));
+    if let Some(PendingCheckpoint { position, state }) = &lease.pending {
+        put(PENDING, s(position.sequence.as_str()));
+        put(PENDING_SUB_SEQUENCE, n(position.sub_sequence));
+        if let Some(state) = state {
+            put(PENDING_STATE, b(state));
+        }
+    }
+    for (attribute, time) in [(ARRIVAL, lease.arrival), (LATEST_SINCE, lease.latest_since)] {
+        if let Some(time) = time {
+            put(attribute, millis(time));
+        }
+    }
+    if let Some([start, end]) = lease.hash_range.as_ref().map(hash_keys) {
+        put(START_HASH_KEY, start);
+        put(END_HASH_KEY, end);
     }
     for (attribute, ids) in [(PARENTS, &lease.parents), (CHILDREN, &lease.children)] {
         if let Some(set) = ss(ids) {
@@ -182,6 +223,21 @@ pub(super) fn n(number: u64) -> AttributeValue {
     AttributeValue::N(number.to_string())
 }
 
+/// A time attribute: milliseconds since 1970.
+pub(super) fn millis(time: EpochMillis) -> AttributeValue {
+    AttributeValue::N(time.0.to_string())
+}
+
+/// A binary attribute.
+pub(super) fn b(bytes: &[u8]) -> AttributeValue {
+    AttributeValue::B(Blob::new(bytes))
+}
+
+/// The two ends of a hash range.
+pub(super) fn hash_keys(range: &HashKeyRange) -> [AttributeValue; 2] {
+    [range.start, range.end].map(|key| s(&key.0.to_string()))
+}
+
 /// A set of shard ids; `None` for an empty one, which DynamoDB does not take, nor duplicates.
 pub(super) fn ss(ids: &[ShardId]) -> Option<AttributeValue> {
     let mut ids: Vec<_> = ids.iter().map(|id| id.as_str().to_owned()).collect();
@@ -192,10 +248,8 @@ pub(super) fn ss(ids: &[ShardId]) -> Option<AttributeValue> {
 
 #[cfg(test)]
 mod tests {
-    use aws_sdk_dynamodb::primitives::Blob;
-
     use super::*;
-    use crate::model::{HashKey, Position};
+    use crate::model::HashKey;
 
     fn item(pairs: &[(&str, AttributeValue)]) -> Item {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect()
@@ -236,6 +290,9 @@ mod tests {
         assert_eq!(lease.checkpoint.sub_sequence(), 3);
         assert_eq!(lease.parents, [ShardId::new("shardId-a"), ShardId::new("shardId-b")]);
         assert_eq!(lease.hash_range.unwrap().start, HashKey(0));
+        let pending = lease.pending.unwrap();
+        assert_eq!(pending.position.sequence.as_str(), "5");
+        assert_eq!(pending.state.as_deref(), Some(&[1, 2][..]));
     }
 
     #[test]
@@ -289,23 +346,17 @@ mod tests {
         row.insert("endingHashKey".into(), s("-5"));
         row.insert("pendingCheckpointState".into(), n(0));
         assert_eq!(lease(&row).hash_range, None);
+        assert_eq!(lease(&row).pending.unwrap().state, None);
+        row.insert("pendingCheckpoint".into(), s("TRIM_HORIZON"));
+        row.insert("latestSince".into(), s("yesterday"));
+        assert_eq!((lease(&row).pending, lease(&row).latest_since), (None, None));
     }
 
     #[test]
     fn a_new_item_reads_back_and_has_no_empty_attributes() {
-        let mut fresh = Lease {
-            key: LeaseKey::new("shardId-1"),
-            stream: None,
-            shard: ShardId::new("shardId-1"),
-            counter: 0,
-            owner: None,
-            checkpoint_owner: None,
-            checkpoint: Checkpoint::TrimHorizon,
-            owner_switches: 0,
-            parents: vec![],
-            children: vec![],
-            hash_range: None,
-        };
+        let shard = ShardId::new("shardId-1");
+        let key = LeaseKey::new("shardId-1");
+        let mut fresh = Lease::new(key, None, shard, Checkpoint::TrimHorizon);
         let mut names: Vec<_> = new_item(&fresh).into_keys().collect();
         names.sort();
         let kcl = ["checkpoint", SUB_SEQUENCE, "leaseCounter", "leaseKey", OWNER_SWITCHES];
@@ -318,6 +369,11 @@ mod tests {
         fresh.key = LeaseKey::new("1:s:2:shardId-1");
         fresh.checkpoint =
             Checkpoint::After(Position { sequence: "77".parse().unwrap(), sub_sequence: 9 });
+        fresh.arrival = Some(EpochMillis(1_700_000_000_123));
+        fresh.latest_since = Some(EpochMillis(1_700_000_000_000));
+        let position = Position { sequence: "78".parse().unwrap(), sub_sequence: 2 };
+        fresh.pending =
+            Some(PendingCheckpoint { position, state: Some(Bytes::from_static(b"state")) });
         fresh.parents = vec![ShardId::new("shardId-0")];
         fresh.children = vec![ShardId::new("shardId-2"), ShardId::new("shardId-3")];
         fresh.hash_range = HashKeyRange::parse("0", "340282366920938463463374607431768211455");

@@ -6,12 +6,10 @@ use rand::rngs::StdRng;
 use tokio::{sync::mpsc, time::Instant};
 use tracing::{debug, error, info, warn};
 
-use super::{Budget, Pacing, Reservation};
+use super::{ConsumerContext, Pacing, Reservation, loss::GapWatch, shard_consumer::ConsumerStream};
 use crate::{
-    leasing::LeaseGrant,
-    model::{
-        Checkpoint, ChildShard, InitialPosition, RawRecord, RecordPage, SequenceNumber, rounded,
-    },
+    leasing::{ConsumerExit, LeaseGrant},
+    model::{Checkpoint, InitialPosition, RawRecord, RecordPage, rounded},
     ports::{ShardIterator, StartAt, StreamError, StreamReader},
 };
 
@@ -19,8 +17,8 @@ use crate::{
 pub(super) enum Fetched {
     /// Records, with the bytes reserved for them.
     Page(Vec<RawRecord>, Reservation),
-    /// The shard is closed and read to its end.
-    End(Vec<ChildShard>),
+    /// There is nothing more to read, for good.
+    End(ConsumerExit),
 }
 
 /// Most records a call may answer (AWS API reference, `GetRecords`).
@@ -34,11 +32,12 @@ const MIN_RESERVATION: u64 = 256 * 1024;
 /// Reads one shard from its checkpoint to its end, or until it is told to drain.
 pub(super) struct Fetcher {
     grant: Arc<LeaseGrant>,
+    context: Arc<ConsumerContext>,
     reader: Arc<dyn StreamReader>,
-    budget: Budget,
     pacing: Pacing,
     rng: StdRng,
     start: StartAt,
+    gaps: GapWatch,
     iterator: Option<ShardIterator>,
     next_call: Instant,
     reservation: u64,
@@ -49,18 +48,17 @@ pub(super) struct Fetcher {
 impl Fetcher {
     pub(super) fn new(
         grant: Arc<LeaseGrant>,
-        reader: Arc<dyn StreamReader>,
-        initial: InitialPosition,
-        budget: Budget,
-        pacing: Pacing,
+        context: Arc<ConsumerContext>,
+        stream: &ConsumerStream,
         rng: StdRng,
     ) -> Self {
         Self {
-            start: start_at(&grant.lease.checkpoint, initial),
+            start: start_at(&grant, stream.initial_position),
+            gaps: GapWatch::new(Arc::clone(&grant)),
             grant,
-            reader,
-            budget,
-            pacing,
+            pacing: Pacing::new(context.params.pacing),
+            context,
+            reader: Arc::clone(&stream.reader),
             rng,
             iterator: None,
             next_call: Instant::now(),
@@ -91,11 +89,11 @@ impl Fetcher {
     /// The next page that holds records, or the end.
     async fn next(&mut self) -> Fetched {
         if self.grant.lease.ended() {
-            return Fetched::End(Vec::new());
+            return Fetched::End(ConsumerExit::ShardEnded(Vec::new()));
         }
         loop {
             tokio::time::sleep_until(self.next_call).await;
-            let reservation = self.budget.reserve(self.reservation).await;
+            let reservation = self.context.budget.reserve(self.reservation).await;
             let started = Instant::now();
             match self.call().await {
                 Ok(page) => {
@@ -119,7 +117,13 @@ impl Fetcher {
             None => self.reader.iterator(&self.grant.lease.shard, &self.start).await?,
         };
         self.iterator = Some(iterator.clone());
-        self.reader.records(&iterator, MAX_RECORDS).await
+        if let (StartAt::Latest, Some(since)) = (&self.start, self.grant.lease.latest_since) {
+            // Should this iterator be lost, the next one must not skip what came in between.
+            self.start = StartAt::Timestamp(since);
+        }
+        let page = self.reader.records(&iterator, MAX_RECORDS).await?;
+        self.gaps.see(&page, self.reader.as_ref(), &self.context.losses).await?;
+        Ok(page)
     }
 
     fn page(
@@ -142,7 +146,7 @@ impl Fetcher {
         let ended = page.next.is_none();
         self.iterator = page.next;
         if ended && page.records.is_empty() {
-            return Some(Fetched::End(page.children));
+            return Some(Fetched::End(ConsumerExit::ShardEnded(page.children)));
         }
         if ended {
             // A last page with records: the end is told by the next call, which reads nothing.
@@ -151,7 +155,7 @@ impl Fetcher {
         if page.records.is_empty() {
             return None;
         }
-        Some(Fetched::Page(page.records, self.budget.fit(reservation, bytes)))
+        Some(Fetched::Page(page.records, self.context.budget.fit(reservation, bytes)))
     }
 
     /// Decides what a failed call means. `Some` when the shard is gone.
@@ -178,8 +182,8 @@ impl Fetcher {
             StreamError::NotFound(reason) => {
                 self.iterator = None;
                 if self.shard_is_gone().await {
-                    warn!(%lease, %reason, "the shard is gone: its retention is over");
-                    return Some(Fetched::End(Vec::new()));
+                    self.context.losses.shard(&self.grant.lease);
+                    return Some(Fetched::End(ConsumerExit::ShardGone));
                 }
                 warn!(%lease, %reason, retry_in = ?rounded(pause), "stream not found, will retry");
             }
@@ -196,7 +200,7 @@ impl Fetcher {
         if self.iterator.take().is_some() {
             info!(%lease, %reason, "shard iterator refused, asking for a new one");
         } else if self.start != StartAt::TrimHorizon {
-            error!(%lease, %reason, "position refused: records may have been trimmed unread, reading from the oldest kept");
+            warn!(%lease, %reason, "position refused, reading from the oldest record kept");
             self.start = StartAt::TrimHorizon;
         } else {
             error!(%lease, %reason, "read refused, will retry");
@@ -214,11 +218,16 @@ impl Fetcher {
 
 /// Where reading begins. A record that was checkpointed is read again, since it may be an aggregate
 /// that is half done; what was processed is dropped by its position (KCL `IteratorBuilder`).
-fn start_at(checkpoint: &Checkpoint, initial: InitialPosition) -> StartAt {
-    let at = |sequence: &SequenceNumber| StartAt::At(sequence.clone());
-    match (checkpoint, initial) {
-        (Checkpoint::After(position), _) => at(&position.sequence),
-        (Checkpoint::Latest, _) => StartAt::Latest,
+///
+/// `LATEST` means now only once: a shard on which nothing came before a restart is read from where it
+/// was first taken (the KCL skips what came in between).
+fn start_at(grant: &LeaseGrant, initial: InitialPosition) -> StartAt {
+    match (&grant.lease.checkpoint, initial) {
+        (Checkpoint::After(position), _) => StartAt::At(position.sequence.clone()),
+        (Checkpoint::Latest, _) => match grant.lease.latest_since.filter(|_| !grant.first) {
+            Some(since) => StartAt::Timestamp(since),
+            None => StartAt::Latest,
+        },
         (Checkpoint::AtTimestamp, InitialPosition::AtTimestamp(time)) => StartAt::Timestamp(time),
         _ => StartAt::TrimHorizon,
     }

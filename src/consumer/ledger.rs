@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::Reservation;
-use crate::model::Position;
+use crate::model::{EpochMillis, Position};
 
 /// A user record on the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,12 +18,15 @@ pub struct Ledger {
     entries: VecDeque<Entry>,
     /// Ticket of the first entry.
     first: u64,
-    frontier: Option<Position>,
+    frontier: Option<Mark>,
 }
+
+/// A user record's place, and when Kinesis took the record that held it.
+pub type Mark = (Position, EpochMillis);
 
 #[derive(Debug)]
 struct Entry {
-    position: Position,
+    mark: Mark,
     open: usize,
     /// The bytes of a page are given back when its last record is settled.
     _reservation: Option<Reservation>,
@@ -32,14 +35,9 @@ struct Entry {
 impl Ledger {
     /// Enters a user record with `open` deliveries to come; none for one that is settled already.
     /// Positions grow along a shard.
-    pub fn open(
-        &mut self,
-        position: Position,
-        open: usize,
-        reservation: Option<Reservation>,
-    ) -> Ticket {
+    pub fn open(&mut self, mark: Mark, open: usize, reservation: Option<Reservation>) -> Ticket {
         let ticket = Ticket(self.first + self.entries.len() as u64);
-        self.entries.push_back(Entry { position, open, _reservation: reservation });
+        self.entries.push_back(Entry { mark, open, _reservation: reservation });
         self.advance();
         ticket
     }
@@ -56,7 +54,7 @@ impl Ledger {
     }
 
     /// The last position up to which everything is settled, once there is one.
-    pub fn frontier(&self) -> Option<&Position> {
+    pub fn frontier(&self) -> Option<&Mark> {
         self.frontier.as_ref()
     }
 
@@ -72,7 +70,7 @@ impl Ledger {
 
     fn advance(&mut self) {
         while self.entries.front().is_some_and(|entry| entry.open == 0) {
-            let settled = self.entries.pop_front().map(|entry| entry.position);
+            let settled = self.entries.pop_front().map(|entry| entry.mark);
             // A server that answers a record twice must not take the checkpoint back.
             self.frontier = self.frontier.take().max(settled);
             self.first += 1;
@@ -86,8 +84,9 @@ mod tests {
 
     use super::*;
 
-    fn at(number: usize) -> Position {
-        Position { sequence: number.to_string().parse().unwrap(), sub_sequence: 0 }
+    fn at(number: usize) -> Mark {
+        let sequence = number.to_string().parse().unwrap();
+        (Position { sequence, sub_sequence: 0 }, EpochMillis(0))
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod budget;
 mod delivery;
 mod fetcher;
 mod ledger;
+mod loss;
 mod pacing;
 mod processor;
 mod queue;
@@ -23,7 +24,8 @@ mod shard_consumer;
 
 pub use budget::{Budget, Reservation};
 pub use delivery::RetryPause;
-pub use ledger::{Ledger, Ticket};
+pub use ledger::{Ledger, Mark, Ticket};
+pub use loss::LossLog;
 pub use pacing::{Pacing, PacingParams};
 pub use queue::BatchLimits;
 pub use shard_consumer::{

@@ -10,7 +10,7 @@ use rand::{RngExt, rngs::StdRng};
 use tokio::{sync::mpsc, time::Instant};
 
 use super::{
-    ConsumerContext, Ledger, Reservation, Ticket,
+    ConsumerContext, Ledger, Mark, Reservation, Ticket,
     delivery::{Delivered, deliver},
     fetcher::Fetched,
     queue::{Queued, SinkQueue},
@@ -19,7 +19,7 @@ use crate::{
     codec::deaggregate,
     etl::{Delivery, Processed, Source, SourceRecord, Tally},
     leasing::{ConsumerExit, LeaseGrant, alarm},
-    model::{Checkpoint, ChildShard, Invariant, Position, RawRecord, UserRecord},
+    model::{Checkpoint, Invariant, Position, Progress, RawRecord, UserRecord},
 };
 
 /// Bytes of records that are decoded before others have their turn: about a millisecond of work.
@@ -60,14 +60,14 @@ enum Phase {
     /// Asked to drain: records that a sink has seen something of are finished, so that nobody
     /// delivers them again; the rest is left to the next owner.
     Draining,
-    /// The shard is read to its end.
-    Ended(Vec<ChildShard>),
+    /// There is nothing more to read.
+    Ended(ConsumerExit),
 }
 
 enum Action {
     Page(Vec<RawRecord>, Reservation),
     Decode,
-    End(Vec<ChildShard>),
+    End(ConsumerExit),
     Drain,
     Delivered(Delivered),
     Due,
@@ -110,8 +110,8 @@ impl Processor {
     pub(super) async fn run(mut self, mut pages: mpsc::Receiver<Fetched>) -> ConsumerExit {
         loop {
             match (&self.phase, self.idle()) {
-                (Phase::Draining, true) => return ConsumerExit::Drained(self.checkpoint()),
-                (Phase::Ended(children), true) => return self.ended(children.clone()),
+                (Phase::Draining, true) => return ConsumerExit::Drained(self.progress()),
+                (Phase::Ended(exit), true) => return self.ended(exit.clone()),
                 _ => {}
             }
             let action = self.select(&mut pages).await;
@@ -138,7 +138,7 @@ impl Processor {
             }
             fetched = pages.recv(), if reading && self.backlog.is_empty() => match fetched {
                 Some(Fetched::Page(records, reservation)) => Action::Page(records, reservation),
-                Some(Fetched::End(children)) => Action::End(children),
+                Some(Fetched::End(exit)) => Action::End(exit),
                 None => Action::Drain,
             },
         }
@@ -148,7 +148,7 @@ impl Processor {
         match action {
             Action::Page(records, reservation) => self.take_page(records, reservation),
             Action::Decode => self.decode_some(),
-            Action::End(children) => self.phase = Phase::Ended(children),
+            Action::End(exit) => self.phase = Phase::Ended(exit),
             Action::Drain => {
                 self.phase = Phase::Draining;
                 self.backlog.clear();
@@ -211,7 +211,7 @@ impl Processor {
         if left == 0 {
             // An aggregate of none: nothing to deliver, but a place to checkpoint.
             let position = Position { sequence: raw.sequence.clone(), sub_sequence: 0 };
-            self.enter(position, Vec::new(), None, held.take());
+            self.enter((position, raw.arrival), Vec::new(), None, held.take());
         }
         for user in members.records {
             left -= 1;
@@ -252,18 +252,18 @@ impl Processor {
         for (stage, reason) in failures {
             self.context.failures.record(&self.source, &position, &stage, &reason);
         }
-        self.enter(position, deliveries, Some(record), reservation);
+        self.enter((position, record.record.arrival), deliveries, Some(record), reservation);
     }
 
     /// Opens a record on the ledger and queues its deliveries.
     fn enter(
         &mut self,
-        position: Position,
+        mark: Mark,
         deliveries: Vec<Delivery>,
         record: Option<&Arc<SourceRecord>>,
         reservation: Option<Reservation>,
     ) {
-        let ticket = self.ledger.open(position, deliveries.len(), reservation);
+        let ticket = self.ledger.open(mark, deliveries.len(), reservation);
         let Some(record) = record else { return };
         for delivery in deliveries {
             self.open_events.entry((ticket, delivery.event)).or_default().deliveries += 1;
@@ -349,28 +349,27 @@ impl Processor {
 
     /// A shard is ended only when everything in it has its outcome; else it is left where it is, and
     /// whoever takes it next reads the rest again.
-    fn ended(&self, children: Vec<ChildShard>) -> ConsumerExit {
+    fn ended(&self, exit: ConsumerExit) -> ConsumerExit {
         if self.ledger.is_empty() {
-            return ConsumerExit::ShardEnded(children);
+            return exit;
         }
-        let what =
-            format!("{} records of {} are open at its end", self.ledger.len(), self.source.shard);
+        let open = self.ledger.len();
+        let what = format!("{open} records of {} are open at its end", self.source.shard);
         alarm::raise(&Invariant::EndIsSettled.broken(what));
-        ConsumerExit::Drained(self.checkpoint())
+        ConsumerExit::Drained(self.progress())
     }
 
     /// Tells the coordinator how far the shard is processed.
     fn report(&self) {
-        let checkpoint = self.checkpoint();
-        if let Some(checkpoint) = checkpoint
-            && self.grant.last_checkpoint().as_ref() != Some(&checkpoint)
-        {
-            self.grant.checkpoint(checkpoint);
+        if let Some(progress) = self.progress() {
+            self.grant.report(progress);
         }
     }
 
-    fn checkpoint(&self) -> Option<Checkpoint> {
-        self.ledger.frontier().cloned().map(Checkpoint::After)
+    fn progress(&self) -> Option<Progress> {
+        let (position, arrival) = self.ledger.frontier().cloned()?;
+        let checkpoint = Checkpoint::After(position);
+        Some(Progress { checkpoint, arrival: Some(arrival), pending: None })
     }
 }
 

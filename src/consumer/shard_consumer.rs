@@ -10,13 +10,13 @@ use tokio::sync::mpsc;
 use tracing::{debug, info};
 
 use super::{
-    BatchLimits, Budget, Pacing, PacingParams, RetryPause, fetcher::Fetcher, processor::Processor,
+    BatchLimits, Budget, LossLog, PacingParams, RetryPause, fetcher::Fetcher, processor::Processor,
 };
 use crate::{
     etl::{Pipeline, Source, Stage, Tally},
     leasing::{ConsumerExit, LeaseGrant},
     model::{Format, InitialPosition, Position, StreamName},
-    ports::{Sink, StreamReader},
+    ports::{Sink, StreamReader, WallClock},
 };
 
 /// The times and limits of a consumer.
@@ -63,12 +63,16 @@ pub struct ConsumerContext {
     pub sinks: Vec<NamedSink>,
     /// Bytes that may be in flight.
     pub budget: Budget,
+    /// The time of day.
+    pub clock: Arc<dyn WallClock>,
     /// Times and limits.
     pub params: ConsumerParams,
     /// What became of records and events so far.
     pub tally: SharedTally,
     /// Says why records and events failed, without flooding the log.
     pub failures: FailureLog,
+    /// What was trimmed before it was read.
+    pub losses: LossLog,
 }
 
 /// The counts of a process.
@@ -150,13 +154,12 @@ impl ShardConsumer {
         };
         let shard = grant.lease.shard.clone();
         info!(stream = %stream.name, %shard, checkpoint = %grant.lease.checkpoint, "consuming");
-        let source = Source { stream: stream.name, shard: shard.clone(), format: stream.format };
+        let name = stream.name.clone();
+        let source = Source { stream: name, shard: shard.clone(), format: stream.format };
         let fetcher = Fetcher::new(
             Arc::clone(&grant),
-            stream.reader,
-            stream.initial_position,
-            context.budget.clone(),
-            Pacing::new(context.params.pacing),
+            Arc::clone(&context),
+            &stream,
             StdRng::from_rng(&mut rng),
         );
         let processor = Processor::new(grant, context, source, rng);

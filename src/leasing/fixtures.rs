@@ -4,19 +4,8 @@ use crate::model::{Checkpoint, Lease, LeaseKey, ShardId, WorkerId};
 
 /// Begins an unowned lease at the trim horizon.
 pub(crate) fn lease(shard: &str) -> LeaseBuilder {
-    LeaseBuilder(Lease {
-        key: LeaseKey::new(shard),
-        stream: None,
-        shard: ShardId::new(shard),
-        counter: 0,
-        owner: None,
-        checkpoint_owner: None,
-        checkpoint: Checkpoint::TrimHorizon,
-        owner_switches: 0,
-        parents: vec![],
-        children: vec![],
-        hash_range: None,
-    })
+    let (key, shard) = (LeaseKey::new(shard), ShardId::new(shard));
+    LeaseBuilder(Lease::new(key, None, shard, Checkpoint::TrimHorizon))
 }
 
 pub(crate) struct LeaseBuilder(Lease);

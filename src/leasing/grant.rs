@@ -1,10 +1,15 @@
 //! What a consumer holds while it may process a shard.
 
-use tokio::{sync::watch, time::Instant};
+use std::sync::Arc;
+
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::alarm;
-use crate::model::{Checkpoint, ChildShard, Invariant, Lease};
+use crate::model::{ChildShard, Invariant, Lease, PendingCheckpoint, Progress};
 
 /// The right to process one shard, for as long as it is valid.
 pub struct LeaseGrant {
@@ -14,22 +19,29 @@ pub struct LeaseGrant {
     pub stream: usize,
     /// Tells acquisitions of the same lease apart (KCL `concurrencyToken`).
     pub acquisition: u64,
+    /// Whether nobody has read the shard before, so that `LATEST` means now. Later readers begin at
+    /// [`Lease::latest_since`].
+    pub first: bool,
     /// Nothing may be delivered before this instant. It lies ahead only when the lease was taken by
     /// force from an owner that may still believe in it.
     pub not_before: Instant,
     pub(super) valid_until: watch::Receiver<Instant>,
     pub(super) draining: CancellationToken,
     pub(super) lost: CancellationToken,
-    pub(super) progress: watch::Sender<Option<Checkpoint>>,
+    pub(super) progress: watch::Sender<Option<Progress>>,
+    pub(super) prepared: watch::Receiver<Option<PendingCheckpoint>>,
+    pub(super) hurry: Arc<Notify>,
 }
 
 /// How a consumer came to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ConsumerExit {
     /// It was asked to drain, and nothing is in flight any more. Its last checkpoint, if any.
-    Drained(Option<Checkpoint>),
+    Drained(Option<Progress>),
     /// Every record of the closed shard has an outcome.
     ShardEnded(Vec<ChildShard>),
+    /// The shard's retention is over, and it was not read to its end.
+    ShardGone,
     /// The lease went to somebody else; whatever was in flight is given up.
     Lost,
 }
@@ -64,22 +76,33 @@ impl LeaseGrant {
 
     /// Reports how far the shard is processed. It rides on the next renewal. A checkpoint that would
     /// go back is refused.
-    pub fn checkpoint(&self, checkpoint: Checkpoint) {
+    pub fn report(&self, progress: Progress) {
         self.progress.send_if_modified(|last| {
-            if let Some(from) = last.as_ref().filter(|from| !from.advances(&checkpoint)) {
-                if *from != checkpoint {
-                    let what = format!("{}: {from} would go to {checkpoint}", self.lease.key);
-                    alarm::raise(&Invariant::CheckpointAdvances.broken(what));
-                }
+            let from = last.as_ref().map(|last| &last.checkpoint);
+            let to = &progress.checkpoint;
+            if let Some(from) = from.filter(|from| *from != to && !from.advances(to)) {
+                let what = format!("{}: {from} would go to {to}", self.lease.key);
+                alarm::raise(&Invariant::CheckpointAdvances.broken(what));
                 return false;
             }
-            *last = Some(checkpoint);
-            true
+            let news = last.as_ref() != Some(&progress);
+            *last = Some(progress);
+            news
         });
     }
 
-    /// The last reported checkpoint.
-    pub fn last_checkpoint(&self) -> Option<Checkpoint> {
-        self.progress.borrow().clone()
+    /// Reports what is prepared beyond `progress`, and waits until the lease's row says so. Never
+    /// returns once the lease is lost; pair it with [`Self::lost`].
+    ///
+    /// # Cancel safety
+    /// The row may come to say so when this future is dropped.
+    pub async fn prepare(&self, progress: Progress) {
+        let pending = progress.pending.clone();
+        self.report(progress);
+        self.hurry.notify_one();
+        let mut prepared = self.prepared.clone();
+        if prepared.wait_for(|row| *row == pending).await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 }

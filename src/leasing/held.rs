@@ -1,10 +1,15 @@
 //! One lease that this worker holds, and what it owes the table.
 
-use tokio::{sync::watch, time::Instant};
+use std::sync::Arc;
+
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
 use tokio_util::sync::CancellationToken;
 
-use super::{LeaseGrant, LeaseParams};
-use crate::model::{Checkpoint, ChildShard, Lease, LeaseWrite, WorkerId};
+use super::{LeaseGrant, LeaseParams, shard_sync::Successors};
+use crate::model::{Lease, LeaseWrite, PendingCheckpoint, Progress, WorkerId};
 
 /// A lease from its acquisition until it is released, handed over, ended or lost.
 pub(super) struct Held {
@@ -31,36 +36,49 @@ pub(super) struct Held {
     valid_until: watch::Sender<Instant>,
     draining: CancellationToken,
     lost: CancellationToken,
-    progress: watch::Receiver<Option<Checkpoint>>,
+    progress: watch::Receiver<Option<Progress>>,
+    prepared: watch::Sender<Option<PendingCheckpoint>>,
 }
 
 /// What is left to write for a consumer that has finished.
 #[derive(Clone, Debug)]
 pub(super) enum Finished {
     /// Give the lease up, or hand it over if that was asked.
-    Drained(Option<Checkpoint>),
+    Drained(Option<Progress>),
     /// Write the shard's end.
-    ShardEnded(Vec<ChildShard>),
+    ShardEnded(Successors),
+}
+
+/// A lease as a take left it.
+pub(super) struct Taken {
+    pub(super) lease: Lease,
+    pub(super) stream: usize,
+    pub(super) acquisition: u64,
+    /// Whether it is the first take of a shard that is read from `LATEST`.
+    pub(super) first: bool,
+    /// When the take was sent.
+    pub(super) sent: Instant,
+    pub(super) not_before: Instant,
 }
 
 /// The next thing to do for a held lease.
 pub(super) enum Due {
     Write(LeaseWrite),
-    EndShard(Vec<ChildShard>),
+    EndShard(Successors),
 }
 
 impl Held {
-    /// A lease that was just taken by a write sent at `sent`, with the grant for its consumer.
+    /// A lease that was just taken, with the grant for its consumer, which notifies `hurry` when it
+    /// has prepared something.
     pub(super) fn acquire(
-        lease: Lease,
-        stream: usize,
-        acquisition: u64,
-        sent: Instant,
-        not_before: Instant,
+        taken: Taken,
         params: &LeaseParams,
+        hurry: &Arc<Notify>,
     ) -> (Self, LeaseGrant) {
+        let Taken { lease, stream, acquisition, first, sent, not_before } = taken;
         let (valid_until, valid_until_rx) = watch::channel(sent + params.validity());
         let (progress_tx, progress) = watch::channel(None);
+        let (prepared, prepared_rx) = watch::channel(lease.pending.clone());
         let held = Self {
             first_counter: lease.counter,
             lease: lease.clone(),
@@ -76,22 +94,31 @@ impl Held {
             draining: CancellationToken::new(),
             lost: CancellationToken::new(),
             progress,
+            prepared,
         };
         let grant = LeaseGrant {
             lease,
             stream,
             acquisition,
+            first,
             not_before,
             valid_until: valid_until_rx,
             draining: held.draining.clone(),
             lost: held.lost.clone(),
             progress: progress_tx,
+            prepared: prepared_rx,
+            hurry: Arc::clone(hurry),
         };
         (held, grant)
     }
 
     /// Takes in a row that a write sent at `sent` left behind.
     pub(super) fn renewed(&mut self, row: Lease, sent: Instant, params: &LeaseParams) {
+        self.prepared.send_if_modified(|prepared| {
+            let news = *prepared != row.pending;
+            prepared.clone_from(&row.pending);
+            news
+        });
         self.lease = row;
         self.renewed = sent;
         self.valid_until.send_replace(sent + params.validity());
@@ -139,11 +166,11 @@ impl Held {
             None => Due::Write(LeaseWrite::Renew {
                 by,
                 counter,
-                checkpoint: self.advance(self.progress.borrow().as_ref()),
+                checkpoint: self.news(self.progress.borrow().as_ref()),
             }),
-            Some(Finished::ShardEnded(children)) => Due::EndShard(children.clone()),
+            Some(Finished::ShardEnded(next)) => Due::EndShard(next.clone()),
             Some(Finished::Drained(checkpoint)) => {
-                let checkpoint = self.advance(checkpoint.as_ref());
+                let checkpoint = self.news(checkpoint.as_ref());
                 Due::Write(match self.wanted_by(me) {
                     Some(to) => {
                         LeaseWrite::FinishHandOver { by, to: to.clone(), counter, checkpoint }
@@ -154,8 +181,23 @@ impl Held {
         })
     }
 
-    /// A checkpoint that is news to the row.
-    fn advance(&self, checkpoint: Option<&Checkpoint>) -> Option<Checkpoint> {
-        checkpoint.filter(|next| self.lease.checkpoint.advances(next)).cloned()
+    /// Makes the next write due if the consumer waits for it.
+    pub(super) fn hurry(&mut self) {
+        let waits = |progress: &Progress| {
+            progress.pending.is_some() && progress.pending != self.lease.pending
+        };
+        if self.progress.borrow().as_ref().is_some_and(waits) {
+            self.next_write = self.next_write.min(Instant::now());
+        }
+    }
+
+    /// What is news to the row. What is prepared is told with the checkpoint that the row has.
+    fn news(&self, progress: Option<&Progress>) -> Option<Progress> {
+        let progress = progress?;
+        if self.lease.checkpoint.advances(&progress.checkpoint) {
+            return Some(progress.clone());
+        }
+        let prepared = progress.pending.is_some() && progress.pending != self.lease.pending;
+        prepared.then(|| Progress { checkpoint: self.lease.checkpoint.clone(), ..progress.clone() })
     }
 }

@@ -25,10 +25,13 @@ pub(crate) mod fixtures;
 pub use coordinator::{Command, Coordinator, CoordinatorHandle, LeaseStatus};
 pub use grant::{ConsumerExit, LeaseGrant};
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use crate::{
-    model::{InitialPosition, LeaseKey, ShardId, StreamName},
+    model::{InitialPosition, Lease, LeaseKey, ShardId, StreamName},
     ports::StreamReader,
 };
 
@@ -75,9 +78,8 @@ impl LeaseParams {
 pub struct LeasedStream {
     /// Its name.
     pub name: StreamName,
-    /// `account:stream:epoch` when the application reads several streams; it is part of the lease
-    /// keys then (KCL `StreamIdentifier`).
-    pub identifier: Option<Arc<str>>,
+    /// What its leases are called.
+    pub identifier: StreamIdentifier,
     /// Where it is read from while it has no leases.
     pub initial_position: InitialPosition,
     /// Answers what shards there are.
@@ -87,9 +89,39 @@ pub struct LeasedStream {
 impl LeasedStream {
     /// The key of a shard's lease.
     pub fn lease_key(&self, shard: &ShardId) -> LeaseKey {
-        match &self.identifier {
+        match self.identifier.text() {
             Some(identifier) => LeaseKey::new(format!("{identifier}:{shard}")),
             None => LeaseKey::new(shard.as_str()),
         }
+    }
+}
+
+/// How the leases of a stream are told from those of another (KCL `StreamIdentifier`).
+#[derive(Clone, Debug)]
+pub enum StreamIdentifier {
+    /// The only stream of the application: its leases are called like their shards.
+    Single,
+    /// One of several: `account:stream:epoch` is part of the lease keys. It is set once the stream
+    /// has said who it is; until then it has no leases, and the other streams do not wait for it.
+    Several(Arc<OnceLock<Arc<str>>>),
+}
+
+impl StreamIdentifier {
+    /// The `streamName` attribute of its leases.
+    pub fn text(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Single => None,
+            Self::Several(identifier) => identifier.get(),
+        }
+    }
+
+    /// Whether a lease is one of this stream's.
+    pub fn owns(&self, lease: &Lease) -> bool {
+        self.known() && self.text() == lease.stream.as_ref()
+    }
+
+    /// Whether the stream has said who it is.
+    pub fn known(&self) -> bool {
+        matches!(self, Self::Single) || self.text().is_some()
     }
 }

@@ -10,10 +10,10 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     LeasedStream,
-    shard_sync::{EndError, SyncError, end_shard, sync_stream},
+    shard_sync::{EndError, Successors, SyncError, Synced, end_shard, sync_stream},
 };
 use crate::{
-    model::{ChildShard, Lease, LeaseKey, LeaseWrite, WorkerId},
+    model::{Lease, LeaseKey, LeaseWrite, WorkerId},
     ports::{LeaseStore, StoreError, Swap},
 };
 
@@ -23,7 +23,7 @@ pub(super) type Operation = BoxFuture<'static, Done>;
 /// What a call came to.
 pub(super) enum Done {
     Scanned { started: Instant, result: Result<Vec<Lease>, StoreError> },
-    Synced { stream: usize, result: Result<usize, SyncError> },
+    Synced { stream: usize, result: Result<Synced, SyncError> },
     Wrote { write: Written, result: Result<Swap, StoreError> },
     NotEnded { key: LeaseKey, acquisition: u64, error: SyncError },
     Asked { key: LeaseKey, from: WorkerId, result: Result<Swap, StoreError> },
@@ -105,13 +105,12 @@ pub(super) fn end(
     held: (LeaseKey, u64, Lease),
     unsure: Option<Instant>,
     me: WorkerId,
-    children: Vec<ChildShard>,
+    next: Successors,
 ) -> Operation {
     Box::pin(async move {
         let (key, acquisition, lease) = held;
         let sent = Instant::now();
-        let (write, result) = match end_shard(&stream, store.as_ref(), &lease, &me, children).await
-        {
+        let (write, result) = match end_shard(&stream, store.as_ref(), &lease, &me, next).await {
             Ok((write, swap)) => (write, Ok(swap)),
             Err(EndError::Write { write, error }) => (write, Err(error)),
             Err(EndError::Children(error)) => return Done::NotEnded { key, acquisition, error },

@@ -1,12 +1,10 @@
 //! Creating leases: for a stream that has holes, and for the children of a shard that ended.
 
-use std::sync::Arc;
-
 use tracing::info;
 
 use super::{LeasedStream, plan};
 use crate::{
-    model::{Checkpoint, ChildShard, Lease, LeaseKey, LeaseWrite, Shard, ShardId, WorkerId},
+    model::{Checkpoint, ChildShard, Lease, LeaseWrite, Shard, ShardId, WorkerId},
     ports::{LeaseStore, StoreError, StreamError, Swap},
 };
 
@@ -23,24 +21,57 @@ pub(super) enum SyncError {
     ParentWithoutLease { child: ShardId, parent: ShardId },
 }
 
-/// Creates the leases that a stream lacks. Safe to run by any number of workers at a time: a lease
-/// is put only if it is absent.
+/// What a shard sync came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Synced {
+    /// Leases created.
+    pub(super) created: usize,
+    /// Leases that got their hash range, and ended leases of shards long gone that were deleted.
+    pub(super) mended: usize,
+}
+
+/// Creates the leases that a stream lacks, fills in hash ranges that are missing, and deletes ended
+/// leases that nothing needs any more. Safe to run by any number of workers at a time: each write has
+/// a condition.
 pub(super) async fn sync_stream(
     stream: &LeasedStream,
     store: &dyn LeaseStore,
     leases: &[Lease],
-) -> Result<usize, SyncError> {
+) -> Result<Synced, SyncError> {
     let shards = stream.reader.shards().await?;
-    let mut created = 0;
+    let mut synced = Synced::default();
     for (shard, checkpoint) in plan::missing_leases(&shards, leases, stream.initial_position) {
         let lease = new_lease(stream, shard, checkpoint);
         if store.create(&lease).await? {
-            created += 1;
+            synced.created += 1;
             info!(stream = %stream.name, shard = %shard.id, checkpoint = %lease.checkpoint,
                 "created lease");
         }
     }
-    Ok(created)
+    for (lease, range) in plan::missing_ranges(&shards, leases) {
+        let fill = LeaseWrite::FillHashRange { range };
+        // Without an answer it is found missing again, or it is there.
+        if let Ok(Swap::Applied(_)) = store.write(&lease.key, &fill).await {
+            synced.mended += 1;
+        }
+    }
+    for lease in plan::garbage(&shards, leases) {
+        if store.delete(lease).await? {
+            synced.mended += 1;
+            info!(stream = %stream.name, lease = %lease.key,
+                "deleted the ended lease of a shard that is not listed any more");
+        }
+    }
+    Ok(synced)
+}
+
+/// Which shards go on where one ended.
+#[derive(Clone, Debug)]
+pub(super) enum Successors {
+    /// These, or its children by lineage if the server did not name them.
+    Named(Vec<ChildShard>),
+    /// The shard is not listed any more: whatever listed shards now cover its keys.
+    OfGoneShard,
 }
 
 /// Ends a shard: creates its children's leases, then writes `SHARD_END` with their names.
@@ -52,11 +83,14 @@ pub(super) async fn end_shard(
     store: &dyn LeaseStore,
     lease: &Lease,
     me: &WorkerId,
-    children: Vec<ChildShard>,
+    next: Successors,
 ) -> Result<(LeaseWrite, Swap), EndError> {
-    let children = match children.is_empty() {
-        false => children.into_iter().map(child_as_shard).collect(),
-        true => children_of(stream, &lease.shard).await?,
+    let children = match next {
+        Successors::Named(children) if !children.is_empty() => {
+            children.into_iter().map(child_as_shard).collect()
+        }
+        Successors::Named(_) => children_of(stream, lease).await?,
+        Successors::OfGoneShard => successors_of(stream, lease).await?,
     };
     // A parent whose start time was never reached says nothing of where its children begin.
     let start = match lease.checkpoint {
@@ -123,35 +157,36 @@ impl From<StoreError> for EndError {
     }
 }
 
-/// The children by lineage, for servers that do not name them with the last page. A shard that is
-/// gone from the listing has none.
-async fn children_of(stream: &LeasedStream, parent: &ShardId) -> Result<Vec<Shard>, EndError> {
-    let shards = match stream.reader.shards().await {
-        Ok(shards) => shards,
-        Err(StreamError::NotFound(_)) => Vec::new(),
-        Err(error) => return Err(EndError::Children(error.into())),
-    };
-    Ok(shards.into_iter().filter(|shard| shard.parents.contains(parent)).collect())
+/// The children by lineage, for servers that do not name them with the last page.
+async fn children_of(stream: &LeasedStream, lease: &Lease) -> Result<Vec<Shard>, EndError> {
+    let shards = listed(stream).await?;
+    Ok(shards.into_iter().filter(|shard| shard.parents.contains(&lease.shard)).collect())
+}
+
+/// The shards that go on for one that is not listed any more.
+async fn successors_of(stream: &LeasedStream, lease: &Lease) -> Result<Vec<Shard>, EndError> {
+    Ok(plan::successors(&listed(stream).await?, lease).into_iter().cloned().collect())
+}
+
+/// The listed shards; none of a stream that is gone.
+async fn listed(stream: &LeasedStream) -> Result<Vec<Shard>, EndError> {
+    match stream.reader.shards().await {
+        Ok(shards) => Ok(shards),
+        Err(StreamError::NotFound(_)) => Ok(Vec::new()),
+        Err(error) => Err(EndError::Children(error.into())),
+    }
 }
 
 fn child_as_shard(child: ChildShard) -> Shard {
     Shard { id: child.id, parents: child.parents, hash_range: child.hash_range, open: true }
 }
 
-/// A lease that nobody has held yet.
+/// The lease of a shard that nobody has processed yet.
 fn new_lease(stream: &LeasedStream, shard: &Shard, checkpoint: Checkpoint) -> Lease {
-    let key: LeaseKey = stream.lease_key(&shard.id);
-    Lease {
-        key,
-        stream: stream.identifier.as_ref().map(Arc::clone),
-        shard: shard.id.clone(),
-        counter: 0,
-        owner: None,
-        checkpoint_owner: None,
-        checkpoint,
-        owner_switches: 0,
-        parents: shard.parents.clone(),
-        children: Vec::new(),
-        hash_range: shard.hash_range,
-    }
+    let key = stream.lease_key(&shard.id);
+    let stream = stream.identifier.text().cloned();
+    let mut lease = Lease::new(key, stream, shard.id.clone(), checkpoint);
+    lease.parents.clone_from(&shard.parents);
+    lease.hash_range = shard.hash_range;
+    lease
 }

@@ -13,7 +13,7 @@ use super::{Checkpoint, Lease, LeaseKey, LeaseWrite, ShardId, WorkerId};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Invariant {
     /// LS-1: a lease's counter only grows. Every change raises it, but for the asking for a
-    /// hand-over and the taking back of it.
+    /// hand-over, the taking back of it, and the filling in of a hash range.
     CounterGrows,
     /// LS-2: a lease changes only by a write whose condition held.
     ChangesByCondition,
@@ -119,8 +119,8 @@ pub fn check_write(before: &Lease, write: &LeaseWrite, after: &Lease) -> Result<
     check_checkpoint(before, after)?;
     let key = &before.key;
     let by = author(write);
-    if after.checkpoint != before.checkpoint && before.holder() != Some(by) {
-        let what = format!("{by} moves the checkpoint of {key}, held by {:?}", before.holder());
+    if after.checkpoint != before.checkpoint && (by.is_none() || before.holder() != by) {
+        let what = format!("{by:?} moves the checkpoint of {key}, held by {:?}", before.holder());
         return Err(Invariant::HolderCheckpoints.broken(what));
     }
     if write.apply(before).as_ref() != Some(after) {
@@ -135,8 +135,12 @@ pub fn check_write(before: &Lease, write: &LeaseWrite, after: &Lease) -> Result<
 /// # Errors
 /// When the counter did not grow, although the write must raise it, or went back.
 pub fn check_counter(before: &Lease, write: &LeaseWrite, after: &Lease) -> Result<(), Breach> {
-    let uncounted =
-        matches!(write, LeaseWrite::RequestHandOver { .. } | LeaseWrite::WithdrawRequest { .. });
+    let uncounted = matches!(
+        write,
+        LeaseWrite::RequestHandOver { .. }
+            | LeaseWrite::WithdrawRequest { .. }
+            | LeaseWrite::FillHashRange { .. }
+    );
     let least = if uncounted { before.counter } else { before.counter.saturating_add(1) };
     if after.counter >= least {
         return Ok(());
@@ -218,9 +222,9 @@ pub fn check_retirement<'l>(
     Err(Invariant::RetiredLast.broken(what))
 }
 
-/// Who makes a write.
-fn author(write: &LeaseWrite) -> &WorkerId {
-    match write {
+/// Who makes a write, if that matters.
+fn author(write: &LeaseWrite) -> Option<&WorkerId> {
+    Some(match write {
         LeaseWrite::Renew { by, .. }
         | LeaseWrite::Take { by, .. }
         | LeaseWrite::WithdrawRequest { by, .. }
@@ -228,7 +232,8 @@ fn author(write: &LeaseWrite) -> &WorkerId {
         | LeaseWrite::Release { by, .. }
         | LeaseWrite::End { by, .. } => by,
         LeaseWrite::RequestHandOver { to, .. } => to,
-    }
+        LeaseWrite::FillHashRange { .. } => return None,
+    })
 }
 
 #[cfg(test)]
@@ -238,19 +243,9 @@ mod tests {
     use super::*;
 
     fn row(name: &str) -> Lease {
-        Lease {
-            key: LeaseKey::new(name),
-            stream: None,
-            shard: ShardId::new(name),
-            counter: 5,
-            owner: Some(WorkerId::new("a")),
-            checkpoint_owner: None,
-            checkpoint: at("7"),
-            owner_switches: 0,
-            parents: vec![],
-            children: vec![],
-            hash_range: None,
-        }
+        let (key, shard) = (LeaseKey::new(name), ShardId::new(name));
+        let owner = Some(WorkerId::new("a"));
+        Lease { counter: 5, owner, ..Lease::new(key, None, shard, at("7")) }
     }
 
     fn at(sequence: &str) -> Checkpoint {
@@ -258,7 +253,7 @@ mod tests {
     }
 
     fn renew(by: &str, checkpoint: &str) -> LeaseWrite {
-        let checkpoint = Some(at(checkpoint));
+        let checkpoint = Some(at(checkpoint).into());
         LeaseWrite::Renew { by: WorkerId::new(by), counter: 5, checkpoint }
     }
 

@@ -5,7 +5,9 @@
 
 use std::{fmt, sync::Arc};
 
-use super::{Checkpoint, HashKeyRange, ShardId, shard::name};
+use bytes::Bytes;
+
+use super::{Checkpoint, EpochMillis, HashKeyRange, Position, ShardId, shard::name};
 
 /// The key of a lease: the shard id in a table of one stream, or
 /// `account:stream:epoch:shardId` in a table of several (KCL `MultiStreamLease`).
@@ -36,6 +38,14 @@ pub struct Lease {
     pub checkpoint_owner: Option<WorkerId>,
     /// `checkpoint` and `checkpointSubSequenceNumber`.
     pub checkpoint: Checkpoint,
+    /// `checkpointArrival`, an attribute of ours: when Kinesis took the record of the last checkpoint
+    /// that a worker of ours wrote. One by a Java worker leaves it as it was, so it may be too old.
+    pub arrival: Option<EpochMillis>,
+    /// `pendingCheckpoint…`: what the holder has prepared and not checkpointed yet.
+    pub pending: Option<PendingCheckpoint>,
+    /// `latestSince`, an attribute of ours: when a shard was first taken that is read from `LATEST`.
+    /// While it has no checkpoint a later reader begins there, so that what came in between is read.
+    pub latest_since: Option<EpochMillis>,
     /// `ownerSwitchesSinceCheckpoint`.
     pub owner_switches: u64,
     /// `parentShardId`: bare shard ids.
@@ -46,7 +56,54 @@ pub struct Lease {
     pub hash_range: Option<HashKeyRange>,
 }
 
+/// How far a shard is processed, as one write tells the table (KCL `DynamoDBLeaseSerializer`, the
+/// update of a checkpoint).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// The checkpoint.
+    pub checkpoint: Checkpoint,
+    /// When Kinesis took the record of the checkpoint, if that is known.
+    pub arrival: Option<EpochMillis>,
+    /// What is prepared beyond the checkpoint. A write without it clears what was prepared before.
+    pub pending: Option<PendingCheckpoint>,
+}
+
+/// A checkpoint that was announced before the work up to it was made visible, with what its next
+/// owner needs to finish it (KCL `prepareCheckpoint`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PendingCheckpoint {
+    /// `pendingCheckpoint` and `pendingCheckpointSubSequenceNumber`.
+    pub position: Position,
+    /// `pendingCheckpointState`: whatever the one who prepared it wants to find again.
+    pub state: Option<Bytes>,
+}
+
 impl Lease {
+    /// A lease that nobody has held yet; `stream` in a table of several streams.
+    pub fn new(
+        key: LeaseKey,
+        stream: Option<Arc<str>>,
+        shard: ShardId,
+        checkpoint: Checkpoint,
+    ) -> Self {
+        Self {
+            key,
+            stream,
+            shard,
+            counter: 0,
+            owner: None,
+            checkpoint_owner: None,
+            checkpoint,
+            arrival: None,
+            pending: None,
+            latest_since: None,
+            owner_switches: 0,
+            parents: Vec::new(),
+            children: Vec::new(),
+            hash_range: None,
+        }
+    }
+
     /// Who may read and checkpoint now (KCL `Lease.actualOwner`).
     pub fn holder(&self) -> Option<&WorkerId> {
         self.checkpoint_owner.as_ref().or(self.owner.as_ref())
@@ -69,14 +126,14 @@ impl Lease {
 /// as its own (KCL `DynamoDBLeaseRefresher`, `DynamoDBLeaseSerializer`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LeaseWrite {
-    /// The holder keeps the lease, and records a checkpoint if one is due.
+    /// The holder keeps the lease, and records what it has done or prepared, if that is news.
     Renew {
         /// The holder.
         by: WorkerId,
         /// The counter it last knew.
         counter: u64,
         /// How far it has come, when that is news.
-        checkpoint: Option<Checkpoint>,
+        checkpoint: Option<Progress>,
     },
     /// A worker takes a lease that is unowned, expired, handed over to it, or taken by force.
     /// Clears the mark of a hand-over.
@@ -87,6 +144,8 @@ pub enum LeaseWrite {
         counter: u64,
         /// The owner it saw.
         from: Option<WorkerId>,
+        /// The time of day, for a shard that is read from `LATEST` and was never taken.
+        latest_since: Option<EpochMillis>,
     },
     /// A worker asks the owner to hand the lease over. The owner goes on until it has drained, so
     /// the counter stays: the owner's next renewal must not fail.
@@ -112,7 +171,7 @@ pub enum LeaseWrite {
         /// The counter the old owner last knew.
         counter: u64,
         /// How far it came, when that is news.
-        checkpoint: Option<Checkpoint>,
+        checkpoint: Option<Progress>,
     },
     /// The owner gives the lease up; anyone may take it at once.
     Release {
@@ -121,7 +180,7 @@ pub enum LeaseWrite {
         /// The counter it last knew.
         counter: u64,
         /// How far it came, when that is news.
-        checkpoint: Option<Checkpoint>,
+        checkpoint: Option<Progress>,
     },
     /// The shard is processed to its end. Its children's leases exist already.
     End {
@@ -131,6 +190,12 @@ pub enum LeaseWrite {
         counter: u64,
         /// The shards that go on.
         children: Vec<ShardId>,
+    },
+    /// Anyone fills in the hash range that whoever created the lease left out. The counter stays, so
+    /// the owner is not disturbed (KCL `updateLeaseWithMetaInfo`).
+    FillHashRange {
+        /// The shard's range.
+        range: HashKeyRange,
     },
 }
 
@@ -146,8 +211,9 @@ impl LeaseWrite {
                 next.counter = row.counter.saturating_add(1);
                 next.set_checkpoint(checkpoint.as_ref());
             }
-            Self::Take { by, from, .. } => {
+            Self::Take { by, from, latest_since, .. } => {
                 next.counter = row.counter.saturating_add(1);
+                next.latest_since = row.latest_since.or(*latest_since);
                 next.owner_switches += u64::from(from.as_ref().is_some_and(|owner| owner != by));
                 next.owner = Some(by.clone());
                 next.checkpoint_owner = None;
@@ -175,8 +241,9 @@ impl LeaseWrite {
                 next.owner = None;
                 next.checkpoint_owner = None;
                 next.children.clone_from(children);
-                next.set_checkpoint(Some(&Checkpoint::ShardEnd));
+                next.set_checkpoint(Some(&Checkpoint::ShardEnd.into()));
             }
+            Self::FillHashRange { range } => next.hash_range = Some(*range),
         }
         Some(next)
     }
@@ -187,6 +254,7 @@ impl LeaseWrite {
             Self::Renew { by, counter, .. } | Self::End { by, counter, .. } => {
                 row.counter == *counter && row.holder() == Some(by)
             }
+            Self::FillHashRange { .. } => row.hash_range.is_none(),
             Self::Take { counter, from, .. } => row.counter == *counter && row.owner == *from,
             Self::RequestHandOver { from, .. } => {
                 row.owner.as_ref() == Some(from) && row.checkpoint_owner.is_none()
@@ -213,6 +281,7 @@ impl LeaseWrite {
             Self::Renew { by, counter, .. } => {
                 return row.counter == counter.saturating_add(1) && row.holder() == Some(by);
             }
+            Self::FillHashRange { range } => return row.hash_range == Some(*range),
             Self::RequestHandOver { from, to } => {
                 return row.owner.as_ref() == Some(to)
                     && row.checkpoint_owner.as_ref() == Some(from);
@@ -232,24 +301,45 @@ impl LeaseWrite {
             && row.holder() == holder
     }
 
+    /// The time that a take gives to a shard that is read from `LATEST`.
+    pub fn latest_since(&self) -> Option<EpochMillis> {
+        match self {
+            Self::Take { latest_since, .. } => *latest_since,
+            _ => None,
+        }
+    }
+
     /// The checkpoint that this write carries.
     pub fn checkpoint(&self) -> Option<&Checkpoint> {
         match self {
             Self::Renew { checkpoint, .. }
             | Self::FinishHandOver { checkpoint, .. }
-            | Self::Release { checkpoint, .. } => checkpoint.as_ref(),
+            | Self::Release { checkpoint, .. } => {
+                checkpoint.as_ref().map(|progress| &progress.checkpoint)
+            }
             Self::End { .. } => Some(&Checkpoint::ShardEnd),
-            Self::Take { .. } | Self::RequestHandOver { .. } | Self::WithdrawRequest { .. } => None,
+            Self::Take { .. }
+            | Self::RequestHandOver { .. }
+            | Self::WithdrawRequest { .. }
+            | Self::FillHashRange { .. } => None,
         }
     }
 }
 
 impl Lease {
-    fn set_checkpoint(&mut self, checkpoint: Option<&Checkpoint>) {
-        if let Some(checkpoint) = checkpoint {
+    fn set_checkpoint(&mut self, progress: Option<&Progress>) {
+        if let Some(Progress { checkpoint, arrival, pending }) = progress {
             self.checkpoint = checkpoint.clone();
+            self.arrival = arrival.or(self.arrival);
+            self.pending.clone_from(pending);
             self.owner_switches = 0;
         }
+    }
+}
+
+impl From<Checkpoint> for Progress {
+    fn from(checkpoint: Checkpoint) -> Self {
+        Self { checkpoint, arrival: None, pending: None }
     }
 }
 
@@ -262,19 +352,9 @@ mod tests {
     }
 
     fn owned_by(owner: Option<&str>) -> Lease {
-        Lease {
-            key: LeaseKey::new("shardId-1"),
-            stream: None,
-            shard: ShardId::new("shardId-1"),
-            counter: 5,
-            owner: owner.map(worker),
-            checkpoint_owner: None,
-            checkpoint: Checkpoint::TrimHorizon,
-            owner_switches: 0,
-            parents: vec![],
-            children: vec![],
-            hash_range: None,
-        }
+        let (key, shard) = (LeaseKey::new("shardId-1"), ShardId::new("shardId-1"));
+        let lease = Lease::new(key, None, shard, Checkpoint::TrimHorizon);
+        Lease { counter: 5, owner: owner.map(worker), ..lease }
     }
 
     #[test]
@@ -319,15 +399,67 @@ mod tests {
     #[test]
     fn a_take_fences_the_old_owner_and_counts_the_switch() {
         let row = owned_by(Some("a"));
-        let take = LeaseWrite::Take { by: worker("b"), counter: 5, from: Some(worker("a")) };
+        let take = LeaseWrite::Take {
+            by: worker("b"),
+            counter: 5,
+            from: Some(worker("a")),
+            latest_since: None,
+        };
         let taken = take.apply(&row).unwrap();
         assert_eq!((taken.counter, taken.owner_switches), (6, 1));
         let renew = LeaseWrite::Renew { by: worker("a"), counter: 5, checkpoint: None };
         assert_eq!(renew.apply(&taken), None);
         assert!(take.shows_in(&taken));
         assert!(!renew.shows_in(&taken));
-        let again = LeaseWrite::Take { by: worker("b"), counter: 5, from: Some(worker("b")) };
+        let again = LeaseWrite::Take {
+            by: worker("b"),
+            counter: 5,
+            from: Some(worker("b")),
+            latest_since: None,
+        };
         assert!(!again.shows_in(&taken), "it may be the trace of an earlier write");
+    }
+
+    #[test]
+    fn the_time_of_the_first_take_stays() {
+        let mut row = owned_by(None);
+        row.checkpoint = Checkpoint::Latest;
+        let take = |row: &Lease, time| LeaseWrite::Take {
+            by: worker("b"),
+            counter: row.counter,
+            from: row.owner.clone(),
+            latest_since: Some(EpochMillis(time)),
+        };
+        let first = take(&row, 7).apply(&row).unwrap();
+        let again = take(&first, 9).apply(&first).unwrap();
+        assert_eq!(again.latest_since, Some(EpochMillis(7)));
+    }
+
+    #[test]
+    fn what_was_prepared_stays_until_a_checkpoint_is_written() {
+        let row = owned_by(Some("a"));
+        let position = Position { sequence: "12".parse().unwrap(), sub_sequence: 1 };
+        let pending = PendingCheckpoint { position: position.clone(), state: None };
+        let progress = Progress {
+            checkpoint: row.checkpoint.clone(),
+            arrival: None,
+            pending: Some(pending.clone()),
+        };
+        let prepare = LeaseWrite::Renew { by: worker("a"), counter: 5, checkpoint: Some(progress) };
+        let prepared = prepare.apply(&row).unwrap();
+        assert_eq!((prepared.counter, &prepared.checkpoint), (6, &row.checkpoint));
+
+        let take = LeaseWrite::Take {
+            by: worker("b"),
+            counter: 6,
+            from: Some(worker("a")),
+            latest_since: None,
+        };
+        let taken = take.apply(&prepared).unwrap();
+        assert_eq!(taken.pending, Some(pending), "the next owner finds it");
+        let due = Checkpoint::After(position).into();
+        let done = LeaseWrite::Renew { by: worker("b"), counter: 7, checkpoint: Some(due) };
+        assert_eq!(done.apply(&taken).unwrap().pending, None);
     }
 
     #[test]

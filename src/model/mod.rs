@@ -15,7 +15,7 @@ mod units;
 pub use checkpoint::{Checkpoint, CheckpointParseError, InitialPosition};
 pub use event::{EventId, Format, LogEvent, LogSource, OutputEvent};
 pub use invariant::{Breach, Invariant};
-pub use lease::{Lease, LeaseKey, LeaseWrite, WorkerId};
+pub use lease::{Lease, LeaseKey, LeaseWrite, PendingCheckpoint, Progress, WorkerId};
 pub use record::{RawRecord, RecordPage, UserRecord};
 pub use sequence::{Position, SequenceNumber, SequenceNumberError};
 pub use shard::{ChildShard, HashKey, HashKeyRange, Shard, ShardId, StreamName};

@@ -63,6 +63,16 @@ impl HashKeyRange {
         (start <= end).then_some(Self { start, end })
     }
 
+    /// Whether the two have a key in common.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.start <= other.end && other.start <= self.end
+    }
+
+    /// Its part of the key space, in thousandths.
+    pub fn per_mille(&self) -> u128 {
+        self.end.0.saturating_sub(self.start.0) / (u128::MAX / 1000)
+    }
+
     /// Whether a key belongs to this range.
     pub fn contains(&self, key: HashKey) -> bool {
         self.start <= key && key <= self.end

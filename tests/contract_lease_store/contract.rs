@@ -2,8 +2,12 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use bytes::Bytes;
 use shardwright::{
-    model::{Checkpoint, HashKeyRange, Lease, LeaseKey, LeaseWrite, ShardId, WorkerId},
+    model::{
+        Checkpoint, EpochMillis, HashKeyRange, Lease, LeaseKey, LeaseWrite, PendingCheckpoint,
+        Position, Progress, ShardId, WorkerId,
+    },
     ports::{LeaseStore, Swap},
 };
 use tokio::task::JoinSet;
@@ -20,19 +24,12 @@ fn checkpoint(text: &str, sub_sequence: u64) -> Checkpoint {
 
 /// A lease as shard sync creates it.
 pub(crate) fn fresh(key: &str) -> Lease {
-    Lease {
-        key: LeaseKey::new(key),
-        stream: None,
-        shard: ShardId::new(key),
-        counter: 0,
-        owner: None,
-        checkpoint_owner: None,
-        checkpoint: Checkpoint::TrimHorizon,
-        owner_switches: 0,
-        parents: vec![],
-        children: vec![],
-        hash_range: None,
-    }
+    Lease::new(LeaseKey::new(key), None, ShardId::new(key), Checkpoint::TrimHorizon)
+}
+
+fn pending(sequence: &str, state: Option<&'static [u8]>) -> PendingCheckpoint {
+    let position = Position { sequence: sequence.parse().unwrap(), sub_sequence: 1 };
+    PendingCheckpoint { position, state: state.map(Bytes::from_static) }
 }
 
 /// Rows at counter 5 of every combination of owner and hand-over, in several stages of life.
@@ -49,6 +46,10 @@ fn states() -> Vec<Lease> {
                 if stage > 0 {
                     row.checkpoint = checkpoint("49671086172344534535231321321321321321", 7);
                     row.owner_switches = 2;
+                    row.arrival = Some(EpochMillis(1_700_000_000_000));
+                    row.latest_since = Some(EpochMillis(1_600_000_000_000));
+                    row.pending =
+                        Some(pending("49671086172344534535231321321321321322", Some(b"state")));
                     row.parents = vec![ShardId::new("shardId-1"), ShardId::new("shardId-2")];
                     row.hash_range = HashKeyRange::parse("0", "17014118346046923173168730371");
                 }
@@ -68,7 +69,13 @@ fn writes() -> Vec<LeaseWrite> {
     let (a, b) = (worker("a"), worker("b"));
     let mut writes = Vec::new();
     for counter in [5, 6] {
-        for checkpoint in [None, Some(checkpoint("12", 3)), Some(Checkpoint::Latest)] {
+        let done = Progress::from(checkpoint("12", 3));
+        let arrived = Progress { arrival: Some(EpochMillis(7)), ..done.clone() };
+        let prepared = Progress { pending: Some(pending("13", Some(b"state"))), ..done.clone() };
+        let nameless = Progress { pending: Some(pending("14", None)), ..arrived.clone() };
+        let latest = Progress::from(Checkpoint::Latest);
+        let news = [done, arrived, prepared, nameless, latest].map(Some);
+        for checkpoint in std::iter::once(None).chain(news) {
             let by = a.clone();
             writes.extend([
                 LeaseWrite::Renew { by: by.clone(), counter, checkpoint: checkpoint.clone() },
@@ -77,7 +84,10 @@ fn writes() -> Vec<LeaseWrite> {
             ]);
         }
         for from in [None, Some(a.clone()), Some(b.clone())] {
-            writes.push(LeaseWrite::Take { by: a.clone(), counter, from });
+            for latest_since in [None, Some(EpochMillis(5))] {
+                let (by, from) = (a.clone(), from.clone());
+                writes.push(LeaseWrite::Take { by, counter, from, latest_since });
+            }
         }
         for children in [vec![], vec![ShardId::new("shardId-8"), ShardId::new("shardId-9")]] {
             writes.push(LeaseWrite::End { by: a.clone(), counter, children });
@@ -87,6 +97,8 @@ fn writes() -> Vec<LeaseWrite> {
     writes.push(LeaseWrite::RequestHandOver { from: a.clone(), to: b.clone() });
     writes.push(LeaseWrite::WithdrawRequest { from: a.clone(), by: b.clone() });
     writes.push(LeaseWrite::RequestHandOver { from: b, to: a });
+    let range = HashKeyRange::parse("5", "340282366920938463463374607431768211455").unwrap();
+    writes.push(LeaseWrite::FillHashRange { range });
     writes
 }
 
@@ -154,7 +166,7 @@ pub(crate) async fn a_lease_is_created_once(store: Store) {
 pub(crate) async fn only_an_unchanged_lease_is_deleted(store: Store) {
     let seen = fresh("shardId-1");
     store.create(&seen).await.unwrap();
-    let take = LeaseWrite::Take { by: worker("a"), counter: 0, from: None };
+    let take = LeaseWrite::Take { by: worker("a"), counter: 0, from: None, latest_since: None };
     let Swap::Applied(taken) = store.write(&seen.key, &take).await.unwrap() else { panic!() };
     assert!(!store.delete(&seen).await.unwrap());
     assert_eq!(store.read(&seen.key).await.unwrap().as_ref(), Some(&taken));
@@ -181,7 +193,7 @@ pub(crate) async fn a_race_has_one_winner(store: Store) {
             let (store, key) = (Arc::clone(&store), lease.key.clone());
             let by = worker(&format!("w-{racer}"));
             takes.spawn(async move {
-                let take = LeaseWrite::Take { by, counter: 0, from: None };
+                let take = LeaseWrite::Take { by, counter: 0, from: None, latest_since: None };
                 store.write(&key, &take).await.unwrap()
             });
         }

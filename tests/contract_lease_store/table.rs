@@ -85,8 +85,11 @@ async fn attributes_of_others_survive_and_a_checkpoint_clears_what_was_prepared(
     let fixture = Fixture::start().await;
     fixture.put("orders", &java_row("shardId-1")).await;
     let key = LeaseKey::new("shardId-1");
-    let renew =
-        |counter, checkpoint| LeaseWrite::Renew { by: WorkerId::new("a"), counter, checkpoint };
+    let renew = |counter, checkpoint: Option<Checkpoint>| LeaseWrite::Renew {
+        by: WorkerId::new("a"),
+        counter,
+        checkpoint: checkpoint.map(Into::into),
+    };
 
     fixture.leases.write(&key, &renew(5, None)).await.unwrap();
     let mut expect: HashMap<String, AttributeValue> =
@@ -148,7 +151,8 @@ async fn rows_that_are_no_leases_are_left_out_and_one_bad_row_spoils_nothing() {
     let error = leases.read(&LeaseKey::new("shardId-2")).await.unwrap_err().to_string();
     assert!(error.contains("shardId-2") && error.contains("`checkpoint`"), "{error}");
 
-    let take = LeaseWrite::Take { by: WorkerId::new("a"), counter: 0, from: None };
+    let take =
+        LeaseWrite::Take { by: WorkerId::new("a"), counter: 0, from: None, latest_since: None };
     let swap = leases.write(&LeaseKey::new("Leader"), &take).await.unwrap();
     assert_eq!(swap, Swap::Refused(None), "a lock is not a lease that could be taken");
     let leader = client.get_item().table_name("orders").key("leaseKey", s("Leader")).send().await;

@@ -156,7 +156,7 @@ impl Audit {
             }
             // The owner may throw away what it has fetched from now on.
             LeaseWrite::RequestHandOver { .. } => self.flight.left(&Place::of(before), None),
-            LeaseWrite::WithdrawRequest { .. } => {}
+            LeaseWrite::WithdrawRequest { .. } | LeaseWrite::FillHashRange { .. } => {}
         }
     }
 

@@ -186,6 +186,7 @@ fn describe(write: &LeaseWrite) -> String {
         LeaseWrite::FinishHandOver { to, .. } => format!("hands it to {to}{checkpoint}"),
         LeaseWrite::Release { .. } => format!("releases it{checkpoint}"),
         LeaseWrite::End { .. } => "ends it".to_owned(),
+        LeaseWrite::FillHashRange { .. } => "fills in its hash range".to_owned(),
     }
 }
 

@@ -1,15 +1,18 @@
 //! One worker, on the fakes.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use shardwright::{
     codec::DecodeLimits,
     consumer::{
-        BatchLimits, Budget, ConsumerContext, ConsumerParams, ConsumerStream, FailureLog,
+        BatchLimits, Budget, ConsumerContext, ConsumerParams, ConsumerStream, FailureLog, LossLog,
         NamedSink, PacingParams, RetryPause, SharedTally,
     },
     etl::{Pipeline, PipelineParts, Route, filter::FilterPattern},
-    leasing::{LeaseParams, LeaseStatus, LeasedStream},
+    leasing::{LeaseParams, LeaseStatus, LeasedStream, StreamIdentifier},
     model::{Format, InitialPosition, WorkerId},
     ports::{Sink, StreamReader},
     worker::Worker,
@@ -22,7 +25,7 @@ use crate::{
     reader::SimStream,
     sink::SimSink,
     stream,
-    world::{WorkerNo, World},
+    world::{SimClock, WorkerNo, World},
 };
 
 fn reader(world: &World, worker: WorkerNo, stream: usize) -> Arc<dyn StreamReader> {
@@ -71,6 +74,8 @@ pub(crate) fn context(world: &World, worker: WorkerNo, setup: &Setup) -> Arc<Con
         },
         tally: SharedTally::default(),
         failures: FailureLog::default(),
+        losses: LossLog::default(),
+        clock: Arc::new(SimClock(world.clone())),
     })
 }
 
@@ -83,7 +88,10 @@ pub(crate) fn worker(
     let streams = world.lock().stream.streams;
     let leased = |stream| LeasedStream {
         name: stream::name(stream),
-        identifier: (streams > 1).then(|| stream::identifier(stream)),
+        identifier: match streams {
+            1 => StreamIdentifier::Single,
+            _ => StreamIdentifier::Several(Arc::new(OnceLock::from(stream::identifier(stream)))),
+        },
         initial_position: InitialPosition::TrimHorizon,
         reader: reader(world, number, stream),
     };

@@ -7,8 +7,8 @@ use rand::RngExt;
 use shardwright::{
     codec::{KplRecord, aggregate},
     model::{
-        EpochMillis, EventId, HashKey, HashKeyRange, Lease, Position, RawRecord, SequenceNumber,
-        Shard, ShardId, StreamName,
+        EventId, HashKey, HashKeyRange, Lease, Position, RawRecord, SequenceNumber, Shard, ShardId,
+        StreamName,
     },
 };
 
@@ -191,7 +191,7 @@ impl State {
             aggregate(&members)
         };
         let record =
-            RawRecord { sequence, partition_key: "key".to_owned(), data, arrival: EpochMillis(0) };
+            RawRecord { sequence, partition_key: "key".to_owned(), data, arrival: self.now() };
         self.stream.shards.get_mut(place).unwrap().records.push(record);
     }
 

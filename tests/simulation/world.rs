@@ -8,6 +8,7 @@ use std::{
 };
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
+use shardwright::{model::EpochMillis, ports::WallClock};
 use tokio::{
     sync::oneshot,
     time::{Instant, sleep},
@@ -54,6 +55,15 @@ pub(crate) struct State {
     trace: DefaultHasher,
     verbose: bool,
     started: Instant,
+}
+
+/// The time of day: virtual time since the start.
+pub(crate) struct SimClock(pub(crate) World);
+
+impl WallClock for SimClock {
+    fn now(&self) -> EpochMillis {
+        self.0.lock().now()
+    }
 }
 
 /// How a call fares before it reaches the other side.
@@ -145,6 +155,11 @@ impl State {
     fn delay(&mut self) -> Duration {
         let longest = self.faults.longest_call;
         longest.mul_f64(self.rng.random_range(0.0..1.0f64).powi(3))
+    }
+
+    pub(crate) fn now(&self) -> EpochMillis {
+        let since = Instant::now().duration_since(self.started);
+        EpochMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
     }
 
     pub(crate) fn count(&mut self, what: &'static str) {

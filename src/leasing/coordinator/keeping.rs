@@ -64,11 +64,11 @@ impl Coordinator {
                 let written = Written { key, acquisition, write, sent: now, wait, unsure };
                 operations::write(store, written)
             }
-            Due::EndShard(children) => {
+            Due::EndShard(next) => {
                 let Some(stream) = self.streams.get(held.stream).cloned() else { return };
                 let unsure = held.unsure;
                 let held = (key, acquisition, held.lease.clone());
-                operations::end(store, stream, held, unsure, self.me.clone(), children)
+                operations::end(store, stream, held, unsure, self.me.clone(), next)
             }
         };
         self.operations.push(operation);
@@ -147,7 +147,8 @@ impl Coordinator {
             }
             LeaseWrite::Take { .. }
             | LeaseWrite::RequestHandOver { .. }
-            | LeaseWrite::WithdrawRequest { .. } => {}
+            | LeaseWrite::WithdrawRequest { .. }
+            | LeaseWrite::FillHashRange { .. } => {}
         }
     }
 

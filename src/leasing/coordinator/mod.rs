@@ -4,6 +4,7 @@
 //! happens in a plain function after it. Calls to the table run side by side as [`Operation`]s.
 
 mod keeping;
+mod syncing;
 mod taking;
 
 use std::{
@@ -14,20 +15,22 @@ use std::{
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Notify, mpsc, watch},
     time::Instant,
 };
 use tracing::{error, info, warn};
 
+use self::syncing::SyncState;
 use super::{
     ConsumerExit, LeaseGrant, LeaseParams, LeasedStream,
     held::{Finished, Held},
     operations::{Done, Operation},
     plan::Observations,
+    shard_sync::Successors,
 };
 use crate::{
     model::{LeaseKey, WorkerId},
-    ports::{LeaseStore, StoreError},
+    ports::{LeaseStore, StoreError, WallClock},
 };
 
 /// What the rest of the process tells the coordinator.
@@ -72,6 +75,7 @@ pub struct Coordinator {
     me: WorkerId,
     params: LeaseParams,
     store: Arc<dyn LeaseStore>,
+    clock: Arc<dyn WallClock>,
     streams: Vec<LeasedStream>,
     rng: StdRng,
 
@@ -94,24 +98,16 @@ pub struct Coordinator {
 
     operations: FuturesUnordered<Operation>,
     commands: mpsc::UnboundedReceiver<Command>,
+    /// A consumer waits for a write.
+    hurry: Arc<Notify>,
     grants: mpsc::UnboundedSender<LeaseGrant>,
     status: watch::Sender<LeaseStatus>,
-}
-
-/// Whether a stream lacks leases, and what is done about it.
-#[derive(Clone, Debug)]
-struct SyncState {
-    /// Scans in a row that lacked leases.
-    lacking: u32,
-    running: bool,
-    failures: u32,
-    /// Shards are not listed again before this.
-    not_before: Instant,
 }
 
 enum Action {
     Command(Command),
     Done(Box<Done>),
+    Hurry,
     Tick,
 }
 
@@ -121,19 +117,19 @@ impl Coordinator {
         me: WorkerId,
         params: LeaseParams,
         store: Arc<dyn LeaseStore>,
+        clock: Arc<dyn WallClock>,
         streams: Vec<LeasedStream>,
         status: watch::Sender<LeaseStatus>,
         seed: u64,
     ) -> (Self, CoordinatorHandle) {
         let (command_tx, commands) = mpsc::unbounded_channel();
         let (grants, grant_rx) = mpsc::unbounded_channel();
-        let sync =
-            SyncState { lacking: 0, running: false, failures: 0, not_before: Instant::now() };
-        let syncs = vec![sync; streams.len()];
+        let syncs = vec![SyncState::new(Instant::now()); streams.len()];
         let coordinator = Self {
             me,
             params,
             store,
+            clock,
             streams,
             rng: StdRng::seed_from_u64(seed),
             held: BTreeMap::new(),
@@ -149,6 +145,7 @@ impl Coordinator {
             abandoned: Vec::new(),
             operations: FuturesUnordered::new(),
             commands,
+            hurry: Arc::new(Notify::new()),
             grants,
             status,
         };
@@ -165,6 +162,7 @@ impl Coordinator {
             match self.select().await {
                 Some(Action::Command(command)) => self.command(command),
                 Some(Action::Done(done)) => self.done(*done),
+                Some(Action::Hurry) => self.held.values_mut().for_each(Held::hurry),
                 Some(Action::Tick) => {}
                 None => break,
             }
@@ -192,6 +190,7 @@ impl Coordinator {
             Some(done) = self.operations.next(), if !self.operations.is_empty() => {
                 Some(Action::Done(Box::new(done)))
             }
+            () = self.hurry.notified() => Some(Action::Hurry),
             () = tokio::time::sleep_until(wake) => Some(Action::Tick),
         }
     }
@@ -221,7 +220,10 @@ impl Coordinator {
                 }
                 held.finished = Some(match exit {
                     ConsumerExit::Drained(checkpoint) => Finished::Drained(checkpoint),
-                    ConsumerExit::ShardEnded(children) => Finished::ShardEnded(children),
+                    ConsumerExit::ShardEnded(children) => {
+                        Finished::ShardEnded(Successors::Named(children))
+                    }
+                    ConsumerExit::ShardGone => Finished::ShardEnded(Successors::OfGoneShard),
                     ConsumerExit::Lost => return,
                 });
                 held.next_write = Instant::now();

@@ -9,13 +9,12 @@ use tracing::{info, warn};
 use super::{Coordinator, report};
 use crate::{
     leasing::{
-        LeasedStream, alarm,
-        held::{Finished, Held},
+        alarm,
+        held::{Finished, Held, Taken},
         operations::{self, Written},
         plan,
-        shard_sync::SyncError,
     },
-    model::{Lease, LeaseKey, LeaseWrite, WorkerId, rounded},
+    model::{Checkpoint, Lease, LeaseKey, LeaseWrite, WorkerId, rounded},
     ports::{StoreError, Swap},
 };
 
@@ -23,11 +22,6 @@ use crate::{
 const RETRY_MIN: Duration = Duration::from_millis(200);
 /// Longest pause after a scan that failed.
 const RETRY_MAX: Duration = Duration::from_secs(5);
-/// Longest pause after a failed listing of shards.
-const SYNC_RETRY_MAX: Duration = Duration::from_mins(1);
-/// Scans in a row that must show the same lack of leases before shards are listed: a scan is no
-/// snapshot, and a single one may miss a row that was just put.
-const SCANS_BEFORE_SYNC: u32 = 2;
 
 impl Coordinator {
     pub(super) fn scanned(&mut self, started: Instant, result: Result<Vec<Lease>, StoreError>) {
@@ -75,7 +69,7 @@ impl Coordinator {
         let available: BTreeSet<LeaseKey> = leases
             .iter()
             .filter(|lease| !lease.ended() && !self.held.contains_key(&lease.key))
-            .filter(|lease| self.streams.iter().any(|own| own.identifier == lease.stream))
+            .filter(|lease| self.streams.iter().any(|own| own.identifier.owns(lease)))
             .filter(|lease| {
                 lease.holder().is_none() || self.observations.expired(lease, failover, now)
             })
@@ -147,6 +141,7 @@ impl Coordinator {
             by: self.me.clone(),
             counter: lease.counter,
             from: lease.owner.clone(),
+            latest_since: never_taken(lease).then(|| self.clock.now()),
         };
         let parents = self.parents_of_new(lease);
         let key = lease.key.clone();
@@ -157,7 +152,7 @@ impl Coordinator {
 
     /// The leases of the parents of a shard that nobody has started yet.
     fn parents_of_new(&self, lease: &Lease) -> Vec<LeaseKey> {
-        let stream = self.streams.iter().find(|stream| stream.identifier == lease.stream);
+        let stream = self.streams.iter().find(|stream| stream.identifier.owns(lease));
         let Some(stream) = stream.filter(|_| lease.checkpoint.is_start()) else {
             return Vec::new();
         };
@@ -180,13 +175,20 @@ impl Coordinator {
 
     fn acquired(&mut self, row: Lease, written: &Written) {
         self.asked.remove(&written.key);
-        let Some(stream) = self.streams.iter().position(|s| s.identifier == row.stream) else {
+        let Some(stream) = self.streams.iter().position(|s| s.identifier.owns(&row)) else {
             return;
         };
         self.acquisitions += 1;
-        let not_before = written.sent + written.wait;
-        let (mut held, grant) =
-            Held::acquire(row, stream, self.acquisitions, written.sent, not_before, &self.params);
+        let since = written.write.latest_since();
+        let taken = Taken {
+            stream,
+            acquisition: self.acquisitions,
+            first: since.is_some() && since == row.latest_since,
+            sent: written.sent,
+            not_before: written.sent + written.wait,
+            lease: row,
+        };
+        let (mut held, grant) = Held::acquire(taken, &self.params, &self.hurry);
         if self.draining {
             // A thief that still has to wait must let the row expire: releasing it would invite a
             // third worker in while the old owner believes in its lease.
@@ -252,56 +254,11 @@ impl Coordinator {
             Err(error) => report(key, &error),
         }
     }
+}
 
-    fn start_syncs(&mut self, leases: &[Lease]) {
-        for (index, stream) in self.streams.iter().enumerate() {
-            let own: Vec<Lease> =
-                leases.iter().filter(|lease| lease.stream == stream.identifier).cloned().collect();
-            let Some(sync) = self.syncs.get_mut(index) else { continue };
-            sync.lacking = if plan::has_hole(&own) { sync.lacking + 1 } else { 0 };
-            let due = own.is_empty() || sync.lacking >= SCANS_BEFORE_SYNC;
-            let may = !sync.running && Instant::now() >= sync.not_before;
-            if due && sync.lacking > 0 && may {
-                sync.running = true;
-                let store = Arc::clone(&self.store);
-                self.operations.push(operations::sync(store, index, stream.clone(), own));
-            }
-        }
-    }
-
-    pub(super) fn synced(&mut self, stream: usize, result: Result<usize, SyncError>) {
-        let jitter = self.rng.random_range(0.5..1.0);
-        let (Some(sync), Some(LeasedStream { name: stream, .. })) =
-            (self.syncs.get_mut(stream), self.streams.get(stream))
-        else {
-            return;
-        };
-        sync.running = false;
-        match result {
-            Ok(created) => {
-                sync.failures = 0;
-                if created > 0 {
-                    self.next_scan = Instant::now();
-                }
-            }
-            Err(error) => {
-                let pause = (RETRY_MIN * 2u32.saturating_pow(sync.failures)).min(SYNC_RETRY_MAX);
-                sync.failures = (sync.failures + 1).min(12);
-                sync.not_before = Instant::now() + pause.mul_f64(jitter);
-                warn!(%stream, %error, retry_in = ?rounded(pause), "cannot create leases for the stream, will retry");
-            }
-        }
-    }
-
-    fn start_deletes(&mut self, leases: &[Lease], ghosts: &BTreeSet<LeaseKey>) {
-        for key in plan::retirable(leases).into_iter().chain(ghosts.iter().cloned()) {
-            let Some(lease) = leases.iter().find(|lease| lease.key == key) else { continue };
-            if self.pending.insert(key) {
-                let store = Arc::clone(&self.store);
-                self.operations.push(operations::delete(store, lease.clone()));
-            }
-        }
-    }
+/// Whether the shard is to be read from `LATEST`, and nobody has begun.
+fn never_taken(lease: &Lease) -> bool {
+    lease.checkpoint == Checkpoint::Latest && lease.latest_since.is_none()
 }
 
 /// Why a lease is taken, for the log line that an operator reads at night.

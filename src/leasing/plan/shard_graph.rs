@@ -1,11 +1,11 @@
-//! Which leases a stream needs, which are ready, and which are done with: the lineage rules.
+//! Which leases a stream needs, and which are ready: the lineage rules.
 //!
 //! `ListShards` is asked without a filter: `AT_TRIM_HORIZON` is answered wrongly by every emulator
 //! tried, and the graph of parents says the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::model::{Checkpoint, HashKey, InitialPosition, Lease, LeaseKey, Shard, ShardId};
+use crate::model::{Checkpoint, InitialPosition, Lease, Shard, ShardId};
 
 /// Whether the shard of `lease` may be processed: all its parents' leases have ended or are gone
 /// (KCL `BlockOnParentShardTask`).
@@ -107,55 +107,27 @@ impl<'a> Graph<'a, '_> {
     }
 }
 
-/// Whether the leases that are still to be processed leave a part of the key space to nobody: the
-/// sign that a shard sync is due (KCL `PeriodicShardSyncManager`).
-///
-/// A table without leases is one hole. Leases without a hash range (written by an old KCL, or of
-/// DynamoDB Streams) make the question meaningless; then there is no hole.
-pub fn has_hole(leases: &[Lease]) -> bool {
-    let mut ranges = Vec::new();
-    for lease in leases.iter().filter(|lease| !lease.ended()) {
-        let Some(range) = lease.hash_range else { return false };
-        ranges.push(range);
+/// The shards that go on for one that left the listing before it was read to its end: its children by
+/// lineage, or, when they are gone too, the oldest listed shards that take any of its keys.
+pub fn successors<'a>(shards: &'a [Shard], gone: &Lease) -> Vec<&'a Shard> {
+    let children: Vec<&Shard> =
+        shards.iter().filter(|shard| shard.parents.contains(&gone.shard)).collect();
+    if !children.is_empty() {
+        return children;
     }
-    ranges.sort_unstable();
-    let mut next = HashKey(0);
-    for range in ranges {
-        if range.start > next {
-            return true;
-        }
-        if range.end == HashKey(u128::MAX) {
-            return false;
-        }
-        next = next.max(HashKey(range.end.0 + 1));
-    }
-    true
-}
-
-/// The ended leases that nothing needs any more: every child has a lease and has started, and every
-/// parent's lease is gone already (KCL `LeaseCleanupManager`).
-pub fn retirable(leases: &[Lease]) -> Vec<LeaseKey> {
-    let by_shard = by_shard(leases);
-    let started = |lease: &Lease, child: &ShardId| {
-        let child = by_shard.get(&(lease.stream.as_deref(), child));
-        child.is_some_and(|child| !child.checkpoint.is_start())
-    };
-    let gone = |lease: &Lease, parent: &ShardId| {
-        !by_shard.contains_key(&(lease.stream.as_deref(), parent))
-    };
-    leases
-        .iter()
-        .filter(|lease| lease.ended() && !lease.children.is_empty())
-        .filter(|lease| lease.children.iter().all(|child| started(lease, child)))
-        .filter(|lease| lease.parents.iter().all(|parent| gone(lease, parent)))
-        .map(|lease| lease.key.clone())
-        .collect()
+    let Some(range) = gone.hash_range else { return Vec::new() };
+    let listed: BTreeSet<&ShardId> = shards.iter().map(|shard| &shard.id).collect();
+    let oldest = shards.iter().filter(|s| s.parents.iter().all(|id| !listed.contains(id)));
+    oldest.filter(|shard| shard.hash_range.is_some_and(|keys| keys.overlaps(&range))).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{leasing::fixtures::lease, model::HashKeyRange};
+    use crate::{
+        leasing::fixtures::lease,
+        model::{HashKey, HashKeyRange},
+    };
 
     /// `0 1 2<0,1 3<2!`: shards 0 and 1 were merged into 2, which was replaced by 3; `!` is open.
     fn shards(text: &str) -> Vec<Shard> {
@@ -247,45 +219,31 @@ mod tests {
     }
 
     #[test]
-    fn holes_are_seen_and_overlaps_are_not_holes() {
-        let with = |ranges: &[(u128, u128)]| {
-            let rows: Vec<Lease> = ranges
-                .iter()
-                .map(|(start, end)| {
-                    let mut row = lease("x").build();
-                    row.hash_range =
-                        Some(HashKeyRange { start: HashKey(*start), end: HashKey(*end) });
-                    row
-                })
-                .collect();
-            has_hole(&rows)
+    fn a_shard_that_is_gone_goes_on_in_whoever_takes_its_keys() {
+        let keys = |start, end| Some(HashKeyRange { start: HashKey(start), end: HashKey(end) });
+        let mut stream = shards("3<1 4<1! 5<2! 6<3! 7<3!");
+        for (shard, range) in stream.iter_mut().zip([
+            keys(0, 40),
+            keys(41, 50),
+            keys(51, 99),
+            keys(0, 20),
+            keys(21, 40),
+        ]) {
+            shard.hash_range = range;
+        }
+        let names = |gone: &str, range| {
+            let mut gone = lease(gone).build();
+            gone.hash_range = range;
+            let found = successors(&stream, &gone);
+            found.iter().map(|shard| shard.id.as_str()).collect::<Vec<_>>().join(" ")
         };
-        assert!(with(&[]));
-        assert!(!with(&[(0, u128::MAX)]));
-        assert!(!with(&[(8, u128::MAX), (0, 7)]));
-        assert!(with(&[(9, u128::MAX), (0, 7)]));
-        assert!(with(&[(0, 7), (8, 20)]));
-        assert!(!with(&[(0, 100), (5, 50), (101, u128::MAX)]));
-        assert!(!has_hole(&leases("0 1")), "leases without ranges say nothing");
-    }
-
-    #[test]
-    fn a_lease_retires_when_its_children_have_started_and_its_parents_are_gone() {
-        let at = |name: &str, checkpoint: &str| {
-            lease(name).checkpoint(Checkpoint::parse(checkpoint, 0).unwrap())
-        };
-        let mut parent = lease("0").ended().build();
-        parent.children = vec![ShardId::new("1"), ShardId::new("2")];
-        let names = |rows: &[Lease]| {
-            retirable(rows).iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
-        };
-        let (one, two) = (at("1", "77").build(), at("2", "TRIM_HORIZON").build());
-        assert_eq!(names(&[parent.clone(), one.clone(), two]), "");
-        assert_eq!(names(&[parent.clone(), one.clone()]), "", "a child without a lease");
-        let two = at("2", "SHARD_END").build();
-        assert_eq!(names(&[parent.clone(), one.clone(), two.clone()]), "0");
-        parent.parents = vec![ShardId::new("grandparent")];
-        let grandparent = lease("grandparent").ended().build();
-        assert_eq!(names(&[grandparent, parent, one, two]), "", "grandparents go first");
+        assert_eq!(names("1", keys(0, 50)), "3 4", "its children");
+        assert_eq!(
+            names("0", keys(0, 99)),
+            "3 4 5",
+            "grandchildren, for the children are gone too"
+        );
+        assert_eq!(names("9", keys(30, 45)), "3 4");
+        assert_eq!(names("0", None), "", "a hole that a shard sync fills");
     }
 }

@@ -1,0 +1,95 @@
+//! Whether the leases cover the key space: the audit that says when a shard sync is due
+//! (KCL `PeriodicShardSyncManager`).
+
+use std::collections::BTreeMap;
+
+use crate::model::{HashKey, HashKeyRange, Lease, Shard};
+
+/// The first part of the key space that the leases still to be processed leave to nobody.
+///
+/// A table without leases is one hole. Leases without a hash range (written by an old KCL, or of
+/// DynamoDB Streams) make the question meaningless; then there is no hole.
+pub fn first_hole<'l>(leases: impl IntoIterator<Item = &'l Lease>) -> Option<HashKeyRange> {
+    let mut ranges = Vec::new();
+    for lease in leases.into_iter().filter(|lease| !lease.ended()) {
+        ranges.push(lease.hash_range?);
+    }
+    ranges.sort_unstable();
+    let mut next = HashKey(0);
+    for range in ranges {
+        if range.start > next {
+            return Some(HashKeyRange { start: next, end: HashKey(range.start.0 - 1) });
+        }
+        if range.end == HashKey(u128::MAX) {
+            return None;
+        }
+        next = next.max(HashKey(range.end.0 + 1));
+    }
+    Some(HashKeyRange { start: next, end: HashKey(u128::MAX) })
+}
+
+/// The leases still to be processed that have no hash range although their shards do.
+pub fn missing_ranges<'l>(shards: &[Shard], leases: &'l [Lease]) -> Vec<(&'l Lease, HashKeyRange)> {
+    let ranges: BTreeMap<_, _> =
+        shards.iter().filter_map(|shard| Some((&shard.id, shard.hash_range?))).collect();
+    leases
+        .iter()
+        .filter(|lease| !lease.ended() && lease.hash_range.is_none())
+        .filter_map(|lease| Some((lease, *ranges.get(&lease.shard)?)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{leasing::fixtures::lease, model::ShardId};
+
+    fn keys(start: u128, end: u128) -> HashKeyRange {
+        HashKeyRange { start: HashKey(start), end: HashKey(end) }
+    }
+
+    fn hole(ranges: &[(u128, u128)]) -> Option<HashKeyRange> {
+        let rows: Vec<Lease> = ranges
+            .iter()
+            .map(|(start, end)| {
+                let mut row = lease("x").build();
+                row.hash_range = Some(keys(*start, *end));
+                row
+            })
+            .collect();
+        first_hole(&rows)
+    }
+
+    #[test]
+    fn holes_are_seen_and_overlaps_are_not_holes() {
+        assert_eq!(hole(&[]), Some(keys(0, u128::MAX)));
+        assert_eq!(hole(&[(0, u128::MAX)]), None);
+        assert_eq!(hole(&[(8, u128::MAX), (0, 7)]), None);
+        assert_eq!(hole(&[(9, u128::MAX), (0, 7)]), Some(keys(8, 8)));
+        assert_eq!(hole(&[(0, 7), (8, 20)]), Some(keys(21, u128::MAX)));
+        assert_eq!(hole(&[(0, 100), (5, 50), (101, u128::MAX)]), None);
+        assert_eq!(first_hole(&[lease("0").build()]), None, "leases without ranges say nothing");
+    }
+
+    #[test]
+    fn only_living_leases_of_shards_with_a_range_are_filled_in() {
+        let shard = |id: &str, hash_range| Shard {
+            id: ShardId::new(id),
+            parents: vec![],
+            hash_range,
+            open: true,
+        };
+        let shards =
+            [shard("0", Some(keys(0, 9))), shard("1", Some(keys(10, 19))), shard("2", None)];
+        let mut known = lease("1").build();
+        known.hash_range = Some(keys(10, 19));
+        let leases = [
+            lease("0").build(),
+            known,
+            lease("2").build(),
+            lease("0").ended().build(),
+            lease("unlisted").build(),
+        ];
+        assert_eq!(missing_ranges(&shards, &leases), [(&leases[0], keys(0, 9))]);
+    }
+}
