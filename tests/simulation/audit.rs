@@ -10,9 +10,10 @@ use shardwright::{
     etl::Tally,
     leasing::LeaseParams,
     model::{
-        Breach, Checkpoint, Invariant, Lease, LeaseKey, LeaseWrite, OutputEvent, Position,
-        invariant,
+        Breach, Checkpoint, EpochMillis, Invariant, Lease, LeaseKey, LeaseWrite, OutputEvent,
+        Position, RawRecord, SequenceNumber, invariant,
     },
+    ports::StartAt,
 };
 use tokio::time::Instant;
 
@@ -30,6 +31,8 @@ pub(crate) enum Must {
     DeadLetter,
     /// It is filtered, which leaves no trace.
     Nothing,
+    /// It was put before the time from which on the stream is to be read.
+    Unwanted,
 }
 
 #[derive(Debug)]
@@ -61,6 +64,14 @@ pub(crate) struct Audit {
     retired: BTreeSet<LeaseKey>,
     /// The last position that a sink acknowledged under a grant, per kind of sink.
     acknowledged: BTreeMap<(Grant, Place, bool), Position>,
+    /// Shards that are not listed any more.
+    trimmed: BTreeSet<Place>,
+    /// Whether the streams are read from `LATEST`: what was put before the fleet began is not read.
+    pub(crate) from_latest: bool,
+    /// Shards that ever had a lease.
+    leased: BTreeSet<Place>,
+    /// Shards read from `LATEST` that were taken and not read yet: since when.
+    latest: BTreeMap<Place, EpochMillis>,
     /// Deliveries of events that had an outcome already.
     pub(crate) duplicates: u64,
 }
@@ -79,6 +90,10 @@ impl Audit {
             rows: BTreeMap::new(),
             retired: BTreeSet::new(),
             acknowledged: BTreeMap::new(),
+            trimmed: BTreeSet::new(),
+            from_latest: false,
+            leased: BTreeSet::new(),
+            latest: BTreeMap::new(),
             duplicates: 0,
         }
     }
@@ -96,14 +111,51 @@ impl Audit {
 
     pub(crate) fn put(&mut self, place: Place, position: Position, must: Must) {
         let book = self.books.entry(place).or_default();
-        if must != Must::Nothing {
+        if matches!(must, Must::Deliver | Must::DeadLetter) {
             book.open.insert(position.clone());
         }
         book.entries.insert(position, Entry { must, refused: false, outcomes: 0 });
     }
 
-    /// The first record of a shard, up to `limit`, that has no outcome.
+    /// Records that are not kept any more need no outcome. Answers how many had none.
+    pub(crate) fn lost(&mut self, place: &Place, sequence: &SequenceNumber) -> usize {
+        let Some(book) = self.books.get_mut(place) else { return 0 };
+        let before = book.open.len();
+        book.open.retain(|position| position.sequence != *sequence);
+        before - book.open.len()
+    }
+
+    /// A shard is not listed any more.
+    pub(crate) fn shard_gone(&mut self, place: &Place) {
+        self.trimmed.insert(place.clone());
+    }
+
+    /// Somebody asks for a place in a shard. The first reader of one that is read from `LATEST` leaves
+    /// out what was put before; if it is a later owner of the lease, what was put before the first
+    /// take.
+    pub(crate) fn begins(
+        &mut self,
+        place: &Place,
+        start: &StartAt,
+        records: &[RawRecord],
+        index: usize,
+    ) {
+        let Some(first_take) = self.latest.remove(place) else { return };
+        let skipped = match start {
+            StartAt::Latest => index,
+            _ => records.partition_point(|record| record.arrival < first_take),
+        };
+        for record in &records[..skipped] {
+            self.lost(place, &record.sequence);
+        }
+    }
+
+    /// The first record of a shard, up to `limit`, that has no outcome and must have one.
     pub(crate) fn open(&self, place: &Place, limit: Option<&Position>) -> Option<&Position> {
+        if self.from_latest && !self.leased.contains(place) {
+            // It was closed before the fleet began.
+            return None;
+        }
         let first = self.books.get(place)?.open.first()?;
         limit.is_none_or(|limit| first <= limit).then_some(first)
     }
@@ -118,6 +170,7 @@ impl Audit {
     // === The table ===
 
     pub(crate) fn created(&mut self, lease: &Lease) {
+        self.leased.insert(Place::of(lease));
         self.rows.insert(lease.key.clone(), lease.clone());
     }
 
@@ -126,6 +179,7 @@ impl Audit {
         stream: &Stream,
         worker: WorkerNo,
         sent: Instant,
+        now: EpochMillis,
         change: (&Lease, &Lease),
         write: &LeaseWrite,
     ) {
@@ -144,6 +198,9 @@ impl Audit {
             LeaseWrite::Take { .. } => {
                 if before.checkpoint.is_start() {
                     self.starts(before);
+                }
+                if before.checkpoint == Checkpoint::Latest && before.latest_since.is_none() {
+                    self.latest.insert(Place::of(before), now);
                 }
                 self.flight.left(&Place::of(before), None);
                 self.beliefs.took(&Place::of(before), worker, sent);
@@ -201,7 +258,10 @@ impl Audit {
         let children = &stream.shard(&place).children;
         if lease.never_held() {
             // It came back after it was retired.
-        } else if let Some(child) = children.iter().find(|child| !lease.children.contains(child)) {
+        } else if let Some(child) = children.iter().find(|child| {
+            let gone = Place { shard: (*child).clone(), ..place.clone() };
+            !lease.children.contains(child) && !self.trimmed.contains(&gone)
+        }) {
             let what = format!("{place} is deleted and never named {child}");
             self.broken(Invariant::RetiredLast, what);
         }
@@ -338,11 +398,11 @@ impl Audit {
     // === The end ===
 
     pub(crate) fn all_settled(&self) -> bool {
-        self.books.values().all(|book| book.open.is_empty())
+        self.books.keys().all(|place| self.open(place, None).is_none())
     }
 
     pub(crate) fn not_settled(&self) -> Vec<String> {
-        let open = |(place, book): (&Place, &Book)| Some(format!("{place} {}", book.open.first()?));
-        self.books.iter().filter_map(open).collect()
+        let open = |place: &Place| Some(format!("{place} {}", self.open(place, None)?));
+        self.books.keys().filter_map(open).collect()
     }
 }

@@ -36,15 +36,24 @@ pub(crate) struct Setup {
     /// How long a batch waits for more.
     pub(crate) window: Duration,
     pub(crate) budget: u64,
+    /// How wrong the clocks of machines may be, in milliseconds.
+    pub(crate) clocks: i64,
 }
 
 impl Setup {
+    /// Each machine's clock is wrong in its own way.
+    pub(crate) fn clock_error(&self, worker: WorkerNo) -> i64 {
+        let spread = i64::try_from(worker * 7919 % 2001).unwrap_or(0) - 1000;
+        self.clocks * spread / 1000
+    }
+
     pub(crate) fn new(seed: u64) -> Self {
         Self {
             seed,
             limits: BalanceLimits { max_leases: 1000, max_hand_overs: 8 },
             window: Duration::ZERO,
             budget: 4 << 20,
+            clocks: 0,
         }
     }
 }

@@ -86,7 +86,8 @@ impl State {
         if self.gone.contains(&worker) {
             self.count("write by somebody who is gone");
         }
-        self.audit.wrote(&self.stream, worker, sent, (&before, &next), write);
+        let now = self.now();
+        self.audit.wrote(&self.stream, worker, sent, now, (&before, &next), write);
         self.put(key.clone(), Some(next.clone()));
         Swap::Applied(next)
     }

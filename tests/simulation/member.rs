@@ -32,12 +32,17 @@ fn reader(world: &World, worker: WorkerNo, stream: usize) -> Arc<dyn StreamReade
     Arc::new(SimStream { world: world.clone(), worker, stream })
 }
 
+fn streams(world: &World) -> (usize, InitialPosition) {
+    let state = world.lock();
+    (state.stream.streams, state.initial)
+}
+
 pub(crate) fn context(world: &World, worker: WorkerNo, setup: &Setup) -> Arc<ConsumerContext> {
-    let streams = world.lock().stream.streams;
+    let (streams, initial_position) = streams(world);
     let consumed = |number| ConsumerStream {
         name: stream::name(number),
         format: Format::Text,
-        initial_position: InitialPosition::TrimHorizon,
+        initial_position,
         reader: reader(world, worker, number),
     };
     let sink = |name: &str, dead_letters, window| NamedSink {
@@ -75,7 +80,7 @@ pub(crate) fn context(world: &World, worker: WorkerNo, setup: &Setup) -> Arc<Con
         tally: SharedTally::default(),
         failures: FailureLog::default(),
         losses: LossLog::default(),
-        clock: Arc::new(SimClock(world.clone())),
+        clock: Arc::new(SimClock { world: world.clone(), wrong_by: setup.clock_error(worker) }),
     })
 }
 
@@ -85,14 +90,14 @@ pub(crate) fn worker(
     setup: &Setup,
     context: &Arc<ConsumerContext>,
 ) -> Worker {
-    let streams = world.lock().stream.streams;
+    let (streams, initial_position) = streams(world);
     let leased = |stream| LeasedStream {
         name: stream::name(stream),
         identifier: match streams {
             1 => StreamIdentifier::Single,
             _ => StreamIdentifier::Several(Arc::new(OnceLock::from(stream::identifier(stream)))),
         },
-        initial_position: InitialPosition::TrimHorizon,
+        initial_position,
         reader: reader(world, number, stream),
     };
     Worker::new(

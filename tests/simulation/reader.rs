@@ -58,16 +58,30 @@ impl SimStream {
         let mut state = self.world.lock();
         let place = Place { stream: self.stream, shard };
         let State { audit, stream, .. } = &mut *state;
+        let Some(shard) = stream.kept(&place) else {
+            state.count("shard gone");
+            return Err(StreamError::NotFound(format!("{place} is trimmed")));
+        };
         audit.reads(stream, self.worker, &place);
-        let records = &stream.shard(&place).records;
+        let records = &shard.records;
         let index = match &start {
-            StartAt::TrimHorizon | StartAt::Timestamp(_) => 0,
+            StartAt::TrimHorizon => 0,
+            StartAt::Timestamp(time) => records.partition_point(|record| record.arrival < *time),
             StartAt::Latest => records.len(),
             StartAt::At(sequence) => records.partition_point(|record| record.sequence < *sequence),
             StartAt::After(sequence) => {
                 records.partition_point(|record| record.sequence <= *sequence)
             }
         };
+        let what = match start {
+            StartAt::Latest => "read from LATEST",
+            StartAt::Timestamp(_) => "read from a time",
+            StartAt::At(_) if index < shard.trimmed => "read from a trimmed position",
+            _ => "read from a position",
+        };
+        audit.begins(&place, &start, records, index);
+        let index = index.max(shard.trimmed);
+        state.count(what);
         Ok(state.new_iterator(place, index))
     }
 
@@ -147,9 +161,13 @@ impl State {
         if self.rng.random_bool(faults.empty_page) {
             most = 0;
         }
-        let shard = self.stream.shard(&place);
-        let records: Vec<RawRecord> =
-            shard.records.iter().skip(index).take(most).cloned().collect();
+        let Some(shard) = self.stream.kept(&place) else {
+            self.count("shard gone");
+            return Err(StreamError::NotFound(format!("{place} is trimmed")));
+        };
+        let index = index.max(shard.trimmed);
+        let kept = shard.records.iter().skip(index);
+        let records: Vec<RawRecord> = kept.take(most).cloned().collect();
         let next = index + records.len();
         let at_end = next == shard.records.len();
         let ended = at_end && !shard.open;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use shardwright::model::{Breach, Invariant, LeaseKey};
+use shardwright::model::{Breach, EpochMillis, InitialPosition, Invariant, LeaseKey};
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -20,6 +20,8 @@ pub(crate) struct History {
 
 /// Actions of one history.
 const STEPS: usize = 60;
+/// Virtual time before the first worker comes.
+const BEFORE: Duration = Duration::from_secs(10);
 /// Virtual time in which a healed fleet must reach the end of everything.
 const PATIENCE: Duration = Duration::from_mins(5);
 /// Workers at a time.
@@ -40,10 +42,12 @@ enum Action {
     Exodus,
     /// An operator sets a lease free.
     Release,
+    /// The stream forgets its oldest records.
+    Trim,
 }
 
 /// What may happen, and how often in comparison with the rest.
-const ACTIONS: [(Action, u32); 11] = [
+const ACTIONS: [(Action, u32); 12] = [
     (Action::Put, 40),
     (Action::Crash, 8),
     (Action::Drain, 8),
@@ -55,6 +59,7 @@ const ACTIONS: [(Action, u32); 11] = [
     (Action::ForgetIterators, 4),
     (Action::Exodus, 2),
     (Action::Release, 2),
+    (Action::Trim, 2),
 ];
 
 pub(crate) fn run(seed: u64) -> History {
@@ -80,6 +85,12 @@ async fn history(seed: u64) -> History {
     let weights = weights(&mut rng);
     let longest_pause = [1_000, 3_000, 6_000][rng.random_range(0..3)];
     let mut fleet = Fleet::new(world.clone(), setup);
+    for _ in 0..BEFORE.as_secs() {
+        sleep(Duration::from_secs(1)).await;
+        if world.lock().initial != InitialPosition::TrimHorizon {
+            world.lock().before_the_fleet(&mut rng);
+        }
+    }
     for _ in 0..rng.random_range(1..MOST_WORKERS) {
         fleet.join();
     }
@@ -116,6 +127,13 @@ fn prepare(world: &World, seed: u64, rng: &mut StdRng) -> Setup {
         setup.budget = 300 << 10;
         state.stream.ballast = 8 << 10;
     }
+    state.initial = match rng.random_range(0..10) {
+        0 | 1 => InitialPosition::Latest,
+        2 => InitialPosition::AtTimestamp(EpochMillis(rng.random_range(0..10_000))),
+        _ => InitialPosition::TrimHorizon,
+    };
+    state.audit.from_latest = state.initial == InitialPosition::Latest;
+    setup.clocks = [0, 1_000][rng.random_range(0..2)];
     if rng.random_bool(0.3) {
         state.reshard_unread(rng);
     }
@@ -126,6 +144,8 @@ fn prepare(world: &World, seed: u64, rng: &mut StdRng) -> Setup {
 fn weights(rng: &mut StdRng) -> Vec<(Action, u32)> {
     let mut weight = |(action, weight)| match action {
         Action::Put | Action::Join => (action, weight),
+        // Where records may be lost, not much is proven of the rest.
+        Action::Trim => (action, weight * u32::from(rng.random_bool(0.15))),
         _ => (action, weight * [0, 1, 1, 2, 5][rng.random_range(0..5)]),
     };
     ACTIONS.iter().map(|entry| weight(*entry)).collect()
@@ -172,6 +192,12 @@ async fn act(action: Action, world: &World, fleet: &mut Fleet, rng: &mut StdRng)
             world.lock().reshard_unread(rng);
             fleet.join();
         }
+        (Action::Trim, _) => {
+            let mut state = world.lock();
+            let age = rng.random_range(5_000..60_000);
+            let horizon = EpochMillis(state.now().0 - age);
+            state.trim(horizon);
+        }
         (Action::Release, _) => {
             let mut state = world.lock();
             let keys: Vec<LeaseKey> = state.table.rows.keys().cloned().collect();
@@ -184,6 +210,16 @@ async fn act(action: Action, world: &World, fleet: &mut Fleet, rng: &mut StdRng)
 }
 
 impl crate::world::State {
+    /// A stream is older than the fleet that reads it.
+    fn before_the_fleet(&mut self, rng: &mut StdRng) {
+        (0..rng.random_range(0..5)).for_each(|_| self.put_record());
+        match rng.random_range(0..10) {
+            0 => self.split(),
+            1 => self.merge(),
+            _ => {}
+        }
+    }
+
     /// Several generations of shards that nobody reads in between.
     fn reshard_unread(&mut self, rng: &mut StdRng) {
         self.count("reshard while nobody works");

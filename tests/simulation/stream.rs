@@ -7,8 +7,8 @@ use rand::RngExt;
 use shardwright::{
     codec::{KplRecord, aggregate},
     model::{
-        EventId, HashKey, HashKeyRange, Lease, Position, RawRecord, SequenceNumber, Shard, ShardId,
-        StreamName,
+        EpochMillis, EventId, HashKey, HashKeyRange, InitialPosition, Lease, Position, RawRecord,
+        SequenceNumber, Shard, ShardId, StreamName,
     },
 };
 
@@ -67,11 +67,22 @@ pub(crate) struct SimShard {
     pub(crate) range: HashKeyRange,
     pub(crate) records: Vec<RawRecord>,
     pub(crate) open: bool,
+    /// Records that are not kept any more.
+    pub(crate) trimmed: usize,
+    /// When it was closed.
+    closed: EpochMillis,
+    /// Closed, and nothing of it is kept any more.
+    gone: bool,
 }
 
 impl Stream {
     pub(crate) fn shard(&self, place: &Place) -> &SimShard {
         &self.shards[place]
+    }
+
+    /// A shard that can be read; `None` when it has been trimmed.
+    pub(crate) fn kept(&self, place: &Place) -> Option<&SimShard> {
+        self.shards.get(place).filter(|shard| !shard.gone)
     }
 
     pub(crate) fn is_open(&self, place: &Place) -> bool {
@@ -80,7 +91,7 @@ impl Stream {
 
     /// As `ListShards` answers.
     pub(crate) fn listed(&self, stream: usize) -> Vec<Shard> {
-        let own = self.shards.iter().filter(|(place, _)| place.stream == stream);
+        let own = self.shards.iter().filter(|(place, shard)| place.stream == stream && !shard.gone);
         let shard = |(place, shard): (&Place, &SimShard)| Shard {
             id: place.shard.clone(),
             parents: shard.parents.clone(),
@@ -100,17 +111,27 @@ impl Stream {
         stream: usize,
         parents: Vec<ShardId>,
         range: HashKeyRange,
+        now: EpochMillis,
     ) -> Place {
         let count = self.shards.keys().filter(|place| place.stream == stream).count();
         let shard = ShardId::new(format!("shardId-{count:012}"));
         for parent in &parents {
             let parent = Place { stream, shard: parent.clone() };
             let parent = self.shards.get_mut(&parent).unwrap();
-            parent.open = false;
+            (parent.open, parent.closed) = (false, now);
             parent.children.push(shard.clone());
         }
         let place = Place { stream, shard };
-        let new = SimShard { parents, children: vec![], range, records: vec![], open: true };
+        let new = SimShard {
+            parents,
+            children: vec![],
+            range,
+            records: vec![],
+            open: true,
+            trimmed: 0,
+            closed: now,
+            gone: false,
+        };
         self.shards.insert(place.clone(), new);
         place
     }
@@ -123,7 +144,7 @@ impl Stream {
         for index in 0..shards {
             let end = if index + 1 == shards { u128::MAX } else { (index + 1) * width - 1 };
             let range = HashKeyRange { start: HashKey(index * width), end: HashKey(end) };
-            self.add_shard(stream, vec![], range);
+            self.add_shard(stream, vec![], range, EpochMillis(0));
         }
     }
 }
@@ -144,8 +165,9 @@ impl State {
         let Place { stream, shard } = place.clone();
         let low = HashKeyRange { start, end: HashKey(middle) };
         let high = HashKeyRange { start: HashKey(middle + 1), end };
-        self.stream.add_shard(stream, vec![shard.clone()], low);
-        self.stream.add_shard(stream, vec![shard], high);
+        let now = self.now();
+        self.stream.add_shard(stream, vec![shard.clone()], low, now);
+        self.stream.add_shard(stream, vec![shard], high, now);
         self.count("split");
         self.note(format!("split {place}"));
     }
@@ -165,7 +187,8 @@ impl State {
         self.count("merge");
         self.note(format!("merge {low} and {high}"));
         let range = HashKeyRange { start, end };
-        self.stream.add_shard(stream, vec![low.shard, high.shard], range);
+        let now = self.now();
+        self.stream.add_shard(stream, vec![low.shard, high.shard], range, now);
     }
 
     /// Puts one record anywhere: plain, filtered, refused, poison, or an aggregate of these.
@@ -206,7 +229,38 @@ impl State {
             _ => (Bytes::from(format!("event {number} {ballast}")), Must::Deliver),
         };
         let position = Position { sequence: sequence.clone(), sub_sequence };
+        let must = if self.is_wanted() { must } else { Must::Unwanted };
         self.audit.put(place.clone(), position, must);
         data
+    }
+
+    /// Whether a record that is put now is one to be read.
+    fn is_wanted(&self) -> bool {
+        match self.initial {
+            InitialPosition::AtTimestamp(time) => self.now() >= time,
+            _ => true,
+        }
+    }
+
+    /// The stream's retention is over for everything before `horizon`.
+    pub(crate) fn trim(&mut self, horizon: EpochMillis) {
+        let mut lost = 0;
+        for (place, shard) in &mut self.stream.shards {
+            let kept = shard.records.partition_point(|record| record.arrival < horizon);
+            let oldest = shard.trimmed.max(kept);
+            for record in &shard.records[shard.trimmed..oldest] {
+                lost += self.audit.lost(place, &record.sequence);
+            }
+            shard.trimmed = oldest;
+            shard.gone |= !shard.open && shard.closed < horizon;
+            if shard.gone {
+                self.audit.shard_gone(place);
+            }
+        }
+        self.note(format!("trimmed up to {}, {lost} unread", horizon.0));
+        self.count("trim");
+        if lost > 0 {
+            self.count("trim of unread records");
+        }
     }
 }

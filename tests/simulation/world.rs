@@ -8,7 +8,10 @@ use std::{
 };
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use shardwright::{model::EpochMillis, ports::WallClock};
+use shardwright::{
+    model::{EpochMillis, InitialPosition},
+    ports::WallClock,
+};
 use tokio::{
     sync::oneshot,
     time::{Instant, sleep},
@@ -47,6 +50,8 @@ pub(crate) struct State {
     pub(crate) gone: BTreeSet<WorkerNo>,
     pub(crate) table: Table,
     pub(crate) stream: Stream,
+    /// Where the streams are read from.
+    pub(crate) initial: InitialPosition,
     pub(crate) iterators: Iterators,
     /// Who delivered of what, and when.
     pub(crate) deliveries: Vec<(Instant, WorkerNo, Place)>,
@@ -57,12 +62,15 @@ pub(crate) struct State {
     started: Instant,
 }
 
-/// The time of day: virtual time since the start.
-pub(crate) struct SimClock(pub(crate) World);
+/// The time of day as a worker knows it: virtual time since the start, and a little wrong.
+pub(crate) struct SimClock {
+    pub(crate) world: World,
+    pub(crate) wrong_by: i64,
+}
 
 impl WallClock for SimClock {
     fn now(&self) -> EpochMillis {
-        self.0.lock().now()
+        EpochMillis(self.world.lock().now().0 + self.wrong_by)
     }
 }
 
@@ -84,6 +92,7 @@ impl World {
             gone: BTreeSet::new(),
             table: Table::default(),
             stream: Stream::default(),
+            initial: InitialPosition::TrimHorizon,
             iterators: Iterators::default(),
             deliveries: Vec::new(),
             audit: Audit::new(&params()),
