@@ -71,6 +71,17 @@ impl Observations {
             })
     }
 
+    /// When the next lease expires unless its counter changes, of those that are some other's.
+    pub fn next_expiry(
+        &self,
+        failover_time: Duration,
+        now: Instant,
+        is_other: impl Fn(&LeaseKey) -> bool,
+    ) -> Option<Instant> {
+        let held = self.seen.iter().filter(|(key, seen)| seen.holder.is_some() && is_other(key));
+        held.map(|(_, seen)| seen.since + failover_time).filter(|at| *at > now).min()
+    }
+
     /// For how long a lease has shown the same counter.
     pub fn age(&self, key: &LeaseKey, now: Instant) -> Duration {
         self.seen.get(key).map_or(Duration::ZERO, |seen| now.duration_since(seen.since))
