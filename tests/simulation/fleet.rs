@@ -23,6 +23,8 @@ pub(crate) struct Fleet {
     world: World,
     setup: Setup,
     next: WorkerNo,
+    /// Of everyone who ever joined.
+    contexts: Vec<Arc<ConsumerContext>>,
     healed: bool,
     pub(crate) working: BTreeMap<WorkerNo, Member>,
     pub(crate) draining: BTreeMap<WorkerNo, Member>,
@@ -79,7 +81,7 @@ impl Fleet {
     pub(crate) fn new(world: World, setup: Setup) -> Self {
         world.lock().audit.flight.budget = setup.budget;
         let (working, draining) = Default::default();
-        Self { world, setup, next: 0, healed: false, working, draining }
+        Self { world, setup, next: 0, contexts: Vec::new(), healed: false, working, draining }
     }
 
     pub(crate) fn join(&mut self) -> WorkerNo {
@@ -88,6 +90,7 @@ impl Fleet {
         let context = member::context(&self.world, number, &self.setup);
         let worker = member::worker(&self.world, number, &self.setup, &context);
         let (gate, drain) = (Arc::new(Freezer::default()), CancellationToken::new());
+        self.contexts.push(Arc::clone(&context));
         let mut task = JoinSet::new();
         task.spawn(worker.behind(Arc::clone(&gate) as _).run(drain.clone()));
         self.world.lock().note(format!("w{number} joins"));
@@ -154,6 +157,12 @@ impl Fleet {
             sleep(pause).await;
             thaw(&world, number, &gate);
         });
+    }
+
+    /// How often workers said that records were trimmed unread.
+    pub(crate) fn losses(&self) -> u64 {
+        let losses = self.contexts.iter().map(|context| &context.losses);
+        losses.map(|losses| losses.shards() + losses.gaps()).sum()
     }
 
     /// Lets everyone go on.

@@ -92,6 +92,11 @@ impl State {
         Swap::Applied(next)
     }
 
+    pub(crate) fn create(&mut self, lease: Lease) {
+        self.audit.created(&lease);
+        self.put(lease.key.clone(), Some(lease));
+    }
+
     /// An operator sets the lease of a worker free, who may be dead or only seem so.
     pub(crate) fn release_by_force(&mut self, key: &LeaseKey) {
         let Some(row) = self.table.rows.get(key).cloned() else { return };
@@ -246,8 +251,7 @@ impl SimTable {
             let absent = !state.table.rows.contains_key(&lease.key);
             if absent {
                 state.note(format!("w{} creates {}", self.worker, lease.key));
-                state.audit.created(&lease);
-                state.put(lease.key.clone(), Some(lease));
+                state.create(lease);
             }
             let chance = state.faults.answer_lost;
             (absent, state.rng.random_bool(chance))

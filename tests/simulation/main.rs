@@ -23,15 +23,19 @@
 )]
 
 mod audit;
+mod balance;
 mod beliefs;
+mod calm;
 mod faults;
 mod fleet;
 mod flight;
 mod freeze;
+mod hand_over;
 mod lease_table;
 mod log;
 mod member;
 mod reader;
+mod reshard;
 mod schedule;
 mod sink;
 mod stream;

@@ -8,7 +8,7 @@ use shardwright::{
     model::OutputEvent,
     ports::{Sink, SinkError, Verdict},
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{
     audit::Grant,
@@ -67,6 +67,10 @@ impl SimSink {
             Duration::from_millis(if slow { state.rng.random_range(1_000..25_000) } else { 0 })
         };
         sleep(pause).await;
+        let hangs = self.world.lock().sinks_hang.get(&self.worker).copied();
+        if let Some(until) = hangs {
+            sleep_until(until).await;
+        }
     }
 
     fn verdict(&self, state: &mut State, event: &OutputEvent) -> Verdict {

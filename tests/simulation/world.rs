@@ -53,6 +53,8 @@ pub(crate) struct State {
     /// Where the streams are read from.
     pub(crate) initial: InitialPosition,
     pub(crate) iterators: Iterators,
+    /// Until when a worker's sinks do not answer.
+    pub(crate) sinks_hang: BTreeMap<WorkerNo, Instant>,
     /// Who delivered of what, and when.
     pub(crate) deliveries: Vec<(Instant, WorkerNo, Place)>,
     pub(crate) audit: Audit,
@@ -94,6 +96,7 @@ impl World {
             stream: Stream::default(),
             initial: InitialPosition::TrimHorizon,
             iterators: Iterators::default(),
+            sinks_hang: BTreeMap::new(),
             deliveries: Vec::new(),
             audit: Audit::new(&params()),
             counters: BTreeMap::new(),
