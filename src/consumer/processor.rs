@@ -20,8 +20,8 @@ use super::{
 use crate::{
     codec::deaggregate,
     etl::{Delivery, Processed, Source, SourceRecord, Stage, Tally},
-    leasing::{ConsumerExit, LeaseGrant},
-    model::{Checkpoint, Position, Progress, RawRecord, UserRecord},
+    leasing::{ConsumerExit, LeaseGrant, alarm},
+    model::{Checkpoint, Invariant, Position, Progress, RawRecord, UserRecord},
 };
 
 /// Bytes of records that are decoded before others have their turn: about a millisecond of work.
@@ -117,7 +117,7 @@ impl Processor {
         loop {
             match (&self.phase, self.idle()) {
                 (Phase::Draining, true) => return ConsumerExit::Drained(self.progress()),
-                (Phase::Ended(exit), true) => return exit.clone(),
+                (Phase::Ended(exit), true) => return self.ended(exit.clone()),
                 _ => {}
             }
             let action = self.select(&mut pages).await;
@@ -331,6 +331,18 @@ impl Processor {
         self.context.failures.record(&self.source, position, &Stage::Deliver, &reason);
         let letter = self.context.pipeline.refused(&queued.record, &queued.delivery, reason);
         self.lanes.push(Queued { delivery: letter, ..queued }, Instant::now());
+    }
+
+    /// A shard is ended only when everything in it has its outcome; else it is left where it is, and
+    /// whoever takes it next reads the rest again.
+    fn ended(&self, exit: ConsumerExit) -> ConsumerExit {
+        if self.ledger.is_empty() {
+            return exit;
+        }
+        let open = self.ledger.len();
+        let what = format!("{open} records of {} are open at its end", self.source.shard);
+        alarm::raise(&Invariant::EndIsSettled.broken(what));
+        ConsumerExit::Drained(self.progress())
     }
 
     /// Tells the coordinator how far the shard is processed.
