@@ -1,6 +1,10 @@
 //! A worker: the lease engine and one consumer for each lease it holds.
 
-use std::sync::Arc;
+use std::{
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tokio::{
@@ -13,8 +17,8 @@ use tracing::{error, info};
 use crate::{
     consumer::{ConsumerContext, ShardConsumer},
     leasing::{
-        Command, ConsumerExit, Coordinator, CoordinatorHandle, LeaseGrant, LeaseParams,
-        LeaseStatus, LeasedStream,
+        Command, ConsumerExit, Coordinator, CoordinatorHandle, LeaseParams, LeaseStatus,
+        LeasedStream,
     },
     model::{LeaseKey, WorkerId},
     ports::LeaseStore,
@@ -26,6 +30,14 @@ pub struct Worker {
     handle: CoordinatorHandle,
     context: Arc<ConsumerContext>,
     rng: StdRng,
+    gate: Option<Arc<dyn Gate>>,
+}
+
+/// Holds all tasks of a worker back at a time, as a machine does that is paused. The simulation has
+/// one; a daemon has none.
+pub trait Gate: Send + Sync {
+    /// Ready while tasks may go on; else the task is woken when they may.
+    fn poll_open(&self, context: &mut Context<'_>) -> Poll<()>;
 }
 
 /// A consumer's name among the tasks: the lease and its acquisition.
@@ -46,7 +58,13 @@ impl Worker {
         let clock = Arc::clone(&context.clock);
         let (coordinator, handle) =
             Coordinator::new(id, params, store, clock, streams, status, seed);
-        Self { coordinator, handle, context, rng: StdRng::seed_from_u64(!seed) }
+        Self { coordinator, handle, context, rng: StdRng::seed_from_u64(!seed), gate: None }
+    }
+
+    /// The same worker behind a gate.
+    #[must_use]
+    pub fn behind(self, gate: Arc<dyn Gate>) -> Self {
+        Self { gate: Some(gate), ..self }
     }
 
     /// Works until `drain` is cancelled and everything in flight is delivered, checkpointed and
@@ -59,9 +77,14 @@ impl Worker {
     /// Dropping it ends all its tasks at once, as a crash would: leases stay owned until they
     /// expire, and what was not checkpointed is processed again.
     pub async fn run(self, drain: CancellationToken) -> Result<Vec<LeaseKey>, JoinError> {
-        let Self { coordinator, mut handle, context, mut rng } = self;
+        let gate = self.gate.clone();
+        gated(gate, self.work(drain)).await
+    }
+
+    async fn work(self, drain: CancellationToken) -> Result<Vec<LeaseKey>, JoinError> {
+        let Self { coordinator, mut handle, context, mut rng, gate } = self;
         let mut engine = JoinSet::new();
-        engine.spawn(coordinator.run());
+        engine.spawn(gated(gate.clone(), coordinator.run()));
         let mut consumers: JoinMap<ConsumerKey, ConsumerExit> = JoinMap::new();
         let mut draining = false;
         loop {
@@ -75,7 +98,11 @@ impl Worker {
                     finished(&handle, key, exit.unwrap_or_else(|problem| broken(&problem)));
                 }
                 grant = handle.grants.recv() => match grant {
-                    Some(grant) => start(&mut consumers, grant, &context, rng.random()),
+                    Some(grant) => {
+                        let key = (grant.lease.key.clone(), grant.acquisition);
+                        let consumer = ShardConsumer::new(grant, Arc::clone(&context), rng.random());
+                        consumers.spawn(key, gated(gate.clone(), consumer.run()));
+                    }
                     None => break,
                 },
             }
@@ -84,14 +111,15 @@ impl Worker {
     }
 }
 
-fn start(
-    consumers: &mut JoinMap<ConsumerKey, ConsumerExit>,
-    grant: LeaseGrant,
-    context: &Arc<ConsumerContext>,
-    seed: u64,
-) {
-    let key = (grant.lease.key.clone(), grant.acquisition);
-    consumers.spawn(key, ShardConsumer::new(grant, Arc::clone(context), seed).run());
+/// Runs a task whenever its gate, if there is one, is open.
+async fn gated<T>(gate: Option<Arc<dyn Gate>>, task: impl Future<Output = T>) -> T {
+    let Some(gate) = gate else { return task.await };
+    let mut task = pin!(task);
+    std::future::poll_fn(|context| {
+        ready!(gate.poll_open(context));
+        task.as_mut().poll(context)
+    })
+    .await
 }
 
 fn finished(handle: &CoordinatorHandle, (key, acquisition): ConsumerKey, exit: ConsumerExit) {

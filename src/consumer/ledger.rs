@@ -70,7 +70,9 @@ impl Ledger {
 
     fn advance(&mut self) {
         while self.entries.front().is_some_and(|entry| entry.open == 0) {
-            self.frontier = self.entries.pop_front().map(|entry| entry.mark);
+            let settled = self.entries.pop_front().map(|entry| entry.mark);
+            // A server that answers a record twice must not take the checkpoint back.
+            self.frontier = self.frontier.take().max(settled);
             self.first += 1;
         }
     }
@@ -110,6 +112,14 @@ mod tests {
         assert_eq!(ledger.frontier(), Some(&at(1)));
         ledger.settle(open);
         assert_eq!(ledger.frontier(), Some(&at(3)));
+    }
+
+    #[test]
+    fn a_record_that_comes_again_does_not_take_the_frontier_back() {
+        let mut ledger = Ledger::default();
+        ledger.open(at(2), 0, None);
+        ledger.open(at(1), 0, None);
+        assert_eq!(ledger.frontier(), Some(&at(2)));
     }
 
     proptest! {

@@ -83,6 +83,11 @@ impl Outbox {
         self.lanes.bytes() >= self.context.params.queue_bytes
     }
 
+    /// Records that still wait for an outcome.
+    pub(super) fn open_records(&self) -> usize {
+        self.ledger.len()
+    }
+
     /// The last place up to which everything is settled, once there is one.
     pub(super) fn frontier(&self) -> Option<&Mark> {
         self.ledger.frontier()

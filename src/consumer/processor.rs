@@ -9,8 +9,8 @@ use super::{ConsumerContext, Reservation, outbox::Outbox, pages::Fetched, permit
 use crate::{
     codec::deaggregate,
     etl::{Processed, Source, SourceRecord, Tally},
-    leasing::{ConsumerExit, LeaseGrant},
-    model::{Checkpoint, Position, Progress, RawRecord, UserRecord},
+    leasing::{ConsumerExit, LeaseGrant, alarm},
+    model::{Checkpoint, Invariant, Position, Progress, RawRecord, UserRecord},
 };
 
 /// Bytes of records that are decoded before others have their turn: about a millisecond of work.
@@ -81,7 +81,7 @@ impl Processor {
         loop {
             match (&self.phase, self.idle()) {
                 (Phase::Draining, true) => return ConsumerExit::Drained(self.progress()),
-                (Phase::Ended(exit), true) => return exit.clone(),
+                (Phase::Ended(exit), true) => return self.ended(exit.clone()),
                 _ => {}
             }
             let action = self.select(&mut pages).await;
@@ -198,6 +198,18 @@ impl Processor {
         }
         let mark = (position, record.record.arrival);
         self.outbox.enter(mark, deliveries, Some(record), reservation);
+    }
+
+    /// A shard is ended only when everything in it has its outcome; else it is left where it is, and
+    /// whoever takes it next reads the rest again.
+    fn ended(&self, exit: ConsumerExit) -> ConsumerExit {
+        let open = self.outbox.open_records();
+        if open == 0 {
+            return exit;
+        }
+        let what = format!("{open} records of {} are open at its end", self.source.shard);
+        alarm::raise(&Invariant::EndIsSettled.broken(what));
+        ConsumerExit::Drained(self.progress())
     }
 
     /// Tells the coordinator how far the shard is processed.

@@ -192,14 +192,11 @@ fn fetch(
 ) -> BoxFuture<'static, ()> {
     let (grant, context) = (Arc::clone(grant), Arc::clone(context));
     let own = Arc::clone(&grant);
-    match stream.fan_out.clone() {
-        Some(fan_out) => {
-            let subscriber = Subscriber::new(grant, context, stream, fan_out, rng);
-            Box::pin(async move { feed(subscriber, &own, pages).await })
-        }
-        None => {
-            let fetcher = Fetcher::new(grant, context, stream, rng);
-            Box::pin(async move { feed(fetcher, &own, pages).await })
-        }
+    if let Some(fan_out) = stream.fan_out.clone() {
+        let subscriber = Subscriber::new(grant, context, stream, fan_out, rng);
+        Box::pin(async move { feed(subscriber, &own, pages).await })
+    } else {
+        let fetcher = Fetcher::new(grant, context, stream, rng);
+        Box::pin(async move { feed(fetcher, &own, pages).await })
     }
 }

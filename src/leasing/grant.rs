@@ -8,7 +8,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::model::{ChildShard, Lease, PendingCheckpoint, Progress};
+use super::alarm;
+use crate::model::{ChildShard, Invariant, Lease, PendingCheckpoint, Progress};
 
 /// The right to process one shard, for as long as it is valid.
 pub struct LeaseGrant {
@@ -73,9 +74,17 @@ impl LeaseGrant {
         &self.draining
     }
 
-    /// Reports how far the shard is processed. It rides on the next renewal.
+    /// Reports how far the shard is processed. It rides on the next renewal. A checkpoint that would
+    /// go back is refused.
     pub fn report(&self, progress: Progress) {
         self.progress.send_if_modified(|last| {
+            let from = last.as_ref().map(|last| &last.checkpoint);
+            let to = &progress.checkpoint;
+            if let Some(from) = from.filter(|from| *from != to && !from.advances(to)) {
+                let what = format!("{}: {from} would go to {to}", self.lease.key);
+                alarm::raise(&Invariant::CheckpointAdvances.broken(what));
+                return false;
+            }
             let news = last.as_ref() != Some(&progress);
             *last = Some(progress);
             news

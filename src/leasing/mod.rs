@@ -11,6 +11,7 @@
 //! counted from the *sending* of the last renewal that succeeded. Others count from *seeing* the
 //! counter change, so their period ends later: two workers never hold valid grants of one shard.
 
+pub mod alarm;
 mod coordinator;
 mod grant;
 mod held;

@@ -24,7 +24,7 @@ pub(super) enum SyncError {
 /// What a shard sync came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Synced {
-    /// Leases created.
+    /// Leases created, by this worker or by another one at the same time.
     pub(super) created: usize,
     /// Leases that got their hash range, and ended leases of shards long gone that were deleted.
     pub(super) mended: usize,
@@ -42,8 +42,8 @@ pub(super) async fn sync_stream(
     let mut synced = Synced::default();
     for (shard, checkpoint) in plan::missing_leases(&shards, leases, stream.initial_position) {
         let lease = new_lease(stream, shard, checkpoint);
+        synced.created += 1;
         if store.create(&lease).await? {
-            synced.created += 1;
             info!(stream = %stream.name, shard = %shard.id, checkpoint = %lease.checkpoint,
                 "created lease");
         }

@@ -109,6 +109,11 @@ impl Lease {
         self.checkpoint_owner.as_ref().or(self.owner.as_ref())
     }
 
+    /// Whether nobody has held this lease since it was created.
+    pub fn never_held(&self) -> bool {
+        self.counter == 0 && self.holder().is_none() && self.checkpoint.is_start()
+    }
+
     /// Whether the shard has been processed to its end.
     pub fn ended(&self) -> bool {
         self.checkpoint == Checkpoint::ShardEnd

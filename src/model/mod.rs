@@ -5,6 +5,7 @@
 
 mod checkpoint;
 mod event;
+pub mod invariant;
 mod lease;
 mod record;
 mod sequence;
@@ -13,6 +14,7 @@ mod units;
 
 pub use checkpoint::{Checkpoint, CheckpointParseError, InitialPosition};
 pub use event::{EventId, Format, LogEvent, LogSource, OutputEvent};
+pub use invariant::{Breach, Invariant};
 pub use lease::{Lease, LeaseKey, LeaseWrite, PendingCheckpoint, Progress, WorkerId};
 pub use record::{RawRecord, RecordPage, UserRecord};
 pub use sequence::{Position, SequenceNumber, SequenceNumberError};

@@ -1,27 +1,30 @@
-//! The invariants, checked as things happen. Draws no randomness and changes nothing.
-//!
-//! - LS-1: a lease's counter only grows.
-//! - LS-3: a delivery begins only under the one valid grant of its shard.
-//! - CP-1: a checkpoint never goes back.
-//! - CP-2: every record at or below a checkpoint has its outcome.
-//! - SH-1: a child is read only after everything in its parents has its outcome.
-//! - SH-2: a shard is ended only when it is closed and everything in it has its outcome.
-//! - SH-3: a lease is deleted only after its shard's end, and its children have leases.
-//! - OR-1: within one grant a sink sees a shard's events in order, with several lanes those of a key.
-//! - RC-1: every user record comes to one kind of outcome, the one it must have.
-//! - RT-1, RT-2: see `limits.rs`.
-//! - LV-1: once the faults stop, every record put has its outcome.
-//! - LV-2: a worker that has drained owns no lease.
+//! The invariants of `shardwright::model::invariant`, checked as things happen. Draws no randomness and
+//! changes nothing.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+};
 
 use shardwright::{
+    etl::Tally,
     leasing::LeaseParams,
-    model::{Checkpoint, EpochMillis, Lease, LeaseKey, LeaseWrite, OutputEvent, Position, ShardId},
+    model::{
+        Breach, Checkpoint, EpochMillis, Invariant, Lease, LeaseKey, LeaseWrite, OutputEvent,
+        Position, RawRecord, SequenceNumber, invariant,
+    },
+    ports::StartAt,
 };
 use tokio::time::Instant;
 
-use crate::{limits::Limits, stream::Stream, world::WorkerNo};
+use crate::{
+    beliefs::Beliefs,
+    flight::Flight,
+    limits::Limits,
+    order::{Came, Order},
+    stream::{Place, Stream},
+    world::WorkerNo,
+};
 
 /// What must become of a user record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,242 +33,409 @@ pub(crate) enum Must {
     DeadLetter,
     /// It is filtered, which leaves no trace.
     Nothing,
+    /// It was put before the time from which on the stream is to be read.
+    Unwanted,
 }
 
 #[derive(Debug)]
 struct Entry {
     must: Must,
-    delivered: u32,
-    parked: u32,
+    /// A sink would not take it once, so a dead letter is as good.
+    refused: bool,
+    outcomes: u32,
 }
 
+/// What was put into one shard.
 #[derive(Default)]
-pub(crate) struct Audit {
-    pub(crate) violation: Option<String>,
-    pub(crate) params: Option<LeaseParams>,
-    pub(crate) check_order: bool,
-    pub(crate) limits: Limits,
-    records: BTreeMap<ShardId, BTreeMap<Position, Entry>>,
-    /// From when until when a worker may believe that it owns a lease.
-    beliefs: BTreeMap<(LeaseKey, WorkerNo), (Instant, Instant)>,
-    /// The last position that a sink acknowledged, per worker, shard and what shares its order.
-    acknowledged: BTreeMap<(WorkerNo, ShardId, Option<Arc<str>>), Position>,
-    /// The furthest position that a sink acknowledged, per worker and shard.
-    furthest: BTreeMap<(WorkerNo, ShardId), Position>,
+struct Book {
+    entries: BTreeMap<Position, Entry>,
+    /// Those without an outcome.
+    open: BTreeSet<Position>,
 }
+
+pub(crate) struct Audit {
+    pub(crate) breach: Option<Breach>,
+    /// Whether the sinks keep the order of a batch.
+    pub(crate) check_order: bool,
+    beliefs: Beliefs,
+    pub(crate) flight: Flight,
+    books: BTreeMap<Place, Book>,
+    /// The table as the writes that were seen must have left it.
+    rows: BTreeMap<LeaseKey, Lease>,
+    /// Leases that were deleted, as it should be.
+    retired: BTreeSet<LeaseKey>,
+    pub(crate) limits: Limits,
+    order: Order,
+    /// Shards that are not listed any more.
+    trimmed: BTreeSet<Place>,
+    /// Whether the streams are read from `LATEST`: what was put before the fleet began is not read.
+    pub(crate) from_latest: bool,
+    /// Shards that ever had a lease.
+    leased: BTreeSet<Place>,
+    /// Shards read from `LATEST` that were taken and not read yet: since when.
+    latest: BTreeMap<Place, EpochMillis>,
+    /// Deliveries of events that had an outcome already.
+    pub(crate) duplicates: u64,
+}
+
+/// Tells a worker's grants of one lease apart.
+pub(crate) type Grant = (WorkerNo, u64);
 
 impl Audit {
-    fn violated(&mut self, what: String) {
-        self.violation.get_or_insert(what);
+    pub(crate) fn new(params: &LeaseParams) -> Self {
+        Self {
+            breach: None,
+            check_order: false,
+            beliefs: Beliefs::new(params.validity()),
+            flight: Flight::default(),
+            books: BTreeMap::new(),
+            rows: BTreeMap::new(),
+            retired: BTreeSet::new(),
+            limits: Limits::default(),
+            order: Order::default(),
+            trimmed: BTreeSet::new(),
+            from_latest: false,
+            leased: BTreeSet::new(),
+            latest: BTreeMap::new(),
+            duplicates: 0,
+        }
     }
 
-    pub(crate) fn put(&mut self, shard: ShardId, position: Position, must: Must) {
-        let entry = Entry { must, delivered: 0, parked: 0 };
-        self.records.entry(shard).or_default().insert(position, entry);
+    /// The first breach counts: later ones may follow from it.
+    pub(crate) fn broken(&mut self, invariant: Invariant, what: impl Into<String>) {
+        self.breach.get_or_insert_with(|| invariant.broken(what));
     }
 
-    /// The first record of a shard, up to `limit`, that has no outcome.
-    fn open(&self, shard: &ShardId, limit: Option<&Position>) -> Option<&Position> {
-        let records = self.records.get(shard)?;
-        let open = records
-            .iter()
-            .find(|(_, entry)| entry.must != Must::Nothing && entry.delivered + entry.parked == 0);
-        let (position, _) = open?;
-        limit.is_none_or(|limit| position <= limit).then_some(position)
+    fn check(&mut self, checked: Result<(), Breach>) {
+        if let Err(breach) = checked {
+            self.breach.get_or_insert(breach);
+        }
+    }
+
+    pub(crate) fn put(&mut self, place: Place, position: Position, must: Must) {
+        let book = self.books.entry(place).or_default();
+        if matches!(must, Must::Deliver | Must::DeadLetter) {
+            book.open.insert(position.clone());
+        }
+        book.entries.insert(position, Entry { must, refused: false, outcomes: 0 });
+    }
+
+    /// Records that are not kept any more need no outcome. Answers how many had none.
+    pub(crate) fn lost(&mut self, place: &Place, sequence: &SequenceNumber) -> usize {
+        let Some(book) = self.books.get_mut(place) else { return 0 };
+        let before = book.open.len();
+        book.open.retain(|position| position.sequence != *sequence);
+        before - book.open.len()
+    }
+
+    /// A shard is not listed any more.
+    pub(crate) fn shard_gone(&mut self, place: &Place) {
+        self.trimmed.insert(place.clone());
+    }
+
+    /// Somebody asks for a place in a shard. The first reader of one that is read from `LATEST` leaves
+    /// out what was put before; if it is a later owner of the lease, what was put before the first
+    /// take.
+    pub(crate) fn begins(
+        &mut self,
+        place: &Place,
+        start: &StartAt,
+        records: &[RawRecord],
+        index: usize,
+    ) {
+        let Some(first_take) = self.latest.remove(place) else { return };
+        let skipped = match start {
+            StartAt::Latest => index,
+            _ => records.partition_point(|record| record.arrival < first_take),
+        };
+        for record in &records[..skipped] {
+            self.lost(place, &record.sequence);
+        }
+    }
+
+    /// The first record of a shard, up to `limit`, that has no outcome and must have one.
+    pub(crate) fn open(&self, place: &Place, limit: Option<&Position>) -> Option<&Position> {
+        if self.from_latest && !self.leased.contains(place) {
+            // It was closed before the fleet began.
+            return None;
+        }
+        let first = self.books.get(place)?.open.first()?;
+        limit.is_none_or(|limit| first <= limit).then_some(first)
+    }
+
+    /// Whether the record at a position is an aggregate that goes on behind it.
+    pub(crate) fn follows_in_aggregate(&self, place: &Place, position: &Position) -> bool {
+        let after = (Bound::Excluded(position), Bound::Unbounded);
+        let next = self.books.get(place).and_then(|book| book.entries.range(after).next());
+        next.is_some_and(|(next, _)| next.sequence == position.sequence)
     }
 
     // === The table ===
+
+    pub(crate) fn created(&mut self, lease: &Lease) {
+        self.leased.insert(Place::of(lease));
+        self.rows.insert(lease.key.clone(), lease.clone());
+    }
 
     pub(crate) fn wrote(
         &mut self,
         stream: &Stream,
         worker: WorkerNo,
         sent: Instant,
-        before: &Lease,
-        after: &Lease,
+        now: EpochMillis,
+        change: (&Lease, &Lease),
         write: &LeaseWrite,
     ) {
-        let key = before.key.clone();
-        let uncounted = matches!(
-            write,
-            LeaseWrite::RequestHandOver { .. }
-                | LeaseWrite::WithdrawRequest { .. }
-                | LeaseWrite::FillHashRange { .. }
-        );
-        if after.counter < before.counter || (!uncounted && after.counter == before.counter) {
-            self.violated(format!("LS-1: {key} goes from {} to {}", before.counter, after.counter));
+        let (before, after) = change;
+        if self.rows.get(&before.key) != Some(before) {
+            let what = format!("{} changed between two writes", before.key);
+            self.broken(Invariant::ChangesByCondition, what);
         }
-        if let Some(next) = write.checkpoint() {
+        self.rows.insert(after.key.clone(), after.clone());
+        self.check(invariant::check_write(before, write, after));
+        if !matches!(write, LeaseWrite::Evict { .. })
+            && let Some(next) = write.checkpoint()
+        {
             self.checkpointed(stream, before, next);
         }
-        let belief = (key, worker);
         match write {
-            LeaseWrite::Renew { .. } => {
-                let until = sent + self.params.as_ref().expect("set at the start").validity();
-                let from = self.beliefs.get(&belief).map_or(sent, |(from, _)| *from);
-                self.beliefs.insert(belief, (from, until));
-            }
+            LeaseWrite::Renew { .. } => self.beliefs.renewed(&Place::of(before), worker, sent),
             LeaseWrite::Take { .. } => {
-                let until = sent + self.params.as_ref().expect("set at the start").validity();
-                // A thief waits until the old owner can no longer believe in its lease.
-                let others = self
-                    .beliefs
-                    .iter()
-                    .filter(|((key, who), _)| *key == before.key && *who != worker);
-                let from = others.map(|(_, (_, until))| *until).max().unwrap_or(sent).max(sent);
-                self.beliefs.insert(belief, (from, until));
-                self.acknowledged
-                    .retain(|(who, shard, _), _| *who != worker || *shard != before.shard);
-                self.furthest.remove(&(worker, before.shard.clone()));
-                self.limits.granted(worker, &before.shard);
+                if before.checkpoint.is_start() {
+                    self.starts(before);
+                }
+                if before.checkpoint == Checkpoint::Latest && before.latest_since.is_none() {
+                    self.latest.insert(Place::of(before), now);
+                }
+                self.flight.left(&Place::of(before), None);
+                self.beliefs.took(&Place::of(before), worker, sent);
             }
             LeaseWrite::FinishHandOver { .. }
             | LeaseWrite::Release { .. }
             | LeaseWrite::End { .. } => {
-                self.beliefs.remove(&belief);
+                self.flight.left(&Place::of(before), Some(worker));
+                self.beliefs.gave_up(&Place::of(before), worker);
             }
-            // No worker evicts.
-            LeaseWrite::RequestHandOver { .. }
-            | LeaseWrite::WithdrawRequest { .. }
+            // The owner may throw away what it has fetched from now on.
+            LeaseWrite::RequestHandOver { .. } => self.flight.left(&Place::of(before), None),
+            // Only operators evict.
+            LeaseWrite::WithdrawRequest { .. }
             | LeaseWrite::FillHashRange { .. }
             | LeaseWrite::Evict { .. } => {}
         }
     }
 
+    fn starts(&mut self, child: &Lease) {
+        let row_of = |shard: &_| {
+            let mut rows = self.rows.values().filter(|row| row.stream == child.stream);
+            // What came back after it was retired is of no account.
+            rows.find(|row| row.shard == *shard && !self.retired.contains(&row.key))
+        };
+        let checked = invariant::check_start(child, row_of);
+        self.check(checked);
+    }
+
     fn checkpointed(&mut self, stream: &Stream, before: &Lease, next: &Checkpoint) {
-        let shard = &before.shard;
-        if !before.checkpoint.advances(next) {
-            self.violated(format!("CP-1: {shard} goes from {} to {next}", before.checkpoint));
-        }
+        let place = Place::of(before);
         match next {
             Checkpoint::After(position) => {
-                if let Some(open) = self.open(shard, Some(position)) {
-                    let what =
-                        format!("CP-2: {shard} is checkpointed at {position}, {open} is open");
-                    self.violated(what);
+                if let Some(open) = self.open(&place, Some(position)) {
+                    let what = format!("{place} is checkpointed at {position}, {open} is open");
+                    self.broken(Invariant::CheckpointIsSettled, what);
                 }
             }
             Checkpoint::ShardEnd => {
-                if stream.shards[shard].open {
-                    self.violated(format!("SH-2: {shard} is ended while it is open"));
-                }
-                if let Some(open) = self.open(shard, None) {
-                    let what = format!("SH-2: {shard} is ended while {open} is open");
-                    self.violated(what);
+                let open = self.open(&place, None).map(ToString::to_string);
+                let open = open.or_else(|| stream.is_open(&place).then(|| "it".to_owned()));
+                if let Some(open) = open {
+                    let what = format!("{place} is ended while {open} is open");
+                    self.broken(Invariant::EndIsSettled, what);
                 }
             }
-            _ => self.violated(format!("CP-1: {shard} is checkpointed at {next}")),
+            _ => {
+                let what = format!("{place} is checkpointed at {next}");
+                self.broken(Invariant::CheckpointAdvances, what);
+            }
         }
     }
 
     pub(crate) fn deleted(&mut self, stream: &Stream, lease: &Lease) {
-        let children = &stream.shards[&lease.shard].children;
-        if !lease.ended() || children.iter().any(|child| !lease.children.contains(child)) {
-            self.violated(format!("SH-3: {} is deleted too early", lease.key));
+        let checked = invariant::check_retirement(lease, self.rows.values());
+        self.check(checked);
+        let place = Place::of(lease);
+        let children = &stream.shard(&place).children;
+        if lease.never_held() {
+            // It came back after it was retired.
+        } else if let Some(child) = children.iter().find(|child| {
+            let gone = Place { shard: (*child).clone(), ..place.clone() };
+            !lease.children.contains(child) && !self.trimmed.contains(&gone)
+        }) {
+            let what = format!("{place} is deleted and never named {child}");
+            self.broken(Invariant::RetiredLast, what);
+        }
+        self.rows.remove(&lease.key);
+        self.retired.insert(lease.key.clone());
+    }
+
+    /// An operator sets a lease free, whatever its owner believes.
+    pub(crate) fn released_by_force(&mut self, after: &Lease) {
+        self.rows.insert(after.key.clone(), after.clone());
+        self.beliefs.disowned(&Place::of(after));
+        self.flight.left(&Place::of(after), None);
+    }
+
+    pub(crate) fn gone(&mut self, worker: WorkerNo) {
+        self.beliefs.gone(worker);
+        self.flight.gone(worker);
+    }
+
+    pub(crate) fn drained(&mut self, worker: WorkerNo) {
+        let name = format!("w{worker}");
+        let held = self.rows.values().find(|row| row.holder().is_some_and(|h| h.as_str() == name));
+        if let Some(row) = held {
+            let what = format!("{name} has drained and still holds {}", row.key);
+            self.broken(Invariant::DrainReleases, what);
         }
     }
 
-    pub(crate) fn crashed(&mut self, worker: WorkerNo) {
-        self.beliefs.retain(|(_, who), _| *who != worker);
+    /// Whether a worker's lease has become another's without its knowing.
+    pub(crate) fn is_zombie(&self, worker: WorkerNo) -> bool {
+        self.beliefs.is_zombie(worker, Instant::now())
     }
 
-    pub(crate) fn drained(&mut self, worker: WorkerNo, rows: &BTreeMap<LeaseKey, Lease>) {
-        let name = format!("w{worker}");
-        for row in rows.values() {
-            if row.holder().is_some_and(|holder| holder.as_str() == name) {
-                self.violated(format!("LV-2: {name} has drained and still holds {}", row.key));
-            }
+    pub(crate) fn counted(&mut self, worker: WorkerNo, tally: &Tally) {
+        let Tally { user_records, decoded, undecodable, events, .. } = *tally;
+        let outcomes = tally.delivered + tally.filtered + tally.dead_lettered;
+        if outcomes > events || decoded + undecodable > user_records {
+            self.broken(Invariant::CountsAddUp, format!("w{worker} counted {tally:?}"));
         }
     }
 
     // === The stream ===
 
-    pub(crate) fn reads(&mut self, stream: &Stream, worker: WorkerNo, shard: &ShardId) {
-        for parent in &stream.shards[shard].parents {
-            if let Some(open) = self.open(parent, None) {
-                let what =
-                    format!("SH-1: w{worker} reads {shard} while {open} of {parent} is open");
-                self.violated(what);
+    pub(crate) fn reads(&mut self, stream: &Stream, worker: WorkerNo, place: &Place) {
+        for parent in &stream.shard(place).parents {
+            let parent = Place { shard: parent.clone(), ..place.clone() };
+            if let Some(open) = self.open(&parent, None) {
+                let what = format!("w{worker} reads {place} while {open} of {parent} is open");
+                self.broken(Invariant::ParentsFirst, what);
             }
         }
     }
 
+    /// A worker has got a page: so many bytes up to each record.
+    pub(crate) fn paged(
+        &mut self,
+        worker: WorkerNo,
+        place: &Place,
+        records: impl Iterator<Item = (Position, u64)>,
+    ) {
+        let now = Instant::now();
+        let asked = |row: &Lease| Place::of(row) == *place && row.checkpoint_owner.is_some();
+        if !self.beliefs.is_sure(place, worker, now) || self.rows.values().any(asked) {
+            return;
+        }
+        let Self { flight, books, beliefs, .. } = self;
+        flight.add(worker, place, records);
+        let open = |place: &Place| books.get(place).and_then(|book| book.open.first()).cloned();
+        let sure = |place: &Place| beliefs.is_sure(place, worker, now);
+        let checked = flight.check(worker, open, sure);
+        self.check(checked);
+    }
+
     // === The sinks ===
 
+    /// A worker begins a delivery. Answers its grant.
     pub(crate) fn begins_delivery(
         &mut self,
         worker: WorkerNo,
         events: &[OutputEvent],
         dead_letters: bool,
-    ) {
-        let Some(first) = events.first() else { return };
-        let now = Instant::now();
-        let key = LeaseKey::new(first.id.shard.as_str());
-        let valid: Vec<WorkerNo> = self
-            .beliefs
-            .iter()
-            .filter(|((lease, _), (from, until))| *lease == key && *from <= now && now < *until)
-            .map(|((_, who), _)| *who)
-            .collect();
-        if valid != [worker] {
-            self.violated(format!("LS-3: w{worker} delivers of {key} while {valid:?} may own it"));
+    ) -> Grant {
+        let place = events.first().map(|event| Place::of_event(&event.id));
+        let Some(place) = place else { return (worker, 0) };
+        let valid = self.beliefs.valid(&place, worker, Instant::now());
+        let key = LeaseKey::new(place.to_string());
+        self.check(invariant::check_grants(&key, Some(&worker), &valid));
+        let grant = (worker, self.beliefs.grant(&place, worker));
+        if !dead_letters && let Some(event) = self.limits.tried(grant, events) {
+            let what = format!("w{worker} tries {} too often", event.id);
+            self.broken(Invariant::AttemptsBounded, what);
         }
-        if !dead_letters && let Some(event) = self.limits.tried(worker, events) {
-            self.violated(format!("RT-2: w{worker} tries {} too often", event.id));
+        grant
+    }
+
+    /// A sink has taken an event.
+    pub(crate) fn delivered(&mut self, event: &OutputEvent) {
+        if let Some((must, _)) = self.outcome(event)
+            && must != Must::Deliver
+        {
+            self.wrong_outcome(event, must, Must::Deliver);
         }
     }
 
-    /// Answers whether it is an event that was given up.
-    pub(crate) fn delivered(
-        &mut self,
-        worker: WorkerNo,
-        event: &OutputEvent,
-        dead_letters: bool,
-        now: EpochMillis,
-    ) -> bool {
+    /// An event has become a dead letter. Answers whether it was given up.
+    pub(crate) fn parked(&mut self, grant: Grant, event: &OutputEvent, now: EpochMillis) -> bool {
+        match self.outcome(event) {
+            None | Some((Must::DeadLetter, _) | (_, true)) => false,
+            Some((Must::Deliver, _)) if self.limits.any() => {
+                if !self.limits.may_give_up(grant, event, now) {
+                    let what = format!("w{} gives {} up too early", grant.0, event.id);
+                    self.broken(Invariant::AttemptsSpent, what);
+                }
+                true
+            }
+            Some((must, _)) => {
+                self.wrong_outcome(event, must, Must::DeadLetter);
+                false
+            }
+        }
+    }
+
+    /// Notes that an event has an outcome. Answers which it must have, and whether a sink refused it.
+    fn outcome(&mut self, event: &OutputEvent) -> Option<(Must, bool)> {
         let id = &event.id;
-        let entry = self.records.get_mut(&id.shard).and_then(|shard| shard.get_mut(&id.position));
-        let Some(entry) = entry else {
-            self.violated(format!("RC-1: {id} was never put"));
-            return false;
+        let book = self.books.get_mut(&Place::of_event(id));
+        let Some((open, entry)) =
+            book.and_then(|book| Some((&mut book.open, book.entries.get_mut(&id.position)?)))
+        else {
+            self.broken(Invariant::OneOutcome, format!("{id} was never put"));
+            return None;
         };
-        if dead_letters {
-            entry.parked += 1;
-        } else {
-            entry.delivered += 1;
-        }
-        let must = if dead_letters { Must::DeadLetter } else { Must::Deliver };
-        let given_up = dead_letters && entry.must == Must::Deliver && self.limits.any();
-        if given_up && !self.limits.may_give_up(worker, event, now) {
-            self.violated(format!("RT-1: w{worker} gives {id} up too early"));
-        } else if entry.must != must && !given_up {
-            let what = format!("RC-1: {id} must come to {:?}, not {must:?}", entry.must);
-            self.violated(what);
-        }
-        given_up
+        open.remove(&id.position);
+        self.duplicates += u64::from(entry.outcomes > 0);
+        entry.outcomes += 1;
+        Some((entry.must, entry.refused))
     }
 
-    /// Answers whether an event came through after a later one of its shard. Letters of events that
-    /// a sink refused come when it has refused them: they have no order.
-    pub(crate) fn acknowledged(
-        &mut self,
-        worker: WorkerNo,
-        events: &[OutputEvent],
-        dead_letters: bool,
-    ) -> bool {
-        if dead_letters || !self.check_order {
+    fn wrong_outcome(&mut self, event: &OutputEvent, must: Must, came: Must) {
+        let what = format!("{} must come to {must:?}, not {came:?}", event.id);
+        self.broken(Invariant::OneOutcome, what);
+    }
+
+    /// A sink says that it will never take an event.
+    pub(crate) fn refused(&mut self, event: &OutputEvent) {
+        let book = self.books.get_mut(&Place::of_event(&event.id));
+        if let Some(entry) = book.and_then(|book| book.entries.get_mut(&event.id.position)) {
+            entry.refused = true;
+        }
+    }
+
+    /// A sink has answered for a batch. Answers whether an event came through after a later one of
+    /// its shard.
+    pub(crate) fn acknowledged(&mut self, grant: Grant, events: &[OutputEvent]) -> bool {
+        if !self.check_order {
             return false;
         }
         let mut overtaken = false;
         for event in events {
-            let (shard, position) = (event.id.shard.clone(), event.id.position.clone());
-            let furthest = self.furthest.entry((worker, shard.clone())).or_insert(position.clone());
-            overtaken |= position < *furthest;
-            *furthest = furthest.clone().max(position.clone());
-            let key = (worker, shard, self.limits.order(event));
-            let before = self.acknowledged.insert(key, position.clone());
-            if before.is_some_and(|before| before > position) {
-                self.violated(format!("OR-1: w{worker} delivers {} out of order", event.id));
+            match self.order.came(grant, event, self.limits.order(event)) {
+                Came::InOrder => {}
+                Came::Overtaken => overtaken = true,
+                Came::TooLate => {
+                    let what = format!("w{} delivers {} out of order", grant.0, event.id);
+                    self.broken(Invariant::OrderKept, what);
+                }
             }
         }
         overtaken
@@ -274,11 +444,11 @@ impl Audit {
     // === The end ===
 
     pub(crate) fn all_settled(&self) -> bool {
-        self.records.keys().all(|shard| self.open(shard, None).is_none())
+        self.books.keys().all(|place| self.open(place, None).is_none())
     }
 
     pub(crate) fn not_settled(&self) -> Vec<String> {
-        let open = |shard: &ShardId| Some(format!("{shard} {}", self.open(shard, None)?));
-        self.records.keys().filter_map(open).collect()
+        let open = |place: &Place| Some(format!("{place} {}", self.open(place, None)?));
+        self.books.keys().filter_map(open).collect()
     }
 }

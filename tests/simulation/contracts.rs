@@ -14,24 +14,19 @@ use shardwright::{
     model::{EpochMillis, HashKey, HashKeyRange, Lease, LeaseKey, LeaseWrite, RawRecord, ShardId},
     ports::{LeaseStore, StoreError, StreamReader, Swap},
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::{
     faults::Faults,
-    fleet::params,
     lease_table::SimTable,
-    stream::{SimShard, SimStream},
+    reader::SimStream,
+    stream::{Place, SimShard},
     world::World,
 };
 
 /// A world where nothing goes wrong.
-fn healed_world() -> World {
-    let world = World::new(0);
-    let mut state = world.lock();
-    state.faults = Faults::none();
-    state.audit.params = Some(params());
-    drop(state);
-    world
+fn calm_world() -> World {
+    World::new(0, Faults::none())
 }
 
 const ALL_KEYS: HashKeyRange = HashKeyRange { start: HashKey(0), end: HashKey(u128::MAX) };
@@ -41,21 +36,15 @@ struct Table(SimTable);
 
 impl Table {
     fn empty() -> Arc<dyn LeaseStore> {
-        Arc::new(Self(SimTable { world: healed_world(), worker: 0 }))
+        Arc::new(Self(SimTable { world: calm_world(), worker: 0 }))
     }
 }
 
 #[async_trait]
 impl LeaseStore for Table {
     async fn create(&self, lease: &Lease) -> Result<bool, StoreError> {
-        let shard = SimShard {
-            parents: vec![],
-            children: vec![],
-            range: ALL_KEYS,
-            records: vec![],
-            open: true,
-        };
-        self.0.world.lock().stream.shards.insert(lease.shard.clone(), shard);
+        let shard = SimShard::new(vec![], ALL_KEYS, EpochMillis(0));
+        self.0.world.lock().stream.shards.insert(Place::of(lease), shard);
         self.0.create(lease).await
     }
 
@@ -83,20 +72,16 @@ impl stream::Counterpart for Kinesis {
     type Stream = Stream;
 
     async fn create(&self, shards: u32) -> Stream {
-        let world = healed_world();
-        let first = |index: u32| u128::MAX / u128::from(shards) * u128::from(index);
-        for index in 0..shards {
-            let end = if index + 1 == shards { u128::MAX } else { first(index + 1) - 1 };
-            let range = HashKeyRange { start: HashKey(first(index)), end: HashKey(end) };
-            world.lock().add_shard(vec![], range);
-        }
-        Stream { began: Instant::now(), reader: SimStream { world, worker: 0 } }
+        let world = calm_world();
+        world.lock().stream.add_stream(shards.into());
+        Stream(SimStream { world, worker: 0, stream: 0 })
     }
 }
 
-struct Stream {
-    began: Instant,
-    reader: SimStream,
+struct Stream(SimStream);
+
+fn place(shard: &ShardId) -> Place {
+    Place { stream: 0, shard: shard.clone() }
 }
 
 impl stream::OwnedStream for Stream {
@@ -105,13 +90,14 @@ impl stream::OwnedStream for Stream {
     }
 
     fn reader(&self) -> &dyn StreamReader {
-        &self.reader
+        &self.0
     }
 
     async fn put(&self, key: HashKey, data: Bytes) {
         sleep(Duration::from_millis(1)).await;
-        let arrival = EpochMillis(i64::try_from(self.began.elapsed().as_millis()).unwrap());
-        let shards = &mut self.reader.world.lock().stream.shards;
+        let mut state = self.0.world.lock();
+        let arrival = state.now();
+        let shards = &mut state.stream.shards;
         let records = shards.values().map(|shard| shard.records.len()).sum::<usize>();
         let sequence = (1_000 + records).to_string().parse().unwrap();
         let takes = |shard: &&mut SimShard| shard.open && shard.range.contains(key);
@@ -120,18 +106,15 @@ impl stream::OwnedStream for Stream {
     }
 
     async fn split(&self, shard: &ShardId) {
-        let mut state = self.reader.world.lock();
-        let HashKeyRange { start, end } = state.stream.shards[shard].range;
-        let middle = start.0 + (end.0 - start.0) / 2;
-        state.add_shard(vec![shard.clone()], HashKeyRange { start, end: HashKey(middle) });
-        state.add_shard(vec![shard.clone()], HashKeyRange { start: HashKey(middle + 1), end });
+        let mut state = self.0.world.lock();
+        let now = state.now();
+        state.stream.split(&place(shard), now);
     }
 
     async fn merge(&self, low: &ShardId, high: &ShardId) {
-        let mut state = self.reader.world.lock();
-        let start = state.stream.shards[low].range.start;
-        let end = state.stream.shards[high].range.end;
-        state.add_shard(vec![low.clone(), high.clone()], HashKeyRange { start, end });
+        let mut state = self.0.world.lock();
+        let now = state.now();
+        state.stream.merge(&place(low), &place(high), now);
     }
 
     async fn pass_five_minutes(&self) {

@@ -2,43 +2,60 @@
 
 use std::time::Duration;
 
+use rand::{Rng, RngExt};
+
 /// Chances of each fault, per call; all zero once the world is healed.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Faults {
     pub(crate) throttled: f64,
     pub(crate) unavailable: f64,
+    /// A call goes on when whoever made it is stopped or gone.
+    pub(crate) detached: f64,
     /// The write is applied, its answer is lost.
     pub(crate) answer_lost: f64,
     /// The answer is a time-out, and the write is applied some time later.
     pub(crate) late_write: f64,
     pub(crate) stale_rows: f64,
     pub(crate) slow_scan: f64,
-    /// The last page of a closed shard does not name the children; some servers never do.
-    pub(crate) children_unnamed: f64,
+    pub(crate) empty_page: f64,
+    /// The last page of a shard does not name the children: some servers never do.
+    pub(crate) unnamed_children: f64,
     pub(crate) sink_down: f64,
+    /// A call to the sink takes many seconds.
+    pub(crate) sink_slow: f64,
     /// The sink took everything, and said that it is down.
     pub(crate) sink_answer_lost: f64,
-    /// The sink puts off some events of a batch.
+    /// The sink puts off some events of a batch, so it does not keep their order.
     pub(crate) sink_partial: f64,
+    /// The sink will not take an event.
+    pub(crate) sink_refuses: f64,
     pub(crate) longest_call: Duration,
 }
 
 impl Faults {
-    /// A bad day. Half of the seeds have sinks that keep whole batches together, so that the order of
-    /// deliveries can be checked.
-    pub(crate) fn bad_day(seed: u64) -> Self {
+    /// A bad day, and each seed has another one: what happens all the time hides what happens only
+    /// when something else does not.
+    pub(crate) fn bad_day(rng: &mut impl Rng) -> Self {
+        let mut some = |chance: f64| match rng.random_bool(0.6) {
+            true => chance * rng.random_range(0.2..2.0),
+            false => 0.0,
+        };
         Self {
-            throttled: 0.04,
-            unavailable: 0.03,
-            answer_lost: 0.04,
-            late_write: 0.01,
-            stale_rows: 0.1,
-            slow_scan: 0.01,
-            children_unnamed: 0.2,
-            sink_down: 0.1,
-            sink_answer_lost: 0.03,
-            sink_partial: if seed.is_multiple_of(2) { 0.2 } else { 0.0 },
-            longest_call: Duration::from_millis(400),
+            throttled: some(0.05),
+            unavailable: some(0.04),
+            detached: some(0.5).min(1.0),
+            answer_lost: some(0.05),
+            late_write: some(0.02),
+            stale_rows: some(0.2),
+            slow_scan: some(0.02),
+            empty_page: some(0.2),
+            unnamed_children: some(0.4),
+            sink_down: some(0.1),
+            sink_slow: some(0.05),
+            sink_answer_lost: some(0.05),
+            sink_partial: some(0.2),
+            sink_refuses: some(0.03),
+            longest_call: Duration::from_millis([20, 400, 400, 2_000][rng.random_range(0..4)]),
         }
     }
 
@@ -53,27 +70,54 @@ pub(crate) const MUST_HAPPEN: &[&str] = &[
     "batch refused",
     "call while cut off",
     "crash",
+    "crash of a frozen worker",
+    "cut off from the sink",
+    "cut off from the stream",
+    "cut off from the table",
+    "cut off from table and stream",
+    "cut off from everything",
     "drain",
+    "drain of a frozen worker",
     "event given up",
+    "event put off",
+    "event refused",
     "forced take",
+    "freeze",
     "hand-over asked",
     "hand-over finished",
     "hand-over withdrawn",
     "iterator expired",
+    "iterators expired by the server",
     "lane overtaken",
     "late write applied",
     "late write refused",
+    "lease released by an operator",
     "lease retired",
+    "loss reported",
     "merge",
+    "page without records",
+    "reshard while nobody works",
+    "read from LATEST",
+    "read from a position",
+    "read from a time",
+    "read from a trimmed position",
+    "resumed inside an aggregate",
     "scan with stale rows",
     "shard end",
+    "shard gone",
+    "shard end, children not named",
     "sink answer lost",
     "sink down",
-    "sink put off events",
-    "sink refused an event",
+    "sink slow",
     "slow scan",
     "split",
     "take of an expired lease",
+    "thaw of a worker whose lease is another's",
     "throttled",
+    "trim of unread records",
+    "unavailable",
+    "write by somebody who is gone",
+    "write of a frozen worker applied",
     "write refused",
+    "write refused to a worker that was frozen",
 ];

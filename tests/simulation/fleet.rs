@@ -1,119 +1,199 @@
-//! The workers of a simulation.
+//! The workers of a simulation: they join, drain, crash and freeze.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use shardwright::{
-    codec::DecodeLimits,
-    consumer::{
-        BatchLimits, Budget, ConsumerContext, ConsumerParams, ConsumerStream, FailureLog, LossLog,
-        NamedSink, PacingParams, RetryPause, SharedTally,
-    },
-    etl::{Pipeline, PipelineParts, Route, filter::FilterPattern},
-    leasing::{LeaseParams, LeaseStatus, LeasedStream, StreamIdentifier, plan::BalanceLimits},
-    model::{Format, InitialPosition, LeaseKey, StreamName, WorkerId},
-    ports::{Sink, StreamReader},
-    worker::Worker,
+    consumer::ConsumerContext,
+    leasing::{LeaseParams, plan::BalanceLimits},
+    model::{Invariant, LeaseKey},
 };
 use tokio::{
-    sync::watch,
     task::{JoinError, JoinSet},
     time::sleep,
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    lease_table::SimTable,
-    limits::BATCH,
-    sink::SimSink,
-    stream::SimStream,
-    world::{SimClock, WorkerNo, World},
+    freeze::Freezer,
+    member,
+    world::{WorkerNo, World},
 };
 
 pub(crate) struct Fleet {
     world: World,
-    seed: u64,
+    setup: Setup,
     next: WorkerNo,
+    /// Of everyone who ever joined.
+    contexts: Vec<Arc<ConsumerContext>>,
     healed: bool,
     pub(crate) working: BTreeMap<WorkerNo, Member>,
     pub(crate) draining: BTreeMap<WorkerNo, Member>,
 }
 
+/// What the workers of a fleet have in common.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setup {
+    pub(crate) seed: u64,
+    pub(crate) limits: BalanceLimits,
+    /// How long a batch waits for more.
+    pub(crate) window: Duration,
+    pub(crate) budget: u64,
+    /// How wrong the clocks of machines may be, in milliseconds.
+    pub(crate) clocks: i64,
+}
+
+impl Setup {
+    /// Each machine's clock is wrong in its own way.
+    pub(crate) fn clock_error(&self, worker: WorkerNo) -> i64 {
+        let spread = i64::try_from(worker * 7919 % 2001).unwrap_or(0) - 1000;
+        self.clocks * spread / 1000
+    }
+
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            seed,
+            limits: BalanceLimits { max_leases: 1000, max_hand_overs: 8 },
+            window: Duration::ZERO,
+            budget: 4 << 20,
+            clocks: 0,
+        }
+    }
+}
+
 pub(crate) struct Member {
+    gate: Arc<Freezer>,
     drain: CancellationToken,
+    context: Arc<ConsumerContext>,
     task: JoinSet<Result<Vec<LeaseKey>, JoinError>>,
 }
 
+/// The times of the fleet: the defaults of the configuration.
 pub(crate) fn params() -> LeaseParams {
     LeaseParams {
         failover_time: Duration::from_secs(10),
         hand_over_timeout: Duration::from_secs(15),
         scan_interval: Duration::from_secs(1),
-        limits: BalanceLimits { max_leases: 1000, max_hand_overs: 4 },
+        limits: BalanceLimits { max_leases: 1000, max_hand_overs: 8 },
     }
 }
 
 impl Fleet {
-    pub(crate) fn new(world: World, seed: u64) -> Self {
-        Self {
-            world,
-            seed,
-            next: 0,
-            healed: false,
-            working: BTreeMap::new(),
-            draining: BTreeMap::new(),
-        }
+    pub(crate) fn new(world: World, setup: Setup) -> Self {
+        world.lock().audit.flight.budget = setup.budget;
+        let (working, draining) = Default::default();
+        Self { world, setup, next: 0, contexts: Vec::new(), healed: false, working, draining }
     }
 
-    pub(crate) fn join(&mut self) {
+    pub(crate) fn join(&mut self) -> WorkerNo {
         let number = self.next;
         self.next += 1;
-        let drain = CancellationToken::new();
+        let context = member::context(&self.world, number, &self.setup);
+        let worker = member::worker(&self.world, number, &self.setup, &context);
+        let (gate, drain) = (Arc::new(Freezer::default()), CancellationToken::new());
+        self.contexts.push(Arc::clone(&context));
         let mut task = JoinSet::new();
-        let seed = self.seed.wrapping_mul(1000).wrapping_add(number as u64);
-        task.spawn(worker(&self.world, number, seed).run(drain.clone()));
+        task.spawn(worker.behind(Arc::clone(&gate) as _).run(drain.clone()));
         self.world.lock().note(format!("w{number} joins"));
-        self.working.insert(number, Member { drain, task });
+        self.working.insert(number, Member { gate, drain, context, task });
+        number
     }
 
     /// Ends one worker as a kill would.
     pub(crate) async fn crash(&mut self, number: WorkerNo) {
         let member = self.working.remove(&number).or_else(|| self.draining.remove(&number));
         let Some(mut member) = member else { return };
+        {
+            let mut state = self.world.lock();
+            state.count("crash");
+            if member.gate.is_frozen() {
+                state.count("crash of a frozen worker");
+            }
+            state.note(format!("w{number} crashes"));
+        }
         member.task.shutdown().await;
+        self.gone(number);
+    }
+
+    fn gone(&self, number: WorkerNo) {
         let mut state = self.world.lock();
-        state.audit.crashed(number);
-        state.count("crash");
-        state.note(format!("w{number} crashes"));
+        state.audit.gone(number);
+        state.gone.insert(number);
+        state.frozen.remove(&number);
     }
 
     pub(crate) fn drain(&mut self, number: WorkerNo) {
         let Some(member) = self.working.remove(&number) else { return };
         member.drain.cancel();
-        self.draining.insert(number, member);
         let mut state = self.world.lock();
         state.count("drain");
+        if member.gate.is_frozen() {
+            state.count("drain of a frozen worker");
+        }
         state.note(format!("w{number} drains"));
+        // Consumers that drain throw away what they fetched and did not deliver.
+        state.audit.flight.gone(number);
+        drop(state);
+        self.draining.insert(number, member);
+    }
+
+    /// Stops everything that a worker does, for a while.
+    pub(crate) fn freeze(&mut self, number: WorkerNo, pause: Duration) {
+        let Some(member) = self.working.get(&number).or_else(|| self.draining.get(&number)) else {
+            return;
+        };
+        let gate = Arc::clone(&member.gate);
+        if gate.is_frozen() {
+            return;
+        }
+        gate.freeze();
+        {
+            let mut state = self.world.lock();
+            state.count("freeze");
+            state.frozen.insert(number);
+            state.note(format!("w{number} freezes for {pause:?}"));
+        }
+        let world = self.world.clone();
+        tokio::spawn(async move {
+            sleep(pause).await;
+            thaw(&world, number, &gate);
+        });
+    }
+
+    /// How often workers said that records were trimmed unread.
+    pub(crate) fn losses(&self) -> u64 {
+        let losses = self.contexts.iter().map(|context| &context.losses);
+        losses.map(|losses| losses.shards() + losses.gaps()).sum()
+    }
+
+    /// Lets everyone go on.
+    pub(crate) fn thaw(&self) {
+        for (number, member) in self.working.iter().chain(&self.draining) {
+            thaw(&self.world, *number, &member.gate);
+        }
     }
 
     /// Sees which drains are done.
     pub(crate) fn reap(&mut self) {
-        let world = &self.world;
-        let healed = self.healed;
+        let mut gone = Vec::new();
+        let (world, healed) = (&self.world, self.healed);
         self.draining.retain(|number, member| {
             let Some(done) = member.task.try_join_next() else { return true };
             let mut state = world.lock();
             state.note(format!("w{number} has drained"));
             if !matches!(done, Ok(Ok(_))) {
-                state.audit.violation.get_or_insert(format!("w{number} broke"));
+                state.audit.broken(Invariant::ReachesTip, format!("w{number} broke"));
             }
+            state.audit.counted(*number, &member.context.tally.get());
             // A worker that is cut off from the table cannot release; its leases expire.
             if healed {
-                let rows = state.table.rows.clone();
-                state.audit.drained(*number, &rows);
+                state.audit.drained(*number);
             }
-            state.audit.crashed(*number);
+            gone.push(*number);
             false
         });
+        for number in gone {
+            self.gone(number);
+        }
     }
 
     /// Drains everyone and waits for it, in a world without faults.
@@ -131,73 +211,20 @@ impl Fleet {
             sleep(Duration::from_millis(100)).await;
         }
         let stuck: Vec<WorkerNo> = self.draining.keys().copied().collect();
-        let violation = format!("LV-2: {stuck:?} do not drain");
-        self.world.lock().audit.violation.get_or_insert(violation);
+        let what = format!("{stuck:?} do not drain");
+        self.world.lock().audit.broken(Invariant::DrainReleases, what);
     }
 }
 
-fn worker(world: &World, number: WorkerNo, seed: u64) -> Worker {
-    let name = StreamName::new("stream");
-    let reader: Arc<dyn StreamReader> =
-        Arc::new(SimStream { world: world.clone(), worker: number });
-    let (lanes, retry) = {
-        let state = world.lock();
-        (state.audit.limits.lanes, state.audit.limits.retry)
-    };
-    let sink = |label: &str, dead_letters, window: u64| NamedSink {
-        name: Arc::from(label),
-        sink: Arc::new(SimSink { world: world.clone(), worker: number, dead_letters })
-            as Arc<dyn Sink>,
-        batch: BatchLimits { events: BATCH, bytes: 4096, window: Duration::from_millis(window) },
-        lanes,
-        retry,
-    };
-    let route =
-        Route { filter: Some(FilterPattern::parse("-drop").unwrap()), ..Route::new("all", 0) };
-    let context = ConsumerContext {
-        streams: vec![ConsumerStream {
-            fan_out: None,
-            name: name.clone(),
-            format: Format::Text,
-            initial_position: InitialPosition::TrimHorizon,
-            reader: Arc::clone(&reader),
-        }],
-        pipeline: Arc::new(Pipeline::new(PipelineParts {
-            routes: vec![route],
-            sinks: vec!["out".to_owned(), "parked".to_owned()],
-            dead_letters: 1,
-            limits: DecodeLimits::default(),
-            configuration: "sim".to_owned(),
-        })),
-        sinks: vec![sink("out", false, seed % 2 * 300), sink("parked", true, 0)],
-        budget: Budget::new(4 << 20),
-        params: ConsumerParams {
-            pacing: PacingParams {
-                poll_interval: Duration::from_millis(250),
-                idle_poll_interval: Duration::from_secs(1),
-            },
-            queue_bytes: 2048,
-            retry: RetryPause { min: Duration::from_millis(100), max: Duration::from_secs(2) },
-        },
-        tally: SharedTally::default(),
-        failures: FailureLog::default(),
-        losses: LossLog::default(),
-        clock: Arc::new(SimClock(world.clone())),
-    };
-    let stream = LeasedStream {
-        name,
-        identifier: StreamIdentifier::Single,
-        initial_position: InitialPosition::TrimHorizon,
-        reader,
-    };
-    let table = Arc::new(SimTable { world: world.clone(), worker: number });
-    Worker::new(
-        WorkerId::new(format!("w{number}")),
-        params(),
-        table,
-        vec![stream],
-        Arc::new(context),
-        watch::Sender::new(LeaseStatus::default()),
-        seed,
-    )
+fn thaw(world: &World, number: WorkerNo, gate: &Freezer) {
+    let mut state = world.lock();
+    if !gate.is_frozen() || !state.frozen.remove(&number) {
+        return;
+    }
+    state.thawed.insert(number);
+    state.note(format!("w{number} thaws"));
+    if state.audit.is_zombie(number) {
+        state.count("thaw of a worker whose lease is another's");
+    }
+    gate.thaw(&mut state.rng);
 }

@@ -5,12 +5,15 @@ use std::{collections::BTreeMap, time::Duration};
 use async_trait::async_trait;
 use rand::RngExt;
 use shardwright::{
-    model::{Lease, LeaseKey, LeaseWrite},
+    model::{Checkpoint, Lease, LeaseKey, LeaseWrite},
     ports::{LeaseStore, StoreError, Swap},
 };
 use tokio::time::{Instant, sleep};
 
-use crate::world::{Fate, Port, State, WorkerNo, World};
+use crate::{
+    stream::Place,
+    world::{Fate, Port, State, WorkerNo, World},
+};
 
 #[derive(Default)]
 pub(crate) struct Table {
@@ -31,6 +34,7 @@ struct Late {
 /// An eventually consistent read is at most this old.
 const STALE: Duration = Duration::from_secs(2);
 
+#[derive(Clone)]
 pub(crate) struct SimTable {
     pub(crate) world: World,
     pub(crate) worker: WorkerNo,
@@ -48,6 +52,9 @@ impl State {
         let row = self.table.rows.get(key).cloned();
         let Some(next) = row.as_ref().and_then(|row| write.apply(row)) else {
             self.count("write refused");
+            if self.thawed.contains(&worker) {
+                self.count("write refused to a worker that was frozen");
+            }
             return Swap::Refused(row);
         };
         let before = row.expect("a write applies to a row");
@@ -57,18 +64,57 @@ impl State {
             LeaseWrite::WithdrawRequest { .. } => self.count("hand-over withdrawn"),
             LeaseWrite::FinishHandOver { .. } => self.count("hand-over finished"),
             LeaseWrite::End { .. } => self.count("shard end"),
-            LeaseWrite::Take { by, .. } => match before.holder() {
-                Some(holder) if holder != by && before.owner.as_ref() == Some(by) => {
-                    self.count("forced take");
+            LeaseWrite::Take { by, .. } => {
+                match before.holder() {
+                    Some(holder) if holder != by && before.owner.as_ref() == Some(by) => {
+                        self.count("forced take");
+                    }
+                    Some(holder) if holder != by => self.count("take of an expired lease"),
+                    _ => {}
                 }
-                Some(holder) if holder != by => self.count("take of an expired lease"),
-                _ => {}
-            },
+                if let Checkpoint::After(position) = &before.checkpoint
+                    && self.audit.follows_in_aggregate(&Place::of(&before), position)
+                {
+                    self.count("resumed inside an aggregate");
+                }
+            }
             _ => {}
         }
-        self.audit.wrote(&self.stream, worker, sent, &before, &next, write);
+        if self.frozen.contains(&worker) {
+            self.count("write of a frozen worker applied");
+        }
+        if self.gone.contains(&worker) {
+            self.count("write by somebody who is gone");
+        }
+        let now = self.now();
+        self.audit.wrote(&self.stream, worker, sent, now, (&before, &next), write);
         self.put(key.clone(), Some(next.clone()));
         Swap::Applied(next)
+    }
+
+    pub(crate) fn create(&mut self, lease: Lease) {
+        self.audit.created(&lease);
+        self.put(lease.key.clone(), Some(lease));
+    }
+
+    /// An operator sets the lease of a worker free, who may be dead or only seem so.
+    pub(crate) fn release_by_force(&mut self, key: &LeaseKey) {
+        let Some(row) = self.table.rows.get(key).cloned() else { return };
+        if row.owner.is_none() {
+            return;
+        }
+        let write = LeaseWrite::Evict {
+            counter: row.counter,
+            owner: row.owner.clone(),
+            checkpoint_owner: row.checkpoint_owner.clone(),
+            checkpoint: None,
+            children: vec![],
+        };
+        let Some(next) = write.apply(&row) else { return };
+        self.count("lease released by an operator");
+        self.note(format!("an operator releases {key}"));
+        self.audit.released_by_force(&next);
+        self.put(key.clone(), Some(next));
     }
 
     /// A write arrives, and perhaps its answer is lost; or it is late, and there is no answer.
@@ -179,11 +225,8 @@ impl SimTable {
             Fate::Unavailable => Err(StoreError::Unavailable("simulated".to_owned())),
         }
     }
-}
 
-#[async_trait]
-impl LeaseStore for SimTable {
-    async fn scan(&self) -> Result<Vec<Lease>, StoreError> {
+    async fn all(self) -> Result<Vec<Lease>, StoreError> {
         self.reach().await?;
         self.dawdle().await;
         let rows = {
@@ -196,25 +239,26 @@ impl LeaseStore for SimTable {
         Ok(rows)
     }
 
-    async fn read(&self, key: &LeaseKey) -> Result<Option<Lease>, StoreError> {
+    async fn one(self, key: LeaseKey) -> Result<Option<Lease>, StoreError> {
         self.reach().await?;
         let row = {
             let mut state = self.world.lock();
             state.arrive();
-            state.table.rows.get(key).cloned()
+            state.table.rows.get(&key).cloned()
         };
         self.world.answer().await;
         Ok(row)
     }
 
-    async fn create(&self, lease: &Lease) -> Result<bool, StoreError> {
+    async fn put_new(self, lease: Lease) -> Result<bool, StoreError> {
         self.reach().await?;
         let (created, lost) = {
             let mut state = self.world.lock();
+            state.arrive();
             let absent = !state.table.rows.contains_key(&lease.key);
             if absent {
                 state.note(format!("w{} creates {}", self.worker, lease.key));
-                state.put(lease.key.clone(), Some(lease.clone()));
+                state.create(lease);
             }
             let chance = state.faults.answer_lost;
             (absent, state.rng.random_bool(chance))
@@ -223,11 +267,15 @@ impl LeaseStore for SimTable {
         if lost { Err(StoreError::Unknown("simulated".to_owned())) } else { Ok(created) }
     }
 
-    async fn write(&self, key: &LeaseKey, write: &LeaseWrite) -> Result<Swap, StoreError> {
-        let sent = Instant::now();
+    async fn send(
+        self,
+        sent: Instant,
+        key: LeaseKey,
+        write: LeaseWrite,
+    ) -> Result<Swap, StoreError> {
         self.reach().await?;
         let unknown = || Err(StoreError::Unknown("simulated".to_owned()));
-        let Some((swap, lost)) = self.world.lock().send(self.worker, sent, key, write) else {
+        let Some((swap, lost)) = self.world.lock().send(self.worker, sent, &key, &write) else {
             sleep(Duration::from_secs(3)).await;
             return unknown();
         };
@@ -239,10 +287,11 @@ impl LeaseStore for SimTable {
         Ok(swap)
     }
 
-    async fn delete(&self, lease: &Lease) -> Result<bool, StoreError> {
+    async fn remove(self, lease: Lease) -> Result<bool, StoreError> {
         self.reach().await?;
         let deleted = {
             let mut state = self.world.lock();
+            state.arrive();
             let row = state.table.rows.get(&lease.key);
             let (is_there, changed) =
                 (row.is_some(), row.is_some_and(|row| row.counter != lease.counter));
@@ -250,12 +299,36 @@ impl LeaseStore for SimTable {
                 state.note(format!("w{} deletes {}", self.worker, lease.key));
                 state.count("lease retired");
                 let State { audit, stream, .. } = &mut *state;
-                audit.deleted(stream, lease);
+                audit.deleted(stream, &lease);
                 state.put(lease.key.clone(), None);
             }
             !changed
         };
         self.world.answer().await;
         Ok(deleted)
+    }
+}
+
+#[async_trait]
+impl LeaseStore for SimTable {
+    async fn scan(&self) -> Result<Vec<Lease>, StoreError> {
+        self.world.wire(self.clone().all()).await
+    }
+
+    async fn read(&self, key: &LeaseKey) -> Result<Option<Lease>, StoreError> {
+        self.world.wire(self.clone().one(key.clone())).await
+    }
+
+    async fn create(&self, lease: &Lease) -> Result<bool, StoreError> {
+        self.world.wire(self.clone().put_new(lease.clone())).await
+    }
+
+    async fn write(&self, key: &LeaseKey, write: &LeaseWrite) -> Result<Swap, StoreError> {
+        let sent = Instant::now();
+        self.world.wire(self.clone().send(sent, key.clone(), write.clone())).await
+    }
+
+    async fn delete(&self, lease: &Lease) -> Result<bool, StoreError> {
+        self.world.wire(self.clone().remove(lease.clone())).await
     }
 }

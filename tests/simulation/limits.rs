@@ -9,20 +9,28 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use shardwright::{
     consumer::RetryLimits,
-    model::{EpochMillis, OutputEvent, Position, ShardId},
+    model::{EpochMillis, OutputEvent, Position},
 };
 
-use crate::world::WorkerNo;
+use crate::{audit::Grant, stream::Place};
 
 /// Most events in a batch.
 pub(crate) const BATCH: usize = 7;
 
-#[derive(Default)]
+/// How wrong the clocks of machines are at most.
+const CLOCKS: Duration = Duration::from_secs(1);
+
 pub(crate) struct Limits {
     pub(crate) lanes: usize,
     pub(crate) retry: RetryLimits,
-    /// Attempts on an event, per worker; they begin anew with each grant.
-    attempts: BTreeMap<(WorkerNo, ShardId, Position), u32>,
+    /// Attempts on an event under a grant.
+    attempts: BTreeMap<(Grant, Place, Position), u32>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { lanes: 1, retry: RetryLimits::default(), attempts: BTreeMap::new() }
+    }
 }
 
 impl Limits {
@@ -58,14 +66,14 @@ impl Limits {
     /// Notes an attempt on each event; answers one that was tried too often (RT-2).
     pub(crate) fn tried<'e>(
         &mut self,
-        worker: WorkerNo,
+        grant: Grant,
         events: &'e [OutputEvent],
     ) -> Option<&'e OutputEvent> {
         let splits = BATCH.next_power_of_two().ilog2();
         let most = self.retry.attempts.map(|retries| 1 + retries + splits);
         let mut too_often = None;
         for event in events {
-            let attempts = self.attempts.entry(key(worker, event)).or_default();
+            let attempts = self.attempts.entry(key(grant, event)).or_default();
             *attempts += 1;
             if most.is_some_and(|most| *attempts > most) {
                 too_often.get_or_insert(event);
@@ -74,25 +82,15 @@ impl Limits {
         too_often
     }
 
-    /// A worker took a shard.
-    pub(crate) fn granted(&mut self, worker: WorkerNo, shard: &ShardId) {
-        self.attempts.retain(|(who, of, _), _| *who != worker || of != shard);
-    }
-
     /// Whether an event may be a dead letter though its sink would take it (RT-1).
-    pub(crate) fn may_give_up(
-        &self,
-        worker: WorkerNo,
-        event: &OutputEvent,
-        now: EpochMillis,
-    ) -> bool {
-        let attempts = self.attempts.get(&key(worker, event)).copied().unwrap_or(0);
-        let age = Duration::from_millis(now.millis_since(event.arrival));
+    pub(crate) fn may_give_up(&self, grant: Grant, event: &OutputEvent, now: EpochMillis) -> bool {
+        let attempts = self.attempts.get(&key(grant, event)).copied().unwrap_or(0);
+        let age = Duration::from_millis(now.millis_since(event.arrival)) + CLOCKS;
         self.retry.attempts.is_some_and(|retries| attempts > retries)
             || attempts > 0 && self.retry.age.is_some_and(|most| age > most)
     }
 }
 
-fn key(worker: WorkerNo, event: &OutputEvent) -> (WorkerNo, ShardId, Position) {
-    (worker, event.id.shard.clone(), event.id.position.clone())
+fn key(grant: Grant, event: &OutputEvent) -> (Grant, Place, Position) {
+    (grant, Place::of_event(&event.id), event.id.position.clone())
 }

@@ -1,70 +1,125 @@
 //! A sink that is slow, down, forgetful or picky.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use rand::RngExt;
 use shardwright::{
     model::OutputEvent,
     ports::{Sink, SinkError, Verdict},
 };
+use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::world::{Fate, Port, WorkerNo, World};
+use crate::{
+    audit::Grant,
+    stream::Place,
+    world::{Fate, Port, State, WorkerNo, World},
+};
 
+#[derive(Clone)]
 pub(crate) struct SimSink {
     pub(crate) world: World,
     pub(crate) worker: WorkerNo,
     pub(crate) dead_letters: bool,
 }
 
-#[async_trait]
-impl Sink for SimSink {
-    async fn deliver(&self, events: &[OutputEvent]) -> Result<Vec<Verdict>, SinkError> {
-        let down = || Err(SinkError::Unavailable("simulated".to_owned()));
-        self.world.lock().audit.begins_delivery(self.worker, events, self.dead_letters);
+fn down() -> SinkError {
+    SinkError::Unavailable("simulated".to_owned())
+}
+
+impl SimSink {
+    async fn take(self, grant: Grant, events: Vec<OutputEvent>) -> Result<Vec<Verdict>, SinkError> {
         match self.world.begin(self.worker, Port::Sink).await {
             Fate::Through => {}
-            Fate::Throttled | Fate::Unavailable => return down(),
+            Fate::Throttled | Fate::Unavailable => return Err(down()),
         }
+        self.dawdle().await;
         let (verdicts, lost) = {
             let mut state = self.world.lock();
             let faults = state.faults;
             if state.rng.random_bool(faults.sink_down) {
                 state.count("sink down");
-                return down();
+                return Err(down());
             }
             if !self.dead_letters && events.iter().any(|event| has(event, b"spoil ")) {
                 state.count("batch refused");
                 return Err(SinkError::BatchRefused("simulated".to_owned()));
             }
-            let mut verdicts = Vec::new();
-            for event in events {
-                let refused = !self.dead_letters && has(event, b"refuse ");
-                let verdict = if refused {
-                    state.count("sink refused an event");
-                    Verdict::Refused("simulated".to_owned())
-                } else if state.rng.random_bool(faults.sink_partial) {
-                    state.count("sink put off events");
-                    Verdict::Retry("simulated".to_owned())
-                } else {
-                    let now = state.now();
-                    if state.audit.delivered(self.worker, event, self.dead_letters, now) {
-                        state.count("event given up");
-                    }
-                    Verdict::Accepted
-                };
-                verdicts.push(verdict);
-            }
+            state.arrived(self.worker, &events, self.dead_letters);
+            let verdicts =
+                events.iter().map(|event| self.verdict(&mut state, grant, event)).collect();
             (verdicts, state.rng.random_bool(faults.sink_answer_lost))
         };
         self.world.answer().await;
         let mut state = self.world.lock();
         if lost {
             state.count("sink answer lost");
-            return down();
+            return Err(down());
         }
-        if state.audit.acknowledged(self.worker, events, self.dead_letters) {
+        if !self.dead_letters && state.audit.acknowledged(grant, &events) {
             state.count("lane overtaken");
         }
         Ok(verdicts)
+    }
+
+    /// Some calls take longer than a lease lasts.
+    async fn dawdle(&self) {
+        let pause = {
+            let mut state = self.world.lock();
+            let chance = state.faults.sink_slow;
+            let slow = state.rng.random_bool(chance);
+            if slow {
+                state.count("sink slow");
+            }
+            Duration::from_millis(if slow { state.rng.random_range(1_000..25_000) } else { 0 })
+        };
+        sleep(pause).await;
+        let hangs = self.world.lock().sinks_hang.get(&self.worker).copied();
+        if let Some(until) = hangs {
+            sleep_until(until).await;
+        }
+    }
+
+    fn verdict(&self, state: &mut State, grant: Grant, event: &OutputEvent) -> Verdict {
+        let faults = state.faults;
+        let picky = has(event, b"refuse ") || state.rng.random_bool(faults.sink_refuses);
+        if picky && !self.dead_letters {
+            state.count("event refused");
+            state.audit.refused(event);
+            return Verdict::Refused("simulated".to_owned());
+        }
+        if state.rng.random_bool(faults.sink_partial) {
+            state.count("event put off");
+            return Verdict::Retry("simulated".to_owned());
+        }
+        if self.dead_letters {
+            let now = state.now();
+            if state.audit.parked(grant, event, now) {
+                state.count("event given up");
+            }
+        } else {
+            state.audit.delivered(event);
+        }
+        Verdict::Accepted
+    }
+}
+
+impl State {
+    fn arrived(&mut self, worker: WorkerNo, events: &[OutputEvent], dead_letters: bool) {
+        let (Some(first), Some(last)) = (events.first(), events.last()) else { return };
+        let place = Place::of_event(&first.id);
+        let (first, last) = (&first.id.position, &last.id.position);
+        let what = if dead_letters { "parks" } else { "delivers" };
+        self.note(format!("w{worker} {place} {what} {first} to {last}"));
+        self.deliveries.push((Instant::now(), worker, place));
+    }
+}
+
+#[async_trait]
+impl Sink for SimSink {
+    async fn deliver(&self, events: &[OutputEvent]) -> Result<Vec<Verdict>, SinkError> {
+        let grant = self.world.lock().audit.begins_delivery(self.worker, events, self.dead_letters);
+        self.world.wire(self.clone().take(grant, events.to_vec())).await
     }
 
     async fn check(&self) -> Result<(), SinkError> {

@@ -1,32 +1,64 @@
-//! A stream that is split and merged while it is read.
+//! Streams that are written to, split and merged while they are read: the truth of them.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use async_trait::async_trait;
 use bytes::Bytes;
 use rand::RngExt;
 use shardwright::{
     codec::{KplRecord, aggregate},
     model::{
-        ChildShard, HashKey, HashKeyRange, Position, RawRecord, RecordPage, SequenceNumber, Shard,
-        ShardId,
+        EpochMillis, EventId, HashKey, HashKeyRange, InitialPosition, Lease, Position, RawRecord,
+        SequenceNumber, Shard, ShardId, StreamName,
     },
-    ports::{ShardIterator, StartAt, StreamError, StreamReader},
-};
-use tokio::time::Instant;
-
-use crate::{
-    audit::Must,
-    world::{Fate, Port, State, WorkerNo, World},
 };
 
+use crate::{audit::Must, world::State};
+
+/// A shard of one of the streams. Streams have shards of the same names.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) stream: usize,
+    pub(crate) shard: ShardId,
+}
+
+impl Place {
+    pub(crate) fn of(lease: &Lease) -> Self {
+        let number = |text: &str| text.rsplit(':').next()?.parse().ok();
+        let stream = lease.stream.as_deref().and_then(number).unwrap_or(0);
+        Self { stream, shard: lease.shard.clone() }
+    }
+
+    pub(crate) fn of_event(id: &EventId) -> Self {
+        let number = id.stream.as_str().trim_start_matches("stream-").parse();
+        Self { stream: number.unwrap_or(0), shard: id.shard.clone() }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.stream, self.shard)
+    }
+}
+
+/// The name of a stream.
+pub(crate) fn name(stream: usize) -> StreamName {
+    StreamName::new(format!("stream-{stream}"))
+}
+
+/// `account:stream:epoch`, for fleets that read several streams.
+pub(crate) fn identifier(stream: usize) -> Arc<str> {
+    Arc::from(format!("123456789012:stream-{stream}:{stream}"))
+}
+
+/// All streams.
 #[derive(Default)]
 pub(crate) struct Stream {
-    pub(crate) shards: BTreeMap<ShardId, SimShard>,
+    pub(crate) streams: usize,
+    pub(crate) shards: BTreeMap<Place, SimShard>,
     next_sequence: u64,
     next_event: u64,
-    iterators: BTreeMap<String, Iterator>,
-    next_iterator: u64,
+    /// Bytes that are added to each payload.
+    pub(crate) ballast: usize,
 }
 
 pub(crate) struct SimShard {
@@ -35,93 +67,175 @@ pub(crate) struct SimShard {
     pub(crate) range: HashKeyRange,
     pub(crate) records: Vec<RawRecord>,
     pub(crate) open: bool,
+    /// Records that are not kept any more.
+    pub(crate) trimmed: usize,
+    /// When it was closed.
+    closed: EpochMillis,
+    /// Closed, and nothing of it is kept any more.
+    gone: bool,
 }
 
-#[derive(Clone)]
-struct Iterator {
-    shard: ShardId,
-    index: usize,
-    born: Instant,
-}
-
-const ITERATOR_LIFE: Duration = Duration::from_mins(5);
-const PAGE_BYTES: usize = 10 * 1024 * 1024;
-
-impl State {
-    pub(crate) fn add_shard(&mut self, parents: Vec<ShardId>, range: HashKeyRange) -> ShardId {
-        let id = ShardId::new(format!("shardId-{:012}", self.stream.shards.len()));
-        for parent in &parents {
-            let parent = self.stream.shards.get_mut(parent).unwrap();
-            parent.open = false;
-            parent.children.push(id.clone());
+impl SimShard {
+    pub(crate) fn new(parents: Vec<ShardId>, range: HashKeyRange, now: EpochMillis) -> Self {
+        Self {
+            parents,
+            children: vec![],
+            range,
+            records: vec![],
+            open: true,
+            trimmed: 0,
+            closed: now,
+            gone: false,
         }
-        let shard = SimShard { parents, children: vec![], range, records: vec![], open: true };
-        self.stream.shards.insert(id.clone(), shard);
-        id
+    }
+}
+
+impl Stream {
+    pub(crate) fn shard(&self, place: &Place) -> &SimShard {
+        &self.shards[place]
     }
 
-    fn open_shards(&self) -> Vec<ShardId> {
-        let open = self.stream.shards.iter().filter(|(_, shard)| shard.open);
-        open.map(|(id, _)| id.clone()).collect()
+    /// A shard that can be read; `None` when it has been trimmed.
+    pub(crate) fn kept(&self, place: &Place) -> Option<&SimShard> {
+        self.shards.get(place).filter(|shard| !shard.gone)
+    }
+
+    pub(crate) fn is_open(&self, place: &Place) -> bool {
+        self.shards[place].open
+    }
+
+    /// As `ListShards` answers.
+    pub(crate) fn listed(&self, stream: usize) -> Vec<Shard> {
+        let own = self.shards.iter().filter(|(place, shard)| place.stream == stream && !shard.gone);
+        let shard = |(place, shard): (&Place, &SimShard)| Shard {
+            id: place.shard.clone(),
+            parents: shard.parents.clone(),
+            hash_range: Some(shard.range),
+            open: shard.open,
+        };
+        own.map(shard).collect()
+    }
+
+    pub(crate) fn open_shards(&self) -> Vec<Place> {
+        let open = self.shards.iter().filter(|(_, shard)| shard.open);
+        open.map(|(place, _)| place.clone()).collect()
+    }
+
+    pub(crate) fn add_shard(
+        &mut self,
+        stream: usize,
+        parents: Vec<ShardId>,
+        range: HashKeyRange,
+        now: EpochMillis,
+    ) -> Place {
+        let count = self.shards.keys().filter(|place| place.stream == stream).count();
+        let shard = ShardId::new(format!("shardId-{count:012}"));
+        for parent in &parents {
+            let parent = Place { stream, shard: parent.clone() };
+            let parent = self.shards.get_mut(&parent).unwrap();
+            (parent.open, parent.closed) = (false, now);
+            parent.children.push(shard.clone());
+        }
+        let place = Place { stream, shard };
+        self.shards.insert(place.clone(), SimShard::new(parents, range, now));
+        place
+    }
+
+    pub(crate) fn split(&mut self, place: &Place, now: EpochMillis) {
+        let HashKeyRange { start, end } = self.shard(place).range;
+        let middle = start.0 + (end.0 - start.0) / 2;
+        let low = HashKeyRange { start, end: HashKey(middle) };
+        let high = HashKeyRange { start: HashKey(middle + 1), end };
+        self.add_shard(place.stream, vec![place.shard.clone()], low, now);
+        self.add_shard(place.stream, vec![place.shard.clone()], high, now);
+    }
+
+    pub(crate) fn merge(&mut self, low: &Place, high: &Place, now: EpochMillis) {
+        let range =
+            HashKeyRange { start: self.shard(low).range.start, end: self.shard(high).range.end };
+        let parents = vec![low.shard.clone(), high.shard.clone()];
+        self.add_shard(low.stream, parents, range, now);
+    }
+
+    /// A stream of so many shards of the same width.
+    pub(crate) fn add_stream(&mut self, shards: u128) {
+        let stream = self.streams;
+        self.streams += 1;
+        let width = u128::MAX / shards;
+        for index in 0..shards {
+            let end = if index + 1 == shards { u128::MAX } else { (index + 1) * width - 1 };
+            let range = HashKeyRange { start: HashKey(index * width), end: HashKey(end) };
+            self.add_shard(stream, vec![], range, EpochMillis(0));
+        }
+    }
+}
+
+impl State {
+    fn any_open_shard(&mut self) -> Place {
+        let open = self.stream.open_shards();
+        open[self.rng.random_range(0..open.len())].clone()
     }
 
     pub(crate) fn split(&mut self) {
-        let open = self.open_shards();
-        let id = open[self.rng.random_range(0..open.len())].clone();
-        let HashKeyRange { start, end } = self.stream.shards[&id].range;
-        if end.0 - start.0 < 2 || open.len() > 6 {
+        let place = self.any_open_shard();
+        let HashKeyRange { start, end } = self.stream.shard(&place).range;
+        if end.0 - start.0 < 2 || self.stream.open_shards().len() > 6 {
             return;
         }
-        let middle = start.0 + (end.0 - start.0) / 2;
-        self.add_shard(vec![id.clone()], HashKeyRange { start, end: HashKey(middle) });
-        self.add_shard(vec![id.clone()], HashKeyRange { start: HashKey(middle + 1), end });
+        let now = self.now();
+        self.stream.split(&place, now);
         self.count("split");
-        self.note(format!("split {id}"));
+        self.note(format!("split {place}"));
     }
 
     pub(crate) fn merge(&mut self) {
-        let mut open = self.open_shards();
-        open.sort_by_key(|id| self.stream.shards[id].range);
+        let stream = self.any_open_shard().stream;
+        let mut open = self.stream.open_shards();
+        open.retain(|place| place.stream == stream);
+        open.sort_by_key(|place| self.stream.shard(place).range);
         if open.len() < 2 {
             return;
         }
         let index = self.rng.random_range(0..open.len() - 1);
         let (low, high) = (open[index].clone(), open[index + 1].clone());
-        let start = self.stream.shards[&low].range.start;
-        let end = self.stream.shards[&high].range.end;
         self.count("merge");
         self.note(format!("merge {low} and {high}"));
-        self.add_shard(vec![low, high], HashKeyRange { start, end });
+        let now = self.now();
+        self.stream.merge(&low, &high, now);
     }
 
-    /// Puts one record: plain, filtered, refused alone or with its batch, poison, or an aggregate of
-    /// these.
+    /// Puts one record anywhere: plain, filtered, refused alone or with its batch, poison, or an
+    /// aggregate of these.
     pub(crate) fn put_record(&mut self) {
-        let open = self.open_shards();
-        let shard = open[self.rng.random_range(0..open.len())].clone();
+        let place = self.any_open_shard();
+        self.put_into(&place);
+    }
+
+    pub(crate) fn put_into(&mut self, place: &Place) {
         self.stream.next_sequence += 1;
         let sequence: SequenceNumber = self.stream.next_sequence.to_string().parse().unwrap();
         let partition_key = self.audit.limits.key(self.stream.next_event);
         let members = if self.rng.random_bool(0.2) { self.rng.random_range(1..5) } else { 0 };
         let data = if members == 0 {
-            self.payload(&shard, &sequence, 0)
+            self.payload(place, &sequence, 0)
         } else {
             let members: Vec<KplRecord> = (0..members)
                 .map(|index| KplRecord {
                     partition_key: self.audit.limits.key(self.stream.next_event),
                     explicit_hash_key: None,
-                    data: self.payload(&shard, &sequence, index),
+                    data: self.payload(place, &sequence, index),
                 })
                 .collect();
             aggregate(&members)
         };
         let record = RawRecord { sequence, partition_key, data, arrival: self.now() };
-        self.stream.shards.get_mut(&shard).unwrap().records.push(record);
+        self.stream.shards.get_mut(place).unwrap().records.push(record);
     }
 
-    fn payload(&mut self, shard: &ShardId, sequence: &SequenceNumber, sub_sequence: u64) -> Bytes {
+    fn payload(&mut self, place: &Place, sequence: &SequenceNumber, sub_sequence: u64) -> Bytes {
         self.stream.next_event += 1;
         let number = self.stream.next_event;
+        let ballast = "x".repeat(self.stream.ballast);
         let (data, must) = match self.rng.random_range(0..20) {
             0 => (Bytes::from_static(b"\xff\xfe"), Must::DeadLetter),
             1 => (Bytes::from(format!("refuse {number}")), Must::DeadLetter),
@@ -129,131 +243,41 @@ impl State {
             _ if self.audit.limits.any() && number.is_multiple_of(19) => {
                 (Bytes::from(format!("spoil {number}")), Must::DeadLetter)
             }
-            _ => (Bytes::from(format!("event {number}")), Must::Deliver),
+            _ => (Bytes::from(format!("event {number} {ballast}")), Must::Deliver),
         };
         let position = Position { sequence: sequence.clone(), sub_sequence };
-        self.audit.put(shard.clone(), position, must);
+        let must = if self.is_wanted() { must } else { Must::Unwanted };
+        self.audit.put(place.clone(), position, must);
         data
     }
 
-    pub(crate) fn expire_iterators(&mut self) {
-        self.stream.iterators.clear();
-    }
-}
-
-pub(crate) struct SimStream {
-    pub(crate) world: World,
-    pub(crate) worker: WorkerNo,
-}
-
-impl SimStream {
-    async fn reach(&self) -> Result<(), StreamError> {
-        match self.world.begin(self.worker, Port::Stream).await {
-            Fate::Through => Ok(()),
-            Fate::Throttled => Err(StreamError::Throttled),
-            Fate::Unavailable => Err(StreamError::Unavailable("simulated".to_owned())),
+    /// Whether a record that is put now is one to be read.
+    fn is_wanted(&self) -> bool {
+        match self.initial {
+            InitialPosition::AtTimestamp(time) => self.now() >= time,
+            _ => true,
         }
     }
-}
 
-#[async_trait]
-impl StreamReader for SimStream {
-    async fn shards(&self) -> Result<Vec<Shard>, StreamError> {
-        self.reach().await?;
-        let listed = self
-            .world
-            .lock()
-            .stream
-            .shards
-            .iter()
-            .map(|(id, shard)| Shard {
-                id: id.clone(),
-                parents: shard.parents.clone(),
-                hash_range: Some(shard.range),
-                open: shard.open,
-            })
-            .collect();
-        Ok(listed)
-    }
-
-    async fn iterator(
-        &self,
-        shard: &ShardId,
-        start: &StartAt,
-    ) -> Result<ShardIterator, StreamError> {
-        self.reach().await?;
-        let mut state = self.world.lock();
-        let State { audit, stream, .. } = &mut *state;
-        let Some(SimShard { records, .. }) = stream.shards.get(shard) else {
-            return Err(StreamError::NotFound(shard.to_string()));
-        };
-        audit.reads(stream, self.worker, shard);
-        let index = match start {
-            StartAt::TrimHorizon | StartAt::Timestamp(_) => 0,
-            StartAt::Latest => records.len(),
-            StartAt::At(sequence) => records.partition_point(|record| record.sequence < *sequence),
-            StartAt::After(sequence) => {
-                records.partition_point(|record| record.sequence <= *sequence)
+    /// The stream's retention is over for everything before `horizon`.
+    pub(crate) fn trim(&mut self, horizon: EpochMillis) {
+        let mut lost = 0;
+        for (place, shard) in &mut self.stream.shards {
+            let kept = shard.records.partition_point(|record| record.arrival < horizon);
+            let oldest = shard.trimmed.max(kept);
+            for record in &shard.records[shard.trimmed..oldest] {
+                lost += self.audit.lost(place, &record.sequence);
             }
-        };
-        Ok(state.new_iterator(shard.clone(), index))
-    }
-
-    async fn records(
-        &self,
-        iterator: &ShardIterator,
-        limit: u32,
-    ) -> Result<RecordPage<ShardIterator>, StreamError> {
-        self.reach().await?;
-        let page = self.world.lock().page(iterator, limit);
-        self.world.answer().await;
-        page
-    }
-}
-
-impl State {
-    fn new_iterator(&mut self, shard: ShardId, index: usize) -> ShardIterator {
-        self.stream.next_iterator += 1;
-        let name = self.stream.next_iterator.to_string();
-        let iterator = Iterator { shard, index, born: Instant::now() };
-        self.stream.iterators.insert(name.clone(), iterator);
-        ShardIterator(name)
-    }
-
-    fn page(
-        &mut self,
-        iterator: &ShardIterator,
-        limit: u32,
-    ) -> Result<RecordPage<ShardIterator>, StreamError> {
-        let known = self.stream.iterators.get(&iterator.0).cloned();
-        let Some(at) = known.filter(|at| at.born.elapsed() < ITERATOR_LIFE) else {
-            self.count("iterator expired");
-            return Err(StreamError::IteratorExpired);
-        };
-        let most = self.rng.random_range(1..20).min(limit as usize);
-        let shard = &self.stream.shards[&at.shard];
-        let mut bytes = 0;
-        let rest = shard.records.iter().skip(at.index).take(most).take_while(|record| {
-            bytes += record.data.len();
-            bytes <= PAGE_BYTES
-        });
-        let records: Vec<RawRecord> = rest.cloned().collect();
-        let next = at.index + records.len();
-        let at_end = next == shard.records.len();
-        let ended = at_end && !shard.open;
-        let named = self.rng.random_bool(1.0 - self.faults.children_unnamed);
-        let shard = &self.stream.shards[&at.shard];
-        let children = match ended && named {
-            true => shard.children.iter().map(|id| self.child(id)).collect(),
-            false => Vec::new(),
-        };
-        let behind = if at_end { Duration::ZERO } else { Duration::from_secs(1) };
-        let next = if ended { None } else { Some(self.new_iterator(at.shard, next)) };
-        Ok(RecordPage { records, next, behind_latest: behind, children })
-    }
-
-    fn child(&self, id: &ShardId) -> ChildShard {
-        let shard = &self.stream.shards[id];
-        ChildShard { id: id.clone(), parents: shard.parents.clone(), hash_range: Some(shard.range) }
+            shard.trimmed = oldest;
+            shard.gone |= !shard.open && shard.closed < horizon;
+            if shard.gone {
+                self.audit.shard_gone(place);
+            }
+        }
+        self.note(format!("trimmed up to {}, {lost} unread", horizon.0));
+        self.count("trim");
+        if lost > 0 {
+            self.count("trim of unread records");
+        }
     }
 }

@@ -1,17 +1,30 @@
-//! The truth that all workers share: table, stream, sinks, and what the auditor knows.
+//! The truth that all workers share: table, streams, sinks, and what the auditor knows.
 
 use std::{
-    collections::{BTreeMap, hash_map::DefaultHasher},
+    collections::{BTreeMap, BTreeSet, hash_map::DefaultHasher},
     hash::{Hash, Hasher},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use shardwright::{model::EpochMillis, ports::WallClock};
-use tokio::time::{Instant, sleep};
+use shardwright::{
+    model::{EpochMillis, InitialPosition},
+    ports::WallClock,
+};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, sleep},
+};
 
-use crate::{audit::Audit, faults::Faults, lease_table::Table, stream::Stream};
+use crate::{
+    audit::Audit,
+    faults::Faults,
+    fleet::params,
+    lease_table::Table,
+    reader::Iterators,
+    stream::{Place, Stream},
+};
 
 /// A worker's number; never used again after a crash.
 pub(crate) type WorkerNo = usize;
@@ -31,8 +44,19 @@ pub(crate) struct State {
     pub(crate) rng: StdRng,
     pub(crate) faults: Faults,
     pub(crate) cut_off: BTreeMap<(WorkerNo, Port), Instant>,
+    /// Workers that do not run now, and those that ever stood still.
+    pub(crate) frozen: BTreeSet<WorkerNo>,
+    pub(crate) thawed: BTreeSet<WorkerNo>,
+    pub(crate) gone: BTreeSet<WorkerNo>,
     pub(crate) table: Table,
     pub(crate) stream: Stream,
+    /// Where the streams are read from.
+    pub(crate) initial: InitialPosition,
+    pub(crate) iterators: Iterators,
+    /// Until when a worker's sinks do not answer.
+    pub(crate) sinks_hang: BTreeMap<WorkerNo, Instant>,
+    /// Who delivered of what, and when.
+    pub(crate) deliveries: Vec<(Instant, WorkerNo, Place)>,
     pub(crate) audit: Audit,
     pub(crate) counters: BTreeMap<&'static str, u64>,
     trace: DefaultHasher,
@@ -40,12 +64,15 @@ pub(crate) struct State {
     started: Instant,
 }
 
-/// The time of day: virtual time since the start.
-pub(crate) struct SimClock(pub(crate) World);
+/// The time of day as a worker knows it: virtual time since the start, and a little wrong.
+pub(crate) struct SimClock {
+    pub(crate) world: World,
+    pub(crate) wrong_by: i64,
+}
 
 impl WallClock for SimClock {
     fn now(&self) -> EpochMillis {
-        self.0.lock().now()
+        EpochMillis(self.world.lock().now().0 + self.wrong_by)
     }
 }
 
@@ -57,14 +84,21 @@ pub(crate) enum Fate {
 }
 
 impl World {
-    pub(crate) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64, faults: Faults) -> Self {
         Self(Arc::new(Mutex::new(State {
             rng: StdRng::seed_from_u64(seed ^ 0x5eed),
-            faults: Faults::bad_day(seed),
+            faults,
             cut_off: BTreeMap::new(),
+            frozen: BTreeSet::new(),
+            thawed: BTreeSet::new(),
+            gone: BTreeSet::new(),
             table: Table::default(),
             stream: Stream::default(),
-            audit: Audit::default(),
+            initial: InitialPosition::TrimHorizon,
+            iterators: Iterators::default(),
+            sinks_hang: BTreeMap::new(),
+            deliveries: Vec::new(),
+            audit: Audit::new(&params()),
             counters: BTreeMap::new(),
             trace: DefaultHasher::new(),
             verbose: std::env::var_os("SIM_SEED").is_some(),
@@ -74,6 +108,25 @@ impl World {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a call on the wire. Some go on when whoever made them is frozen or gone, others wait in
+    /// the caller's own buffers.
+    pub(crate) async fn wire<T: Send + 'static>(
+        &self,
+        call: impl Future<Output = T> + Send + 'static,
+    ) -> T {
+        let detached = {
+            let mut state = self.lock();
+            let chance = state.faults.detached;
+            state.rng.random_bool(chance)
+        };
+        if !detached {
+            return call.await;
+        }
+        let (answer, answered) = oneshot::channel();
+        tokio::spawn(async move { answer.send(call.await).is_ok() });
+        answered.await.expect("a call on the wire comes to its end")
     }
 
     /// Takes a call to the other side: some time passes, and it may not get there.
@@ -97,6 +150,7 @@ impl World {
             return Fate::Throttled;
         }
         if state.rng.random_bool(faults.unavailable) {
+            state.count("unavailable");
             return Fate::Unavailable;
         }
         Fate::Through

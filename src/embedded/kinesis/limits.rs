@@ -20,7 +20,7 @@ pub(super) const MAX_CONSUMERS: usize = 20;
 pub(super) const MAX_CREATING_CONSUMERS: usize = 5;
 /// Calls of `RegisterStreamConsumer` and `DeregisterStreamConsumer` in a second.
 pub(super) const CONSUMER_CHANGES: u64 = 5;
-/// A subscription ends after this long ("SubscribeToShard" in the API reference).
+/// A subscription ends after this long (`SubscribeToShard` in the API reference).
 pub(super) const SUBSCRIPTION_MS: u64 = 300_000;
 /// For this long after a subscription has begun, another one of the same consumer and shard is
 /// refused; later it takes over.

@@ -63,13 +63,15 @@ pub(super) struct ListStreamConsumersAnswer {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "PascalCase")]
 struct ConsumerView {
-    consumer_name: String,
+    #[serde(rename = "ConsumerName")]
+    name: String,
     #[serde(rename = "ConsumerARN")]
-    consumer_arn: String,
-    consumer_status: &'static str,
-    consumer_creation_timestamp: Timestamp,
+    arn: String,
+    #[serde(rename = "ConsumerStatus")]
+    status: &'static str,
+    #[serde(rename = "ConsumerCreationTimestamp")]
+    creation_timestamp: Timestamp,
 }
 
 #[derive(Serialize)]
@@ -83,16 +85,16 @@ struct ConsumerDescription {
 
 impl ConsumerView {
     fn of(consumer: &Consumer, now_ms: u64) -> Self {
-        let consumer_status = match consumer.status(now_ms) {
+        let status = match consumer.status(now_ms) {
             ConsumerStatus::Creating => "CREATING",
             ConsumerStatus::Active => "ACTIVE",
             ConsumerStatus::Deleting => "DELETING",
         };
         Self {
-            consumer_name: consumer.name.clone(),
-            consumer_arn: consumer.arn.clone(),
-            consumer_status,
-            consumer_creation_timestamp: Timestamp(consumer.created_ms),
+            name: consumer.name.clone(),
+            arn: consumer.arn.clone(),
+            status,
+            creation_timestamp: Timestamp(consumer.created_ms),
         }
     }
 }

@@ -178,10 +178,11 @@ impl Subscription {
                 }
             }
             match self.step() {
-                Ok(Step::Push(event)) => match self.before_the_end(event) {
-                    Some(event) => return Sight::Event(event),
-                    None => continue,
-                },
+                Ok(Step::Push(event)) => {
+                    if let Some(event) = self.before_the_end(event) {
+                        return Sight::Event(event);
+                    }
+                }
                 Ok(Step::Wait(until_ms)) => self.wait(until_ms).await,
                 Ok(Step::End) => return Sight::End,
                 Err(error) => return Sight::Failure(error),

@@ -9,10 +9,11 @@ use tracing::{error, info, warn};
 use super::{Coordinator, report};
 use crate::{
     leasing::{
+        alarm,
         held::Due,
         operations::{self, Written},
     },
-    model::{Lease, LeaseKey, LeaseWrite},
+    model::{Lease, LeaseKey, LeaseWrite, invariant},
     ports::{StoreError, Swap},
 };
 
@@ -90,16 +91,19 @@ impl Coordinator {
                 held.next_write = Instant::now();
                 self.start_hand_over(&written.key);
             }
-            Ok(Swap::Refused(row)) => {
-                let owner = row.and_then(|row| row.holder().cloned());
-                if owner.as_ref() == Some(&self.me) {
-                    error!(lease = %written.key, worker = %self.me,
-                        "another process writes under this worker's id: give each its own worker_id");
-                }
-                let owner = owner.map_or_else(|| "nobody".to_owned(), |owner| owner.to_string());
-                warn!(lease = %written.key, owner, "lost the lease");
-                self.lose(&written.key);
+            // A renewal whose answer was lost has arrived after all: nothing else raises the counter
+            // once and leaves this worker the holder.
+            Ok(Swap::Refused(Some(row)))
+                if let Some(first) = written.unsure
+                    && row.counter == held.lease.counter + 1
+                    && row.holder() == Some(&self.me) =>
+            {
+                held.unsure = None;
+                held.renewed(row, first, &self.params);
+                held.next_write = Instant::now();
+                self.start_hand_over(&written.key);
             }
+            Ok(Swap::Refused(row)) => self.lost_to(&written.key, row.as_ref()),
             Err(error) => {
                 report(&written.key, &error);
                 if let Some(acquisition) = written.acquisition {
@@ -112,6 +116,12 @@ impl Coordinator {
     fn applied(&mut self, written: &Written, row: Lease) {
         let key = &written.key;
         let checkpoint = row.checkpoint.clone();
+        if let Some(held) = self.held.get(key)
+            && let Err(breach) = invariant::check_counter(&held.lease, &written.write, &row)
+                .and_then(|()| invariant::check_checkpoint(&held.lease, &row))
+        {
+            alarm::raise(&breach);
+        }
         match &written.write {
             LeaseWrite::Renew { .. } => {
                 let jitter = self.rng.random_range(0.8..1.0);
@@ -161,6 +171,18 @@ impl Coordinator {
             held.busy = false;
             held.next_write = Instant::now() + pause.min(self.params.renew_interval());
         }
+    }
+
+    /// Gives a lease up that is another's, as its row says.
+    pub(super) fn lost_to(&mut self, key: &LeaseKey, row: Option<&Lease>) {
+        let owner = row.and_then(|row| row.holder().cloned());
+        if owner.as_ref() == Some(&self.me) {
+            error!(lease = %key, worker = %self.me,
+                "another process writes under this worker's id: give each its own worker_id");
+        }
+        let owner = owner.map_or_else(|| "nobody".to_owned(), |owner| owner.to_string());
+        warn!(lease = %key, owner, "lost the lease");
+        self.lose(key);
     }
 
     pub(super) fn lose(&mut self, key: &LeaseKey) {

@@ -248,7 +248,9 @@ impl Coordinator {
             Done::Deleted { key, result } => {
                 self.pending.remove(&key);
                 match result {
-                    Ok(true) => info!(lease = %key, "deleted the lease of an ended shard"),
+                    Ok(true) => {
+                        info!(lease = %key, "deleted the lease of a shard that is done with");
+                    }
                     Ok(false) => {}
                     Err(error) => warn!(lease = %key, %error, "could not delete an ended lease"),
                 }

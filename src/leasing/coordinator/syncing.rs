@@ -1,6 +1,6 @@
 //! Keeping the set of leases right: shard syncs, and leases that are done with.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use rand::RngExt;
 use tokio::time::Instant;
@@ -12,7 +12,7 @@ use crate::{
         LeasedStream, operations, plan,
         shard_sync::{SyncError, Synced},
     },
-    model::{HashKeyRange, Lease, rounded},
+    model::{HashKeyRange, Lease, LeaseKey, rounded},
 };
 
 /// First pause after a listing of shards that failed or changed nothing, doubled up to
@@ -116,8 +116,8 @@ impl Coordinator {
         }
     }
 
-    pub(super) fn start_deletes(&mut self, leases: &[Lease]) {
-        for key in plan::retirable(leases) {
+    pub(super) fn start_deletes(&mut self, leases: &[Lease], ghosts: &BTreeSet<LeaseKey>) {
+        for key in plan::retirable(leases).into_iter().chain(ghosts.iter().cloned()) {
             let Some(lease) = leases.iter().find(|lease| lease.key == key) else { continue };
             if self.pending.insert(key) {
                 let store = Arc::clone(&self.store);

@@ -9,6 +9,7 @@ use tracing::{info, warn};
 use super::{Coordinator, report};
 use crate::{
     leasing::{
+        alarm,
         held::{Finished, Held, Taken},
         operations::{self, Written},
         plan,
@@ -37,10 +38,10 @@ impl Coordinator {
                 let pause = self.params.scan_pause(leases.len()).mul_f64(jitter);
                 // While a hand-over is under way nobody reads the shard in the end: look sooner.
                 let pause = if self.asked.is_empty() { pause } else { pause / 5 };
-                self.next_scan = now + pause;
                 // A counter is news from the end of the scan on, and its age is judged at the begin: a
                 // slow scan must not make a living lease look old.
-                self.observations.observe(&leases, now);
+                self.observations.observe(&leases, started, now).iter().for_each(alarm::raise);
+                self.next_scan = self.before_next_expiry(now, now + pause);
                 if !self.draining {
                     self.plan(&leases, started);
                 }
@@ -54,11 +55,19 @@ impl Coordinator {
         }
     }
 
+    /// When to scan next: a lease whose owner has died is seen to expire at once, not a round later.
+    fn before_next_expiry(&self, now: Instant, next: Instant) -> Instant {
+        let is_other = |key: &LeaseKey| !self.held.contains_key(key);
+        let expiry = self.observations.next_expiry(self.params.failover_time, now, is_other);
+        expiry.map_or(next, |at| next.min(at + Duration::from_millis(1)))
+    }
+
     fn plan(&mut self, leases: &[Lease], now: Instant) {
-        self.see_hand_over_requests(leases);
+        self.see_what_others_did(leases);
         self.follow_own_requests(leases, now);
         self.start_syncs(leases);
-        self.start_deletes(leases);
+        let ghosts = plan::ghosts(leases);
+        self.start_deletes(leases, &ghosts);
         if !self.pending.is_empty() {
             return;
         }
@@ -71,10 +80,12 @@ impl Coordinator {
             .filter(|lease| {
                 lease.holder().is_none() || self.observations.expired(lease, failover, now)
             })
-            .filter(|lease| plan::ready(lease, &by_shard))
+            .filter(|lease| plan::ready(lease, &by_shard) && !ghosts.contains(&lease.key))
             .map(|lease| lease.key.clone())
             .collect();
-        let plan = plan::balance(leases, &available, &self.me, self.params.limits, &mut self.rng);
+        let mut limits = self.params.limits;
+        limits.max_hand_overs = limits.max_hand_overs.saturating_sub(self.asked.len());
+        let plan = plan::balance(leases, &available, &self.me, limits, &mut self.rng);
         for lease in leases {
             if plan.take.contains(&lease.key) {
                 self.take(lease, Duration::ZERO, now);
@@ -87,10 +98,15 @@ impl Coordinator {
         }
     }
 
-    /// Sees hand-overs that others ask for earlier than the next renewal would.
-    fn see_hand_over_requests(&mut self, leases: &[Lease]) {
+    /// Sees earlier than the next renewal would that others ask for a hand-over, or that a lease is
+    /// not this worker's any more.
+    fn see_what_others_did(&mut self, leases: &[Lease]) {
         for lease in leases {
             let Some(held) = self.held.get_mut(&lease.key) else { continue };
+            if lease.counter > held.lease.counter && lease.holder() != Some(&self.me) {
+                self.lost_to(&lease.key, Some(lease));
+                continue;
+            }
             let asked = lease.checkpoint_owner.as_ref() == Some(&self.me);
             if asked && lease.counter >= held.first_counter {
                 held.lease.owner.clone_from(&lease.owner);
@@ -154,6 +170,10 @@ impl Coordinator {
 
     pub(super) fn took(&mut self, written: &Written, result: Result<Swap, StoreError>) {
         self.pending.remove(&written.key);
+        if result.is_ok() {
+            // Leases are moving, and others move theirs: the next round need not wait.
+            self.look_soon();
+        }
         match result {
             Ok(Swap::Applied(row)) => self.acquired(row, written),
             // It names this worker, and the scan that said so was a little old.
@@ -209,7 +229,7 @@ impl Coordinator {
             Ok(Swap::Applied(_)) | Err(StoreError::Unknown(_)) => {
                 info!(lease = %key, %from, "asked for the lease");
                 self.asked.insert(key.clone(), (from, Instant::now()));
-                self.next_scan = self.next_scan.min(Instant::now() + self.params.scan_interval / 5);
+                self.look_soon();
                 if self.draining {
                     self.withdraw_requests();
                 }
@@ -217,6 +237,10 @@ impl Coordinator {
             Ok(Swap::Refused(_)) => {}
             Err(error) => report(key, &error),
         }
+    }
+
+    fn look_soon(&mut self) {
+        self.next_scan = self.next_scan.min(Instant::now() + self.params.scan_interval / 5);
     }
 
     /// Takes requests back when this worker leaves, or their leases would be handed to nobody.

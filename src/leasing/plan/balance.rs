@@ -11,7 +11,7 @@ use crate::model::{Lease, LeaseKey, WorkerId};
 pub struct BalanceLimits {
     /// Most leases this worker holds (KCL `maxLeasesForWorker`).
     pub max_leases: usize,
-    /// Most hand-overs this worker asks for in one round (KCL `maxLeasesToStealAtOneTime`).
+    /// Most hand-overs that this worker waits for at a time (KCL `maxLeasesToStealAtOneTime`).
     pub max_hand_overs: usize,
 }
 

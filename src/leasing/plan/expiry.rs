@@ -2,6 +2,8 @@
 //!
 //! Nothing in a row is a time: each observer remembers when it *first saw* the counter that a row
 //! shows (KCL `DynamoDBLeaseTaker.updateAllLeases`). Wall clocks decide nothing.
+//!
+//! A counter that goes back is an old image, as long as it is soon gone again.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -10,7 +12,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::model::{Lease, LeaseKey};
+use crate::model::{Breach, Invariant, Lease, LeaseKey, WorkerId};
 
 /// What this worker has seen of every counter.
 #[derive(Debug, Default)]
@@ -21,26 +23,44 @@ pub struct Observations {
 #[derive(Debug)]
 struct Seen {
     counter: u64,
+    /// A lease that was deleted and created again may come to the same counter.
+    holder: Option<WorkerId>,
     since: Instant,
 }
 
+/// A scan that was begun so long after a counter was seen does not show an older one because it is
+/// stale: an eventually consistent read is seconds behind at most.
+const NOT_STALE: Duration = Duration::from_secs(30);
+
 impl Observations {
-    /// Takes in a scan that was *begun* at `now`; forgets leases that are gone.
+    /// Takes in a scan that was begun at `started` and came to its end at `now`; forgets leases that
+    /// are gone.
     ///
     /// A stale scan may show an older counter than the last one: counters only grow, so that is no
-    /// change of the row and starts no new period.
-    pub fn observe(&mut self, leases: &[Lease], now: Instant) {
+    /// change of the row and starts no new period. Answers the rows that stay behind: somebody put
+    /// them back (a table restored from a backup), and their period starts anew, or they would never
+    /// be seen to expire.
+    pub fn observe(&mut self, leases: &[Lease], started: Instant, now: Instant) -> Vec<Breach> {
+        let mut breaches = Vec::new();
         let present: BTreeSet<&LeaseKey> = leases.iter().map(|lease| &lease.key).collect();
         self.seen.retain(|key, _| present.contains(key));
         for lease in leases {
-            let seen = self
-                .seen
-                .entry(lease.key.clone())
-                .or_insert(Seen { counter: lease.counter, since: now });
-            if lease.counter > seen.counter {
-                *seen = Seen { counter: lease.counter, since: now };
+            let news =
+                || Seen { counter: lease.counter, holder: lease.holder().cloned(), since: now };
+            let seen = self.seen.entry(lease.key.clone()).or_insert_with(news);
+            if lease.counter < seen.counter {
+                if started.saturating_duration_since(seen.since) <= NOT_STALE {
+                    continue;
+                }
+                let (key, from, to) = (&lease.key, seen.counter, lease.counter);
+                let what = format!("the counter of {key} went back from {from} to {to}");
+                breaches.push(Invariant::CounterGrows.broken(what));
+            } else if lease.counter == seen.counter && lease.holder() == seen.holder.as_ref() {
+                continue;
             }
+            *seen = news();
         }
+        breaches
     }
 
     /// Whether an owned lease has shown the same counter for longer than `failover_time`.
@@ -49,6 +69,17 @@ impl Observations {
             && self.seen.get(&lease.key).is_some_and(|seen| {
                 seen.counter == lease.counter && now.duration_since(seen.since) > failover_time
             })
+    }
+
+    /// When the next lease expires unless its counter changes, of those that are some other's.
+    pub fn next_expiry(
+        &self,
+        failover_time: Duration,
+        now: Instant,
+        is_other: impl Fn(&LeaseKey) -> bool,
+    ) -> Option<Instant> {
+        let held = self.seen.iter().filter(|(key, seen)| seen.holder.is_some() && is_other(key));
+        held.map(|(_, seen)| seen.since + failover_time).filter(|at| *at > now).min()
     }
 
     /// For how long a lease has shown the same counter.
@@ -60,7 +91,7 @@ impl Observations {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{leasing::fixtures::lease, model::WorkerId};
+    use crate::leasing::fixtures::lease;
 
     const FAILOVER: Duration = Duration::from_secs(10);
 
@@ -69,12 +100,12 @@ mod tests {
         let mut seen = Observations::default();
         let start = Instant::now();
         let mut row = lease("s1").owner("a").build();
-        seen.observe(&[row.clone()], start);
+        seen.observe(&[row.clone()], start, start);
         assert!(!seen.expired(&row, FAILOVER, start + FAILOVER));
         assert!(seen.expired(&row, FAILOVER, start + FAILOVER + Duration::from_millis(1)));
 
         row.counter += 1;
-        seen.observe(&[row.clone()], start + FAILOVER);
+        seen.observe(&[row.clone()], start + FAILOVER, start + FAILOVER);
         assert!(!seen.expired(&row, FAILOVER, start + FAILOVER * 2));
     }
 
@@ -84,12 +115,55 @@ mod tests {
         let start = Instant::now();
         let mut row = lease("s1").owner("a").build();
         row.counter = 7;
-        seen.observe(&[row.clone()], start);
+        seen.observe(&[row.clone()], start, start);
         let mut stale = row.clone();
         stale.counter = 6;
-        seen.observe(&[stale.clone()], start + FAILOVER);
+        seen.observe(&[stale.clone()], start + FAILOVER, start + FAILOVER);
         assert!(!seen.expired(&stale, FAILOVER, start + FAILOVER * 3), "an old image says nothing");
         assert!(seen.expired(&row, FAILOVER, start + FAILOVER * 3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_that_came_back_under_another_holder_starts_anew() {
+        let mut seen = Observations::default();
+        let start = Instant::now();
+        seen.observe(&[lease("s1").ended().build()], start, start);
+        let later = start + FAILOVER * 2;
+        let row = lease("s1").owner("a").build();
+        seen.observe(std::slice::from_ref(&row), later, later);
+        assert!(!seen.expired(&row, FAILOVER, later + FAILOVER));
+        assert!(seen.expired(&row, FAILOVER, later + FAILOVER * 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_old_image_that_is_read_late_is_no_row_that_was_put_back() {
+        let mut seen = Observations::default();
+        let (start, late) = (Instant::now(), Instant::now() + Duration::from_hours(1));
+        let mut row = lease("s1").owner("a").build();
+        row.counter = 7;
+        seen.observe(&[row.clone()], start, start);
+        row.counter = 6;
+        assert_eq!(seen.observe(&[row], start, late), [], "the observer stood still");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_row_that_was_put_back_is_told_and_expires_like_any_other() {
+        let mut seen = Observations::default();
+        let mut now = Instant::now();
+        let mut row = lease("s1").owner("a").build();
+        row.counter = 7;
+        seen.observe(&[row.clone()], now, now);
+        row.counter = 2;
+        let mut told = Vec::new();
+        while told.is_empty() {
+            assert!(!seen.expired(&row, FAILOVER, now), "it may still be an old image");
+            now += Duration::from_secs(1);
+            told = seen.observe(&[row.clone()], now, now);
+        }
+        assert_eq!(told[0].invariant, Invariant::CounterGrows);
+        assert!(!seen.expired(&row, FAILOVER, now + FAILOVER));
+        assert!(seen.expired(&row, FAILOVER, now + FAILOVER * 2));
+        assert_eq!(seen.observe(&[row], now + FAILOVER, now + FAILOVER), [], "told once");
     }
 
     #[tokio::test(start_paused = true)]
@@ -97,7 +171,8 @@ mod tests {
         let mut seen = Observations::default();
         let row = lease("s1").build();
         assert_eq!(row.owner, None::<WorkerId>);
-        seen.observe(std::slice::from_ref(&row), Instant::now());
+        let now = Instant::now();
+        seen.observe(std::slice::from_ref(&row), now, now);
         assert!(!seen.expired(&row, FAILOVER, Instant::now() + FAILOVER * 9));
     }
 }

@@ -6,10 +6,12 @@ mod balance;
 mod cleanup;
 mod coverage;
 mod expiry;
+mod ghosts;
 mod shard_graph;
 
 pub use balance::{Balance, BalanceLimits, balance};
 pub use cleanup::{garbage, may_be_garbage, retirable};
 pub use coverage::{first_hole, missing_ranges};
 pub use expiry::Observations;
+pub use ghosts::ghosts;
 pub use shard_graph::{ByShard, by_shard, missing_leases, ready, successors};

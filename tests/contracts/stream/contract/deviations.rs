@@ -27,13 +27,11 @@ pub(crate) enum Deviation {
     ForeignSequenceTaken,
     /// A listing has one page, whatever was asked for.
     ListingInOnePage,
-    /// Reading from a timestamp begins at the oldest record.
-    TimestampIgnored,
 }
 
 /// The one table of known deviations. The contract asserts each of them, so that it is noticed when
 /// one goes away.
-const DEVIATIONS: [(Deviation, &[Name]); 8] = [
+const DEVIATIONS: [(Deviation, &[Name]); 7] = [
     (Deviation::ChildrenUnnamed, &[Name::Kinesalite]),
     (Deviation::BehindAtTheEnd, &[Name::Kinesalite]),
     (Deviation::NeverBehind, &[Name::Kinesalite]),
@@ -41,7 +39,6 @@ const DEVIATIONS: [(Deviation, &[Name]); 8] = [
     (Deviation::GarbledIterator, &[Name::KinesisLocal, Name::Simulation]),
     (Deviation::ForeignSequenceTaken, &[Name::KinesisLocal, Name::Simulation]),
     (Deviation::ListingInOnePage, &[Name::Kinesalite]),
-    (Deviation::TimestampIgnored, &[Name::Simulation]),
 ];
 
 /// Asserts that a counterpart does as AWS does, or that it does not where the table says so.

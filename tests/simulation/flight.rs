@@ -1,0 +1,63 @@
+//! The bytes of records that a worker has fetched and not settled, as far as they can be known from
+//! the outside: never more than it has.
+
+use std::collections::BTreeMap;
+
+use shardwright::model::{Breach, Invariant, Position};
+
+use crate::{stream::Place, world::WorkerNo};
+
+#[derive(Default)]
+pub(crate) struct Flight {
+    /// The budget of every worker.
+    pub(crate) budget: u64,
+    fetched: BTreeMap<(WorkerNo, Place), BTreeMap<Position, u64>>,
+}
+
+impl Flight {
+    pub(crate) fn add(
+        &mut self,
+        worker: WorkerNo,
+        place: &Place,
+        records: impl Iterator<Item = (Position, u64)>,
+    ) {
+        self.fetched.entry((worker, place.clone())).or_default().extend(records);
+    }
+
+    /// A lease changes hands: whoever held it (or one worker alone) throws away what it fetched.
+    pub(crate) fn left(&mut self, place: &Place, worker: Option<WorkerNo>) {
+        self.fetched.retain(|(who, of), _| of != place || worker.is_some_and(|one| one != *who));
+    }
+
+    pub(crate) fn gone(&mut self, worker: WorkerNo) {
+        self.fetched.retain(|(who, _), _| *who != worker);
+    }
+
+    /// BD-1 for one worker: `open` answers the first record of a shard without an outcome, `sure`
+    /// whether the worker certainly still works on it.
+    pub(crate) fn check(
+        &mut self,
+        worker: WorkerNo,
+        open: impl Fn(&Place) -> Option<Position>,
+        sure: impl Fn(&Place) -> bool,
+    ) -> Result<(), Breach> {
+        let mut bytes = 0;
+        for ((who, place), fetched) in &mut self.fetched {
+            if *who != worker {
+                continue;
+            }
+            match open(place) {
+                Some(open) => fetched.retain(|position, _| *position >= open),
+                None => fetched.clear(),
+            }
+            if sure(place) {
+                bytes += fetched.values().sum::<u64>();
+            }
+        }
+        if bytes <= self.budget {
+            return Ok(());
+        }
+        let what = format!("w{worker} holds {bytes} bytes, its budget is {}", self.budget);
+        Err(Invariant::WithinBudget.broken(what))
+    }
+}

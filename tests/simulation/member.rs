@@ -1,0 +1,114 @@
+//! One worker, on the fakes.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use shardwright::{
+    codec::DecodeLimits,
+    consumer::{
+        BatchLimits, Budget, ConsumerContext, ConsumerParams, ConsumerStream, FailureLog, LossLog,
+        NamedSink, PacingParams, RetryPause, SharedTally,
+    },
+    etl::{Pipeline, PipelineParts, Route, filter::FilterPattern},
+    leasing::{LeaseParams, LeaseStatus, LeasedStream, StreamIdentifier},
+    model::{Format, InitialPosition, WorkerId},
+    ports::{Sink, StreamReader},
+    worker::Worker,
+};
+use tokio::sync::watch;
+
+use crate::{
+    fleet::{Setup, params},
+    lease_table::SimTable,
+    limits::BATCH,
+    reader::SimStream,
+    sink::SimSink,
+    stream,
+    world::{SimClock, WorkerNo, World},
+};
+
+fn reader(world: &World, worker: WorkerNo, stream: usize) -> Arc<dyn StreamReader> {
+    Arc::new(SimStream { world: world.clone(), worker, stream })
+}
+
+fn streams(world: &World) -> (usize, InitialPosition) {
+    let state = world.lock();
+    (state.stream.streams, state.initial)
+}
+
+pub(crate) fn context(world: &World, worker: WorkerNo, setup: &Setup) -> Arc<ConsumerContext> {
+    let (streams, initial_position) = streams(world);
+    let consumed = |number| ConsumerStream {
+        fan_out: None,
+        name: stream::name(number),
+        format: Format::Text,
+        initial_position,
+        reader: reader(world, worker, number),
+    };
+    let (lanes, retry) = {
+        let limits = &world.lock().audit.limits;
+        (limits.lanes, limits.retry)
+    };
+    let sink = |name: &str, dead_letters, window| NamedSink {
+        name: Arc::from(name),
+        sink: Arc::new(SimSink { world: world.clone(), worker, dead_letters }) as Arc<dyn Sink>,
+        batch: BatchLimits { events: BATCH, bytes: 4096, window },
+        lanes,
+        retry,
+    };
+    let route =
+        Route { filter: Some(FilterPattern::parse("-drop").unwrap()), ..Route::new("all", 0) };
+    Arc::new(ConsumerContext {
+        streams: (0..streams).map(consumed).collect(),
+        pipeline: Arc::new(Pipeline::new(PipelineParts {
+            routes: vec![route],
+            sinks: vec!["out".to_owned(), "parked".to_owned()],
+            dead_letters: 1,
+            limits: DecodeLimits::default(),
+            configuration: "sim".to_owned(),
+        })),
+        sinks: vec![sink("out", false, setup.window), sink("parked", true, Duration::ZERO)],
+        budget: Budget::new(setup.budget),
+        params: ConsumerParams {
+            pacing: PacingParams {
+                poll_interval: Duration::from_millis(250),
+                idle_poll_interval: Duration::from_secs(1),
+            },
+            queue_bytes: 2048,
+            retry: RetryPause { min: Duration::from_millis(100), max: Duration::from_secs(2) },
+        },
+        tally: SharedTally::default(),
+        failures: FailureLog::default(),
+        losses: LossLog::default(),
+        clock: Arc::new(SimClock { world: world.clone(), wrong_by: setup.clock_error(worker) }),
+    })
+}
+
+pub(crate) fn worker(
+    world: &World,
+    number: WorkerNo,
+    setup: &Setup,
+    context: &Arc<ConsumerContext>,
+) -> Worker {
+    let (streams, initial_position) = streams(world);
+    let leased = |stream| LeasedStream {
+        name: stream::name(stream),
+        identifier: match streams {
+            1 => StreamIdentifier::Single,
+            _ => StreamIdentifier::Several(Arc::new(OnceLock::from(stream::identifier(stream)))),
+        },
+        initial_position,
+        reader: reader(world, number, stream),
+    };
+    Worker::new(
+        WorkerId::new(format!("w{number}")),
+        LeaseParams { limits: setup.limits, ..params() },
+        Arc::new(SimTable { world: world.clone(), worker: number }),
+        (0..streams).map(leased).collect(),
+        Arc::clone(context),
+        watch::Sender::new(LeaseStatus::default()),
+        setup.seed.wrapping_mul(1000).wrapping_add(number as u64),
+    )
+}

@@ -1,0 +1,132 @@
+//! The sweep over many seeds.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    ops::Range,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+};
+
+use shardwright::{leasing::alarm, model::Invariant};
+
+use crate::{
+    faults, log,
+    schedule::{self, History},
+};
+
+/// Seeds of an ordinary run.
+const SEEDS: u64 = 300;
+
+/// Seeds that found something, and what; they run each time, whatever the sweep's length. What they
+/// find again depends on the history that a seed stands for: a change of the simulation makes it
+/// another one.
+const FOUND: [(u64, &str); 3] = [
+    (180, "a stale scan hid a parent's lease, and the child was started early"),
+    (1603, "a take of one's own lease was inferred from an earlier renewal"),
+    (3063, "a waiting thief handed its lease on before the old owner's time was over"),
+];
+
+fn number(name: &str) -> Option<u64> {
+    env::var(name).ok()?.parse().ok()
+}
+
+/// What a worker says when records were trimmed unread.
+const REPORTS_OF_LOSS: [&str; 2] = ["records are lost", "records may be lost"];
+
+/// Runs one seed. Answers what it broke.
+fn run(seed: u64) -> (History, Option<String>) {
+    log::listen(env::var_os("SIM_SEED").is_some());
+    let mut history = schedule::run(seed);
+    let mut errors = log::errors();
+    if history.counters.contains_key("trim") {
+        let all = errors.len();
+        errors.retain(|line| !REPORTS_OF_LOSS.iter().any(|report| line.contains(report)));
+        if errors.len() < all {
+            history.counters.insert("loss reported", 1);
+        }
+    }
+    let broken = match &history.breach {
+        Some(breach) => Some(breach.to_string()),
+        None => errors.first().map(|line| format!("a worker logged an error: {line}")),
+    };
+    (history, broken.map(|what| format!("SIM_SEED={seed} replays {what}")))
+}
+
+/// What a sweep saw.
+#[derive(Default)]
+struct Seen {
+    counters: BTreeMap<&'static str, u64>,
+    broken: Vec<String>,
+}
+
+/// Seeds that fail before a sweep is given up.
+const ENOUGH: usize = 20;
+
+/// Runs many seeds on all processors.
+fn sweep(seeds: Range<u64>) -> Seen {
+    let next = AtomicU64::new(seeds.start);
+    let all = Mutex::new(Seen::default());
+    let one_after_another = || {
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end {
+                return;
+            }
+            let (history, broken) = run(seed);
+            let mut all = all.lock().unwrap();
+            for (what, count) in history.counters {
+                *all.counters.entry(what).or_default() += count;
+            }
+            all.broken.extend(broken);
+            if all.broken.len() >= ENOUGH {
+                return;
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(one_after_another);
+        }
+    });
+    all.into_inner().unwrap()
+}
+
+#[test]
+fn no_seed_breaks_an_invariant() {
+    let seeds = match number("SIM_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("SIM_SEEDS").unwrap_or(SEEDS),
+    };
+    let whole_sweep = seeds.end - seeds.start >= SEEDS;
+    let Seen { counters, broken } = sweep(seeds);
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+    println!("{counters:?}");
+    if whole_sweep {
+        let never: Vec<_> =
+            faults::MUST_HAPPEN.iter().filter(|what| !counters.contains_key(*what)).collect();
+        assert!(never.is_empty(), "the sweep never saw {never:?}");
+    }
+    for invariant in Invariant::ALL {
+        assert_eq!(alarm::raised(invariant), 0, "workers raised an alarm for {invariant}");
+    }
+}
+
+#[test]
+fn seeds_that_once_found_something_stay_clean() {
+    for (seed, what) in FOUND {
+        let (_, broken) = run(seed);
+        assert_eq!(broken, None, "it once found: {what}");
+    }
+}
+
+#[test]
+fn the_same_seed_is_the_same_history() {
+    for seed in [3, 14, 159, 265, 358] {
+        let (first, again) = (run(seed), run(seed));
+        assert_eq!(first.0.trace, again.0.trace, "seed {seed} does not replay");
+    }
+}
