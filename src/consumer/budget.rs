@@ -54,6 +54,11 @@ impl Budget {
         Reservation(permit)
     }
 
+    /// Bytes that are reserved now.
+    pub fn in_flight(&self) -> u64 {
+        (u64::from(self.units) * UNIT).saturating_sub(self.free())
+    }
+
     /// Bytes that are free now.
     pub fn free(&self) -> u64 {
         self.free.available_permits() as u64 * UNIT

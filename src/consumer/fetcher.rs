@@ -8,13 +8,14 @@ use tracing::{debug, error, info, warn};
 
 use super::{
     ConsumerContext, Pacing, Reservation,
-    loss::GapWatch,
+    loss::{GapWatch, shard_lost},
     pages::{Fetched, PageSource},
     place::Place,
     shard_consumer::ConsumerStream,
 };
 use crate::{
     leasing::{ConsumerExit, LeaseGrant},
+    metrics::ShardMeter,
     model::{RecordPage, rounded},
     ports::{ShardIterator, StreamError, StreamReader},
 };
@@ -36,6 +37,7 @@ pub(super) struct Fetcher {
     rng: StdRng,
     place: Place,
     gaps: GapWatch,
+    meter: Arc<ShardMeter>,
     iterator: Option<ShardIterator>,
     next_call: Instant,
     reservation: u64,
@@ -50,6 +52,7 @@ impl PageSource for Fetcher {
         }
         loop {
             tokio::time::sleep_until(self.next_call).await;
+            self.context.pause.over().await;
             let reservation = self.context.budget.reserve(self.reservation).await;
             let started = Instant::now();
             match self.call().await {
@@ -79,6 +82,7 @@ impl Fetcher {
         Self {
             place: Place::new(Arc::clone(&grant), stream.initial_position),
             gaps: GapWatch::new(Arc::clone(&grant)),
+            meter: context.metrics.shard(&grant.lease.key),
             grant,
             pacing: Pacing::new(context.params.pacing),
             context,
@@ -99,7 +103,7 @@ impl Fetcher {
         self.iterator = Some(iterator.clone());
         self.place.accepted();
         let page = self.reader.records(&iterator, MAX_RECORDS).await?;
-        self.gaps.see(&page, self.reader.as_ref(), &self.context.losses).await?;
+        self.gaps.see(&page, self.reader.as_ref(), &self.context.metrics).await?;
         Ok(page)
     }
 
@@ -114,6 +118,7 @@ impl Fetcher {
             self.failures = 0;
         }
         let bytes: u64 = page.records.iter().map(|record| record.data.len() as u64).sum();
+        self.meter.page(page.records.len(), bytes, page.behind_latest);
         let pause = self.pacing.after_page(page.records.len(), bytes, page.behind_latest);
         self.next_call = started + pause;
         self.reservation = (bytes * 2).clamp(MIN_RESERVATION, MAX_PAGE);
@@ -139,6 +144,7 @@ impl Fetcher {
     async fn failed(&mut self, problem: StreamError) -> Option<Fetched> {
         let lease = &self.grant.lease.key;
         let mut pause = self.pacing.after_failure(&mut self.rng);
+        self.meter.not_read(&problem);
         match problem {
             StreamError::IteratorExpired => {
                 info!(%lease, "shard iterator expired, reading on after the last record read");
@@ -159,7 +165,7 @@ impl Fetcher {
             StreamError::NotFound(reason) => {
                 self.iterator = None;
                 if self.place.shard_is_gone(self.reader.as_ref()).await {
-                    self.context.losses.shard(&self.grant.lease);
+                    shard_lost(&self.context.metrics, &self.grant.lease);
                     return Some(Fetched::End(ConsumerExit::ShardGone));
                 }
                 warn!(%lease, %reason, retry_in = ?rounded(pause), "stream not found, will retry");

@@ -1,53 +1,32 @@
 //! What was trimmed before it was read: the one way to lose records that no software can prevent.
+//! Each time is counted, and said in the log once, with what is known of it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::sync::Arc;
 
 use tracing::error;
 
 use crate::{
     leasing::LeaseGrant,
+    metrics::{Loss, Metrics},
     model::{Checkpoint, EpochMillis, Lease, RawRecord, RecordPage, SequenceNumber},
     ports::{StartAt, StreamError, StreamReader},
 };
 
-/// How often records were trimmed unread since the process began, for metrics. Each time is said in
-/// the log once, with what is known of it.
-#[derive(Debug, Default)]
-pub struct LossLog {
-    shards: AtomicU64,
-    gaps: AtomicU64,
+/// A shard is not listed any more, and its lease says that it was not read to its end.
+pub(super) fn shard_lost(metrics: &Metrics, lease: &Lease) {
+    metrics.lost(Loss::Shard);
+    error!(lease = %lease.key, after = %lease.checkpoint, processed_until = %until(lease.arrival),
+        keys = %share(lease),
+        "records are lost: the shard left the stream before it was read to its end");
 }
 
-impl LossLog {
-    /// Shards that left the stream before they were read to their end.
-    pub fn shards(&self) -> u64 {
-        self.shards.load(Ordering::Relaxed)
-    }
-
-    /// Positions that were trimmed before a reader came back to them.
-    pub fn gaps(&self) -> u64 {
-        self.gaps.load(Ordering::Relaxed)
-    }
-
-    /// A shard is not listed any more, and its lease says that it was not read to its end.
-    pub(super) fn shard(&self, lease: &Lease) {
-        self.shards.fetch_add(1, Ordering::Relaxed);
-        error!(lease = %lease.key, after = %lease.checkpoint, processed_until = %until(lease.arrival),
-            keys = %share(lease),
-            "records are lost: the shard left the stream before it was read to its end");
-    }
-
-    /// The records after a checkpoint are gone up to `oldest`.
-    fn gap(&self, lease: &Lease, oldest: &RawRecord) {
-        self.gaps.fetch_add(1, Ordering::Relaxed);
-        let hours = lease.arrival.map(|from| oldest.arrival.millis_since(from) / 3_600_000);
-        error!(lease = %lease.key, after = %lease.checkpoint, processed_until = %until(lease.arrival),
-            oldest_kept = %oldest.sequence, kept_since = %oldest.arrival, hours,
-            "records may be lost: the position was trimmed before it was read on from");
-    }
+/// The records after a checkpoint are gone up to `oldest`.
+fn gap_found(metrics: &Metrics, lease: &Lease, oldest: &RawRecord) {
+    metrics.lost(Loss::Gap);
+    let hours = lease.arrival.map(|from| oldest.arrival.millis_since(from) / 3_600_000);
+    error!(lease = %lease.key, after = %lease.checkpoint, processed_until = %until(lease.arrival),
+        oldest_kept = %oldest.sequence, kept_since = %oldest.arrival, hours,
+        "records may be lost: the position was trimmed before it was read on from");
 }
 
 fn until(arrival: Option<EpochMillis>) -> String {
@@ -88,7 +67,7 @@ impl GapWatch {
         &mut self,
         page: &RecordPage<I>,
         reader: &dyn StreamReader,
-        losses: &LossLog,
+        metrics: &Metrics,
     ) -> Result<(), StreamError> {
         let Some(expected) = &self.expected else { return Ok(()) };
         match page.records.first() {
@@ -98,7 +77,7 @@ impl GapWatch {
                 let oldest = reader.iterator(shard, &StartAt::TrimHorizon).await?;
                 let oldest = reader.records(&oldest, 1).await?.records;
                 if oldest.first().is_none_or(|oldest| oldest.sequence >= first.sequence) {
-                    losses.gap(&self.grant.lease, first);
+                    gap_found(metrics, &self.grant.lease, first);
                 }
             }
             _ => {}

@@ -28,6 +28,7 @@ mod loss;
 mod outbox;
 mod pacing;
 mod pages;
+mod pause;
 mod permit;
 mod place;
 mod processor;
@@ -47,13 +48,12 @@ mod tests;
 pub use budget::{Budget, Reservation};
 pub use fan_out::FanOut;
 pub use ledger::{Ledger, Mark, Ticket};
-pub use loss::LossLog;
 pub use pacing::{Pacing, PacingParams};
+pub use pause::Pause;
 pub use place::start_at;
 pub use queue::BatchLimits;
 pub use replayer::{Letter, LetterOutcome, Replayer};
 pub use retry_policy::{RetryLimits, RetryPause};
 pub use shard_consumer::{
-    ConsumerContext, ConsumerParams, ConsumerStream, FailureLog, NamedSink, ShardConsumer,
-    SharedTally,
+    ConsumerContext, ConsumerParams, ConsumerStream, NamedSink, ShardConsumer,
 };

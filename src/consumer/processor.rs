@@ -9,7 +9,7 @@ use super::{ConsumerContext, Reservation, outbox::Outbox, pages::Fetched, permit
 use crate::{
     codec::deaggregate,
     etl::{Processed, Source, SourceRecord, Tally},
-    leasing::{ConsumerExit, LeaseGrant, alarm},
+    leasing::{ConsumerExit, LeaseGrant},
     model::{Checkpoint, Invariant, Position, Progress, RawRecord, UserRecord},
 };
 
@@ -145,7 +145,7 @@ impl Processor {
             tally.bytes += raw.data.len() as u64;
             self.take_record(&raw, held, &mut tally);
         }
-        self.context.tally.add(tally);
+        self.context.metrics.count(&self.source.stream, tally);
         self.report();
     }
 
@@ -194,7 +194,7 @@ impl Processor {
         let Processed { deliveries, tally: counted, failures, .. } = processed;
         *tally += counted;
         for (stage, reason) in failures {
-            self.context.failures.record(&self.source, &position, &stage, &reason);
+            self.context.metrics.failed(&self.source, &position, stage, &reason);
         }
         let mark = (position, record.record.arrival);
         self.outbox.enter(mark, deliveries, Some(record), reservation);
@@ -208,12 +208,13 @@ impl Processor {
             return exit;
         }
         let what = format!("{open} records of {} are open at its end", self.source.shard);
-        alarm::raise(&Invariant::EndIsSettled.broken(what));
+        self.context.metrics.raise(&Invariant::EndIsSettled.broken(what));
         ConsumerExit::Drained(self.progress())
     }
 
     /// Tells the coordinator how far the shard is processed.
     fn report(&self) {
+        self.outbox.report();
         if let Some(progress) = self.progress() {
             self.grant.report(progress);
         }

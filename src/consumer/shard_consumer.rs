@@ -1,9 +1,6 @@
 //! A consumer: the task that processes one leased shard.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 use rand::{SeedableRng, rngs::StdRng};
@@ -11,16 +8,17 @@ use tokio::sync::mpsc;
 use tracing::{debug, info};
 
 use super::{
-    BatchLimits, Budget, FanOut, LossLog, PacingParams, RetryLimits, RetryPause,
+    BatchLimits, Budget, FanOut, PacingParams, Pause, RetryLimits, RetryPause,
     fetcher::Fetcher,
     pages::{Fetched, feed},
     processor::Processor,
     subscriber::Subscriber,
 };
 use crate::{
-    etl::{Pipeline, Source, Stage, Tally},
+    etl::{Pipeline, Source},
     leasing::{ConsumerExit, LeaseGrant},
-    model::{Format, InitialPosition, Position, StreamName},
+    metrics::Metrics,
+    model::{Format, InitialPosition, StreamName},
     ports::{Sink, StreamReader, WallClock},
 };
 
@@ -79,55 +77,10 @@ pub struct ConsumerContext {
     pub clock: Arc<dyn WallClock>,
     /// Times and limits.
     pub params: ConsumerParams,
-    /// What became of records and events so far.
-    pub tally: SharedTally,
-    /// Says why records and events failed, without flooding the log.
-    pub failures: FailureLog,
-    /// What was trimmed before it was read.
-    pub losses: LossLog,
-}
-
-/// The counts of a process.
-#[derive(Debug, Default)]
-pub struct SharedTally(Mutex<Tally>);
-
-impl SharedTally {
-    /// Adds the counts of a batch.
-    pub fn add(&self, tally: Tally) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) += tally;
-    }
-
-    /// The counts so far.
-    pub fn get(&self) -> Tally {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-/// Logs failures of records and events: the first of each minute, with the count of those between.
-#[derive(Debug, Default)]
-pub struct FailureLog(Mutex<FailureState>);
-
-#[derive(Debug, Default)]
-struct FailureState {
-    last: Option<tokio::time::Instant>,
-    since: u64,
-}
-
-impl FailureLog {
-    const EVERY: Duration = Duration::from_mins(1);
-
-    /// Takes in one failure. The reason holds no payload.
-    pub fn record(&self, source: &Source, position: &Position, stage: &Stage, reason: &str) {
-        let now = tokio::time::Instant::now();
-        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.since += 1;
-        if failures.last.is_some_and(|last| now.duration_since(last) < Self::EVERY) {
-            return;
-        }
-        tracing::warn!(stream = %source.stream, shard = %source.shard, %position, %stage, %reason,
-            failures = failures.since, "could not be processed, sent to the dead letters");
-        *failures = FailureState { last: Some(now), since: 0 };
-    }
+    /// An operator may stop the reading here.
+    pub pause: Pause,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Pages fetched ahead of the processor, per shard. One hides a `GetRecords` round trip; each
@@ -167,6 +120,7 @@ impl ShardConsumer {
         let shard = grant.lease.shard.clone();
         info!(stream = %stream.name, %shard, checkpoint = %grant.lease.checkpoint, "consuming");
         let name = stream.name.clone();
+        let _reading = context.metrics.shard_opened(&name, &grant.lease);
         let source = Source { stream: name, shard: shard.clone(), format: stream.format };
         let (pages_tx, pages) = mpsc::channel(PAGES_AHEAD);
         let fetch = fetch(&grant, &context, &stream, StdRng::from_rng(&mut rng), pages_tx);

@@ -15,7 +15,7 @@ use tracing::{debug, error, info, warn};
 use super::{
     ConsumerContext, FanOut, Reservation,
     fetcher::{MAX_PAGE, MAX_RECORDS, MIN_RESERVATION},
-    loss::GapWatch,
+    loss::{GapWatch, shard_lost},
     pages::{Fetched, PageSource},
     place::Place,
     renewal::Renewal,
@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     leasing::{ConsumerExit, LeaseGrant},
+    metrics::ShardMeter,
     model::{RecordPage, SequenceNumber, rounded},
     ports::{ShardIterator, StreamError, StreamReader, Subscription},
 };
@@ -43,6 +44,7 @@ pub(super) struct Subscriber {
     rng: StdRng,
     place: Place,
     gaps: GapWatch,
+    meter: Arc<ShardMeter>,
     renewal: Renewal,
     subscription: Option<Subscription>,
     /// No subscription begins earlier.
@@ -102,6 +104,7 @@ impl Subscriber {
         Self {
             place: Place::new(Arc::clone(&grant), stream.initial_position),
             gaps: GapWatch::new(Arc::clone(&grant)),
+            meter: context.metrics.shard(&grant.lease.key),
             grant,
             context,
             reader: Arc::clone(&stream.reader),
@@ -123,17 +126,19 @@ impl Subscriber {
     async fn look(&mut self) -> Seen {
         let Some(subscription) = &mut self.subscription else {
             sleep_until(self.next_call).await;
+            self.context.pause.over().await;
             let shard = &self.grant.lease.shard;
             let begun = self.fan_out.subscriber.subscribe(shard, self.place.start()).await;
             return Seen::Begun(begun);
         };
         let mut reservation = None;
+        let from = Instant::now();
+        self.context.pause.over().await;
         if self.behind {
-            let from = Instant::now();
             reservation = Some(self.context.budget.reserve(self.reservation).await);
-            self.heard += from.elapsed();
-            self.quiet += from.elapsed();
         }
+        self.heard += from.elapsed();
+        self.quiet += from.elapsed();
         tokio::select! { biased;
             event = subscription.next() => match event {
                 Some(Ok(page)) => Seen::Event(page, reservation),
@@ -185,7 +190,7 @@ impl Subscriber {
         if let Some(last) = &self.last_record {
             page.records.retain(|record| record.sequence > *last);
         }
-        let seen = self.gaps.see(&page, self.reader.as_ref(), &self.context.losses).await;
+        let seen = self.gaps.see(&page, self.reader.as_ref(), &self.context.metrics).await;
         if let Err(problem) = seen {
             // The event is given up with the subscription, and pushed again by the next one.
             return self.failed(problem).await;
@@ -194,6 +199,7 @@ impl Subscriber {
         let children = page.children;
         self.end = (!children.is_empty()).then_some(ConsumerExit::ShardEnded(children));
         let bytes: u64 = page.records.iter().map(|record| record.data.len() as u64).sum();
+        self.meter.page(page.records.len(), bytes, page.behind_latest);
         if page.records.is_empty() {
             return self.end.take().map(Fetched::End);
         }
@@ -228,6 +234,7 @@ impl Subscriber {
     async fn failed(&mut self, problem: StreamError) -> Option<Fetched> {
         let now = Instant::now();
         let held = self.subscription.take().is_some() && self.lives;
+        self.meter.not_read(&problem);
         let lease = &self.grant.lease.key;
         match problem {
             StreamError::Unavailable(_) if held && self.renewal.is_full_term(now) => {
@@ -320,13 +327,14 @@ impl Subscriber {
         self.last_record = Some(last.sequence.clone());
         self.place.read(&last.sequence);
         let bytes: u64 = page.records.iter().map(|record| record.data.len() as u64).sum();
+        self.meter.page(page.records.len(), bytes, page.behind_latest);
         Some(Fetched::Page(page.records, self.context.budget.fit(reservation, bytes)))
     }
 
     async fn poll(&mut self) -> Result<RecordPage<ShardIterator>, StreamError> {
         let iterator = self.reader.iterator(&self.grant.lease.shard, self.place.start()).await?;
         let page = self.reader.records(&iterator, MAX_RECORDS).await?;
-        self.gaps.see(&page, self.reader.as_ref(), &self.context.losses).await?;
+        self.gaps.see(&page, self.reader.as_ref(), &self.context.metrics).await?;
         Ok(page)
     }
 
@@ -335,7 +343,7 @@ impl Subscriber {
         if !self.place.shard_is_gone(self.reader.as_ref()).await {
             return None;
         }
-        self.context.losses.shard(&self.grant.lease);
+        shard_lost(&self.context.metrics, &self.grant.lease);
         Some(Fetched::End(ConsumerExit::ShardGone))
     }
 }

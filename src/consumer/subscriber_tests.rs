@@ -13,8 +13,8 @@ use rand::{SeedableRng, rngs::StdRng};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Budget, ConsumerContext, ConsumerParams, ConsumerStream, FailureLog, FanOut, LossLog,
-    PacingParams, RetryPause, SharedTally,
+    Budget, ConsumerContext, ConsumerParams, ConsumerStream, FanOut, PacingParams, Pause,
+    RetryPause,
     pages::{Fetched, PageSource, feed},
     subscriber::Subscriber,
 };
@@ -25,6 +25,7 @@ use crate::{
         ConsumerExit,
         fixtures::{GrantHandle, grant, lease},
     },
+    metrics::{Loss, Metrics},
     model::{
         Checkpoint, ChildShard, EpochMillis, Format, InitialPosition, Lease, Position, RawRecord,
         RecordPage, SequenceNumber, Shard, ShardId, StreamName,
@@ -224,9 +225,8 @@ fn context(stream: ConsumerStream) -> ConsumerContext {
             retry: RetryPause { min: SECOND, max: SECOND },
         },
         clock: Arc::new(SystemClock),
-        tally: SharedTally::default(),
-        failures: FailureLog::default(),
-        losses: LossLog::default(),
+        pause: Pause::default(),
+        metrics: Arc::new(Metrics::default()),
     }
 }
 
@@ -511,7 +511,7 @@ async fn a_shard_that_is_gone_is_lost_and_said_so() {
     let mut bench = Bench::new(vec![Err(gone.clone()), Err(gone)]);
     *bench.script.listed.lock().unwrap() = None;
     assert_eq!(bench.end().await, ConsumerExit::ShardGone);
-    assert_eq!(bench.context.losses.shards(), 1);
+    assert_eq!(bench.context.metrics.losses(Loss::Shard), 1);
 
     // A consumer that is not there is not a shard that is not there.
     let missing = StreamError::NotFound("consumer".to_owned());
@@ -533,11 +533,11 @@ async fn a_trimmed_position_is_a_gap() {
     let mut bench = Bench::of(checkpointed(7), vec![Ok(vec![event(&[9], 9), Item::Silence])]);
     *bench.script.polled.lock().unwrap() = Some(polled(&[9]));
     assert_eq!(bench.page().await, [9]);
-    assert_eq!(bench.context.losses.gaps(), 1);
+    assert_eq!(bench.context.metrics.losses(Loss::Gap), 1);
 
     let mut bench = Bench::of(checkpointed(7), vec![Ok(vec![event(&[7, 9], 9), Item::Silence])]);
     assert_eq!(bench.page().await, [7, 9]);
-    assert_eq!(bench.context.losses.gaps(), 0);
+    assert_eq!(bench.context.metrics.losses(Loss::Gap), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -18,6 +18,7 @@ use crate::{
         ConsumerExit,
         fixtures::{GrantHandle, grant, lease},
     },
+    metrics::Metrics,
     model::{Checkpoint, EpochMillis, InitialPosition, Progress, RawRecord},
     ports::{Sink, StreamReader},
 };
@@ -78,9 +79,8 @@ fn bench(
             retry: RetryPause { min: Duration::from_millis(200), max: Duration::from_secs(30) },
         },
         clock: VirtualClock::start(),
-        tally: SharedTally::default(),
-        failures: FailureLog::default(),
-        losses: LossLog::default(),
+        pause: Pause::default(),
+        metrics: Arc::new(Metrics::default()),
     });
     let (grant, handle) = grant(lease(source().shard.as_str()).build());
     let consumer = ShardConsumer::new(grant, Arc::clone(&context), 7);
@@ -120,7 +120,7 @@ async fn what_is_given_up_is_a_dead_letter_and_the_shard_goes_on() {
         "gave up after 3 attempts (maximum_retry_attempts = 2): one of them is bad"
     );
     assert!(letter.event.as_ref().unwrap().get().contains("\"bad\""));
-    let Tally { events, delivered, filtered, dead_lettered, .. } = context.tally.get();
+    let Tally { events, delivered, filtered, dead_lettered, .. } = context.metrics.tally();
     assert_eq!((events, delivered, filtered, dead_lettered), (5, 4, 0, 1));
 }
 
@@ -145,7 +145,7 @@ async fn letters_wait_for_their_sink_whatever_its_limits() {
         );
     }
     assert_eq!(parked.taken().len(), 2);
-    assert_eq!(context.tally.get().dead_lettered, 2);
+    assert_eq!(context.metrics.tally().dead_lettered, 2);
 }
 
 /// Accepts all but batches with a text that begins with `stuck`, until `until`.

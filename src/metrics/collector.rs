@@ -30,14 +30,28 @@ type StreamCounter = (&'static str, &'static str, fn(&Tally) -> u64);
 const STREAM_COUNTERS: [StreamCounter; 10] = [
     ("records", "Kinesis records read", |tally| tally.records),
     ("record_bytes", "Bytes of their payloads", |tally| tally.bytes),
-    ("user_records", "User records in them: more than records where there are KPL aggregates", |tally| tally.user_records),
-    ("user_records_undecodable", "User records that could not be decoded and are dead letters", |tally| tally.undecodable),
+    (
+        "user_records",
+        "User records in them: more than records where there are KPL aggregates",
+        |tally| tally.user_records,
+    ),
+    (
+        "user_records_undecodable",
+        "User records that could not be decoded and are dead letters",
+        |tally| tally.undecodable,
+    ),
     ("control_messages", "CloudWatch's health checks", |tally| tally.control),
     ("events", "Events decoded", |tally| tally.events),
-    ("events_filtered", "Events that no route wanted, or that a program aborted", |tally| tally.filtered),
+    ("events_filtered", "Events that no route wanted, or that a program aborted", |tally| {
+        tally.filtered
+    }),
     ("events_delivered", "Events whose sinks all have accepted them", |tally| tally.delivered),
-    ("events_dead_lettered", "Events with a dead letter that its sink has accepted", |tally| tally.dead_lettered),
-    ("events_aborted", "Aborts by programs; one event may be aborted on several routes", |tally| tally.aborts.iter().map(|(_, count)| count).sum()),
+    ("events_dead_lettered", "Events with a dead letter that its sink has accepted", |tally| {
+        tally.dead_lettered
+    }),
+    ("events_aborted", "Aborts by programs; one event may be aborted on several routes", |tally| {
+        tally.aborts.iter().map(|(_, count)| count).sum()
+    }),
 ];
 
 type Label = (&'static str, String);
@@ -60,8 +74,8 @@ impl Collector for Board {
         let changes = LeaseChange::ALL
             .map(|change| ([("kind", change.name().to_owned())], self.journal.count(change)));
         counter(out, "lease_changes", "Leases that came to this worker or left it", changes)?;
-        let losses = Loss::ALL
-            .map(|loss| ([("kind", loss.name().to_owned())], self.alarms.losses(loss)));
+        let losses =
+            Loss::ALL.map(|loss| ([("kind", loss.name().to_owned())], self.alarms.losses(loss)));
         counter(out, "losses", "How often records were trimmed before they were read", losses)?;
         let raised = Invariant::ALL.map(|invariant| {
             ([("invariant", invariant.id().to_owned())], self.alarms.raised(invariant))
@@ -83,8 +97,7 @@ impl Board {
         gauge(out, "behind_latest_seconds", help, behind)?;
         let now = SystemClock.now();
         let worst = worst(&shards, |shard| shard.behind.map(|behind| behind.as_secs_f64()));
-        let oldest =
-            self::worst(&shards, |shard| Some(seconds_since(shard.oldest_open?, now)));
+        let oldest = self::worst(&shards, |shard| Some(seconds_since(shard.oldest_open?, now)));
         let per_stream = |seconds: &BTreeMap<StreamName, f64>| {
             seconds.iter().map(|(stream, s)| ([of_stream(stream)], *s)).collect::<Vec<_>>()
         };

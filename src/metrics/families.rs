@@ -18,8 +18,7 @@ use crate::{
 const PUT_TO_SETTLED: [f64; 14] =
     [0.1, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0, 86400.0];
 /// One call of a sink: a local file to a time-out.
-const DELIVERY: [f64; 12] =
-    [0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0];
+const DELIVERY: [f64; 12] = [0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 15.0, 60.0];
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub(super) struct BuildLabels {
@@ -90,13 +89,37 @@ impl Families {
         registry.register("sink_events", "Events offered to sinks, dead letters included, by what the sink said; an event that is offered again counts again", of.sink_events);
         registry.register("sink_batches", "Batches offered to sinks, by outcome", of.sink_batches);
         registry.register("sink_delivery_seconds", "Time of one call of a sink", of.sink_seconds);
-        registry.register("put_to_settled_seconds", "Time from an event's record being put to the event's outcome", of.settled_seconds);
-        registry.register("fetch_calls", "Calls to Kinesis for shards and records, by outcome", of.fetch_calls);
-        registry.register("lease_table_calls", "Calls to the lease table, by outcome; refused is a race that was lost", of.table_calls);
-        registry.register("in_flight_bytes", "Bytes of records in flight, of consumer.in_flight_bytes", of.in_flight_bytes);
+        registry.register(
+            "put_to_settled_seconds",
+            "Time from an event's record being put to the event's outcome",
+            of.settled_seconds,
+        );
+        registry.register(
+            "fetch_calls",
+            "Calls to Kinesis for shards and records, by outcome",
+            of.fetch_calls,
+        );
+        registry.register(
+            "lease_table_calls",
+            "Calls to the lease table, by outcome; refused is a race that was lost",
+            of.table_calls,
+        );
+        registry.register(
+            "in_flight_bytes",
+            "Bytes of records in flight, of consumer.in_flight_bytes",
+            of.in_flight_bytes,
+        );
         registry.register("leases_held", "Leases that this worker holds", of.leases_held);
-        registry.register("leases_unowned", "Leases that nobody holds and whose shards have not ended, by this worker's last scan", of.leases_unowned);
-        registry.register("paused", "1 while an operator has paused this worker's reading", of.paused);
+        registry.register(
+            "leases_unowned",
+            "Leases that nobody holds and whose shards have not ended, by this worker's last scan",
+            of.leases_unowned,
+        );
+        registry.register(
+            "paused",
+            "1 while an operator has paused this worker's reading",
+            of.paused,
+        );
         families
     }
 

@@ -8,8 +8,8 @@ use super::{Metrics, families::lost_race};
 use crate::{
     model::{Lease, LeaseKey, LeaseWrite, RecordPage, Shard, ShardId, StreamName},
     ports::{
-        LeaseStore, ShardIterator, ShardSubscriber, StartAt, StoreError, StreamError,
-        StreamReader, Subscription, Swap,
+        LeaseStore, ShardIterator, ShardSubscriber, StartAt, StoreError, StreamError, StreamReader,
+        Subscription, Swap,
     },
 };
 
@@ -26,7 +26,11 @@ impl MeteredStream {
         Self { reader, stream, metrics }
     }
 
-    fn count<T>(&self, call: &'static str, answer: Result<T, StreamError>) -> Result<T, StreamError> {
+    fn count<T>(
+        &self,
+        call: &'static str,
+        answer: Result<T, StreamError>,
+    ) -> Result<T, StreamError> {
         self.metrics.families.fetched(&self.stream, call, &answer);
         answer
     }

@@ -194,8 +194,8 @@ impl Metrics {
     }
 
     /// How often records were trimmed unread.
-    pub fn losses(&self) -> u64 {
-        Loss::ALL.into_iter().map(|loss| self.board.alarms.losses(loss)).sum()
+    pub fn losses(&self, loss: Loss) -> u64 {
+        self.board.alarms.losses(loss)
     }
 }
 

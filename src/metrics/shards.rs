@@ -8,7 +8,10 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::model::{EpochMillis, Lease, LeaseKey, ShardId, StreamName};
+use crate::{
+    model::{EpochMillis, Lease, LeaseKey, ShardId, StreamName},
+    ports::StreamError,
+};
 
 /// A shard that was not read for so long counts the time since then as lag. Longer than the pause
 /// between two reads, and than the five seconds between two events of enhanced fan-out.
@@ -74,9 +77,11 @@ impl ShardMeter {
         state.read_error = None;
     }
 
-    /// The shard could not be read; `None` when that is everyday life.
-    pub fn not_read(&self, why: &impl ToString) {
-        self.lock().read_error = Some((Instant::now(), why.to_string()));
+    /// The shard could not be read. What passes by itself within seconds is no error.
+    pub fn not_read(&self, problem: &StreamError) {
+        if !matches!(problem, StreamError::Throttled | StreamError::IteratorExpired) {
+            self.lock().read_error = Some((Instant::now(), problem.to_string()));
+        }
     }
 
     /// What is under way now: user records, and when Kinesis took the oldest.
@@ -222,10 +227,12 @@ mod tests {
         let _guard = Shards::open(&shards, &StreamName::new("s"), &lease());
         let meter = shards.get(&lease().key);
         let reading = || shards.readings().remove(&lease().key).unwrap();
-        meter.not_read(&"KMS says no");
+        meter.not_read(&StreamError::Throttled);
+        assert!(reading().read_error.is_none());
+        meter.not_read(&StreamError::Denied("KMS says no".to_owned()));
         meter.delivered(Some("disk full".to_owned()));
         let now = reading();
-        assert_eq!(now.read_error.unwrap().1, "KMS says no");
+        assert_eq!(now.read_error.unwrap().1, "not allowed: KMS says no");
         assert_eq!(now.sink_error.unwrap().1, "disk full");
         meter.page(0, 0, TIP);
         meter.delivered(None);

@@ -8,11 +8,12 @@ use std::{
 use shardwright::{
     codec::DecodeLimits,
     consumer::{
-        BatchLimits, Budget, ConsumerContext, ConsumerParams, ConsumerStream, FailureLog, LossLog,
-        NamedSink, PacingParams, RetryPause, SharedTally,
+        BatchLimits, Budget, ConsumerContext, ConsumerParams, ConsumerStream, NamedSink,
+        PacingParams, Pause, RetryPause,
     },
     etl::{Pipeline, PipelineParts, Route, filter::FilterPattern},
     leasing::{LeaseParams, LeaseStatus, LeasedStream, StreamIdentifier},
+    metrics::Metrics,
     model::{Format, InitialPosition, WorkerId},
     ports::{Sink, StreamReader},
     worker::Worker,
@@ -79,9 +80,8 @@ pub(crate) fn context(world: &World, worker: WorkerNo, setup: &Setup) -> Arc<Con
             queue_bytes: 2048,
             retry: RetryPause { min: Duration::from_millis(100), max: Duration::from_secs(2) },
         },
-        tally: SharedTally::default(),
-        failures: FailureLog::default(),
-        losses: LossLog::default(),
+        pause: Pause::default(),
+        metrics: Arc::new(Metrics::default()),
         clock: Arc::new(SimClock { world: world.clone(), wrong_by: setup.clock_error(worker) }),
     })
 }

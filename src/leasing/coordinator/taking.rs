@@ -4,16 +4,16 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use rand::RngExt;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{Coordinator, report};
 use crate::{
     leasing::{
-        alarm,
         held::{Finished, Held, Taken},
         operations::{self, Written},
         plan,
     },
+    metrics::LeaseChange,
     model::{Checkpoint, Lease, LeaseKey, LeaseWrite, WorkerId, rounded},
     ports::{StoreError, Swap},
 };
@@ -33,14 +33,19 @@ impl Coordinator {
                     info!("the lease table answers again");
                 }
                 self.scan_failures = 0;
-                self.status.send_modify(|status| status.table_reached = true);
+                self.watched.status.send_modify(|status| {
+                    status.table_reached = true;
+                    status.leases = leases.as_slice().into();
+                });
                 let jitter = self.rng.random_range(0.9..1.1);
                 let pause = self.params.scan_pause(leases.len()).mul_f64(jitter);
                 // While a hand-over is under way nobody reads the shard in the end: look sooner.
                 let pause = if self.asked.is_empty() { pause } else { pause / 5 };
                 // A counter is news from the end of the scan on, and its age is judged at the begin: a
                 // slow scan must not make a living lease look old.
-                self.observations.observe(&leases, started, now).iter().for_each(alarm::raise);
+                for breach in self.observations.observe(&leases, started, now) {
+                    self.watched.metrics.raise(&breach);
+                }
                 self.next_scan = self.before_next_expiry(now, now + pause);
                 if !self.draining {
                     self.plan(&leases, started);
@@ -145,7 +150,10 @@ impl Coordinator {
             return;
         }
         let age = self.observations.age(&lease.key, now);
-        info!(lease = %lease.key, why = why(lease, &self.me, wait, age), "taking the lease");
+        let asked = self.asked.get(&lease.key).map(|(from, _)| from);
+        let (change, why) = why(lease, &self.me, wait, age, asked);
+        debug!(lease = %lease.key, why, "taking the lease");
+        self.reasons.insert(lease.key.clone(), (change, why));
         let write = LeaseWrite::Take {
             by: self.me.clone(),
             counter: lease.counter,
@@ -170,12 +178,18 @@ impl Coordinator {
 
     pub(super) fn took(&mut self, written: &Written, result: Result<Swap, StoreError>) {
         self.pending.remove(&written.key);
+        let why = self.reasons.remove(&written.key);
         if result.is_ok() {
             // Leases are moving, and others move theirs: the next round need not wait.
             self.look_soon();
         }
         match result {
-            Ok(Swap::Applied(row)) => self.acquired(row, written),
+            Ok(Swap::Applied(row)) => {
+                if let Some((change, why)) = why {
+                    self.changed(change, &row, &why);
+                }
+                self.acquired(row, written);
+            }
             // It names this worker, and the scan that said so was a little old.
             Ok(Swap::Refused(Some(row))) if row.holder() == Some(&self.me) && !row.ended() => {
                 self.take(&row, written.wait, Instant::now());
@@ -201,7 +215,8 @@ impl Coordinator {
             not_before: written.sent + written.wait,
             lease: row,
         };
-        let (mut held, grant) = Held::acquire(taken, &self.params, &self.hurry);
+        let (mut held, grant) =
+            Held::acquire(taken, &self.params, &self.hurry, &self.watched.metrics);
         if self.draining {
             // A thief that still has to wait must let the row expire: releasing it would invite a
             // third worker in while the old owner believes in its lease.
@@ -278,15 +293,27 @@ fn never_taken(lease: &Lease) -> bool {
     lease.checkpoint == Checkpoint::Latest && lease.latest_since.is_none()
 }
 
-/// Why a lease is taken, for the log line that an operator reads at night.
-fn why(lease: &Lease, me: &WorkerId, wait: Duration, age: Duration) -> String {
+/// How and why a lease is taken, for the log line that an operator reads at night. `asked` is whom
+/// this worker had asked for it.
+fn why(
+    lease: &Lease,
+    me: &WorkerId,
+    wait: Duration,
+    age: Duration,
+    asked: Option<&WorkerId>,
+) -> (LeaseChange, String) {
     let seconds = age.as_secs_f64();
     match (lease.holder(), &lease.checkpoint_owner) {
-        (None, _) => "it has no owner".to_owned(),
-        (Some(owner), None) if owner == me => "it names this worker".to_owned(),
+        (None, _) => (LeaseChange::Taken, "it has no owner".to_owned()),
+        (Some(owner), None) if owner == me => match asked {
+            Some(from) => (LeaseChange::Received, format!("{from} handed it over, as asked")),
+            None => (LeaseChange::Taken, "it names this worker".to_owned()),
+        },
         (Some(owner), Some(_)) if !wait.is_zero() => {
-            format!("{owner} did not hand it over in time")
+            (LeaseChange::Forced, format!("{owner} did not hand it over in time"))
         }
-        (Some(owner), _) => format!("expired, not renewed for {seconds:.1} s by {owner}"),
+        (Some(owner), _) => {
+            (LeaseChange::Taken, format!("expired, not renewed for {seconds:.1} s by {owner}"))
+        }
     }
 }
