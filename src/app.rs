@@ -11,6 +11,7 @@ mod asking;
 mod context;
 mod fan_out;
 mod replay;
+mod subject;
 
 pub use self::replay::{Replay, ReplayEnd};
 
@@ -29,12 +30,12 @@ use tracing::{error, info, warn};
 
 use self::context::context;
 use crate::{
-    admin::{Admin, AdminError},
+    admin::{Admin, AdminError, Token},
     aws::{
         AwsConnection, DynamoLeases, FanOutConsumer, FleetMode, KinesisStream, StreamTarget,
         TableReady,
     },
-    config::{AdminSettings, Compiled, StreamSettings},
+    config::{Compiled, StreamSettings},
     consumer::{ConsumerContext, ConsumerStream},
     etl::Tally,
     leasing::{LeaseParams, LeaseStatus, LeasedStream, StreamIdentifier, plan::BalanceLimits},
@@ -93,7 +94,9 @@ pub enum Outcome {
 
 /// A configured application.
 pub struct App {
-    admin: AdminSettings,
+    application: String,
+    admin: Option<Admin>,
+    admin_token: Option<Token>,
     drain_timeout: Duration,
     configuration: String,
     create_table: bool,
@@ -144,10 +147,13 @@ impl App {
         let metrics = Arc::new(Metrics::new());
         let read = streams.iter().map(|stream| consumer_stream(stream, &metrics)).collect();
         let (settings, context) = Box::pin(context(compiled, read, metrics)).await?;
+        let (admin, admin_token) = subject::open(&settings.admin).await?;
         let lease = settings.lease;
-        let table = lease.table.unwrap_or(application);
+        let table = lease.table.unwrap_or_else(|| application.clone());
         Ok(Self {
-            admin: settings.admin,
+            application,
+            admin,
+            admin_token,
             configuration: hash,
             drain_timeout: settings.shutdown.drain_timeout,
             create_table: lease.create_table,
@@ -177,16 +183,14 @@ impl App {
     ///
     /// # Errors
     /// What a person must mend before it can start.
-    pub async fn run(self, shutdown: Shutdown) -> Result<Outcome, StartError> {
-        let admin = match self.admin.enabled {
-            true => Some(Admin::bind(self.admin.listen).await?),
-            false => None,
-        };
+    pub async fn run(mut self, shutdown: Shutdown) -> Result<Outcome, StartError> {
+        let admin = self.admin.take();
         self.say_start();
         let (status, seen) = watch::channel(LeaseStatus::default());
         let mut side = JoinSet::new();
+        let streams = self.leased_streams(&mut side);
         if let Some(admin) = admin {
-            side.spawn(admin.serve(seen.clone(), self.params.renew_interval() * 3));
+            side.spawn(admin.serve(self.subject(&streams, seen.clone(), shutdown.drain.clone())));
         }
         let ready = tokio::select! { biased;
             () = shutdown.drain.cancelled() => None,
@@ -196,7 +200,6 @@ impl App {
             info!("stopped before any lease was taken");
             return Ok(Outcome::Drained);
         }
-        let streams = self.leased_streams(&mut side);
         let worker = Worker::new(
             self.worker_id.clone(),
             self.params.clone(),

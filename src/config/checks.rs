@@ -74,6 +74,8 @@ impl Checks<'_> {
         let fine =
             worker_id.as_ref().is_none_or(|id| !id.is_empty() && !id.starts_with("shardId-"));
         self.that(fine, "worker_id", "must not be empty or look like a shard id");
+        let long = settings.admin.token.as_ref().is_none_or(|token| token.reveal().len() >= 16);
+        self.that(long, "admin.token", "is too easily guessed: expected 16 characters or more");
         if let Some(problem) = log_level::problem(&log.level) {
             self.that(false, "log.level", problem);
         }

@@ -89,7 +89,8 @@ pub(super) const CONSUMER: &[Key] = &[
 
 pub(super) const SHUTDOWN: &[Key] = &[key("drain_timeout", Duration)];
 
-pub(super) const ADMIN: &[Key] = &[key("enabled", Flag), key("listen", Address)];
+pub(super) const ADMIN: &[Key] =
+    &[key("enabled", Flag), key("listen", Address), key("token", Text)];
 
 pub(super) const LOG: &[Key] =
     &[key("level", Text), key("format", Word(&["auto", "text", "json"]))];

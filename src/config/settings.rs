@@ -1,7 +1,7 @@
 //! The settings as people write them. Each key is documented here, beside its field; the defaults
 //! stand in `config/default.toml`, and a test holds the two together.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
 use serde::{Deserialize, Deserializer};
@@ -29,7 +29,7 @@ pub struct Settings {
     pub consumer: ConsumerSettings,
     /// What a SIGTERM may take.
     pub shutdown: ShutdownSettings,
-    /// The port for health checks.
+    /// The port for health checks, metrics and the live page.
     pub admin: AdminSettings,
     /// What is logged, and how.
     pub log: LogSettings,
@@ -108,19 +108,41 @@ pub struct ShutdownSettings {
     pub drain_timeout: Duration,
 }
 
-/// `[admin]`: the port for health checks.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+/// `[admin]`: the port for health checks, metrics and the live page.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct AdminSettings {
     /// Whether the port is opened.
     pub enabled: bool,
     /// Address and port. It answers everyone who reaches it: keep it on loopback, or behind the
     /// orchestrator's network rules.
     pub listen: SocketAddr,
+    /// What `POST /drain`, `/pause` and `/resume` must send as `Authorization: Bearer …`. Without it
+    /// they work on loopback only. Best set by the environment variable
+    /// `SHARDWRIGHT__ADMIN__TOKEN`; it is never printed.
+    #[serde(default)]
+    pub token: Option<Secret>,
+}
+
+/// A text that is never printed.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
 }
 
 impl Default for AdminSettings {
     fn default() -> Self {
-        Self { enabled: true, listen: SocketAddr::from(([127, 0, 0, 1], 9464)) }
+        Self { enabled: true, listen: SocketAddr::from(([127, 0, 0, 1], 9464)), token: None }
     }
 }
 

@@ -56,7 +56,12 @@ impl Budget {
 
     /// Bytes that are reserved now.
     pub fn in_flight(&self) -> u64 {
-        (u64::from(self.units) * UNIT).saturating_sub(self.free())
+        self.limit().saturating_sub(self.free())
+    }
+
+    /// Bytes that may be reserved.
+    pub fn limit(&self) -> u64 {
+        u64::from(self.units) * UNIT
     }
 
     /// Bytes that are free now.

@@ -144,6 +144,11 @@ impl Metrics {
         self.board.shards.set_retention(stream, retention);
     }
 
+    /// How long the streams keep their records, as far as that is known.
+    pub fn retentions(&self) -> BTreeMap<StreamName, Duration> {
+        self.board.shards.retentions()
+    }
+
     // === Sinks ===
 
     /// What a sink said of a batch of so many events, and after how long.
