@@ -29,10 +29,10 @@ type StreamCounter = (&'static str, &'static str, fn(&Tally) -> u64);
 
 const STREAM_COUNTERS: [StreamCounter; 10] = [
     ("records", "Kinesis records read", |tally| tally.records),
-    ("record_bytes", "Bytes of their payloads", |tally| tally.bytes),
+    ("record_bytes", "Bytes of the payloads of Kinesis records read", |tally| tally.bytes),
     (
         "user_records",
-        "User records in them: more than records where there are KPL aggregates",
+        "User records in the records read: more than records where there are KPL aggregates",
         |tally| tally.user_records,
     ),
     (
@@ -101,7 +101,7 @@ impl Board {
         let per_stream = |seconds: &BTreeMap<StreamName, f64>| {
             seconds.iter().map(|(stream, s)| ([of_stream(stream)], *s)).collect::<Vec<_>>()
         };
-        let help = "The same of the worst shard that this worker reads";
+        let help = "How far the reader is behind the tip of the worst shard that this worker reads";
         gauge(out, "behind_latest_max_seconds", help, per_stream(&worst))?;
         let help = "Age of the oldest record read that has no outcome yet";
         gauge(out, "oldest_unsettled_seconds", help, per_stream(&oldest))?;

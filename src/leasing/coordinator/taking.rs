@@ -304,10 +304,10 @@ fn why(
 ) -> (LeaseChange, String) {
     let seconds = age.as_secs_f64();
     match (lease.holder(), &lease.checkpoint_owner) {
-        (None, _) => (LeaseChange::Taken, "it has no owner".to_owned()),
+        (None, _) => (LeaseChange::Taken, "it had no owner".to_owned()),
         (Some(owner), None) if owner == me => match asked {
             Some(from) => (LeaseChange::Received, format!("{from} handed it over, as asked")),
-            None => (LeaseChange::Taken, "it names this worker".to_owned()),
+            None => (LeaseChange::Taken, "it named this worker".to_owned()),
         },
         (Some(owner), Some(_)) if !wait.is_zero() => {
             (LeaseChange::Forced, format!("{owner} did not hand it over in time"))
