@@ -52,20 +52,20 @@ const LONGEST: usize = 200;
 impl Failures {
     pub(super) fn record(&self, source: &Source, position: &Position, stage: Stage, reason: &str) {
         let now = Instant::now();
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state.keep(source, position, stage, reason, now);
-        state.since += 1;
-        if state.said.is_some_and(|said| now.duration_since(said) < EVERY) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.keep(source, position, stage, reason, now);
+        kept.since += 1;
+        if kept.said.is_some_and(|said| now.duration_since(said) < EVERY) {
             return;
         }
         tracing::warn!(stream = %source.stream, shard = %source.shard, %position, %stage, %reason,
-            failures = state.since, "could not be processed, sent to the dead letters");
-        (state.said, state.since) = (Some(now), 0);
+            failures = kept.since, "could not be processed, sent to the dead letters");
+        (kept.said, kept.since) = (Some(now), 0);
     }
 
     pub(super) fn list(&self) -> Vec<FailureReason> {
-        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state.reasons.iter().rev().cloned().collect()
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.reasons.iter().rev().cloned().collect()
     }
 }
 

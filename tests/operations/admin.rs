@@ -133,13 +133,13 @@ async fn a_paused_worker_keeps_its_leases_and_reads_nothing() {
     assert_eq!(metric(admin, "shardwright_paused").await, Some(1.0));
     let renewed = metric(admin, renewals).await.unwrap_or(0.0);
     wait_until("a call that was under way is over", async || {
-        metric(admin, renewals).await.unwrap_or(0.0) >= renewed + 1.0
+        metric(admin, renewals).await.unwrap_or(0.0) >= renewed + 2.0
     })
     .await;
     let called = metric(admin, calls).await;
     Producer::new(&stream).put(&mut books, 5).await;
     wait_until("the lease is renewed and the shard shown as paused", async || {
-        metric(admin, renewals).await.unwrap_or(0.0) >= renewed + 3.0
+        metric(admin, renewals).await.unwrap_or(0.0) >= renewed + 4.0
             && shards(admin).await[0]["state"] == "paused"
     })
     .await;

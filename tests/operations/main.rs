@@ -12,8 +12,10 @@
 )]
 
 mod admin;
+mod browser;
 mod client;
 #[expect(dead_code, unused_imports, reason = "other scenarios need more of it")]
 #[path = "../harness/mod.rs"]
 mod harness;
 mod metrics;
+mod page;

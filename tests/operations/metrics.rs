@@ -77,7 +77,7 @@ async fn scrape() -> String {
     metrics.retention(&stream, Duration::from_hours(24));
     let reading = metrics.shard_opened(&stream, &lease);
     let meter = metrics.shard(&lease.key);
-    meter.page(3, 700, Duration::from_secs(60));
+    meter.page(3, 700, Duration::from_mins(1));
     meter.under_way(1, Some(EpochMillis(0)));
     let sink = Arc::from("archive");
     metrics.delivered(&sink, 2, Duration::from_millis(3), &Ok(vec![Verdict::Accepted]));
@@ -103,12 +103,12 @@ async fn registry() -> BTreeMap<String, Described> {
     let mut families: BTreeMap<String, Described> = BTreeMap::new();
     for line in text.lines() {
         if let Some((name, help)) = line.strip_prefix("# HELP ").and_then(|l| l.split_once(' ')) {
-            families.entry(name.to_owned()).or_default().help =
-                help.trim_end_matches('.').to_owned();
+            let help = help.trim_end_matches('.').to_owned();
+            families.insert(name.to_owned(), Described { help, ..Described::default() });
         } else if let Some((name, kind)) =
             line.strip_prefix("# TYPE ").and_then(|line| line.split_once(' '))
         {
-            families.get_mut(name).unwrap().kind = kind.to_owned();
+            kind.clone_into(&mut families.get_mut(name).unwrap().kind);
         } else if let Some((name, labels)) = line.split_once('{') {
             let family = ["_total", "_info", "_bucket", "_sum", "_count"]
                 .iter()
