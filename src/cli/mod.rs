@@ -10,6 +10,7 @@ mod decode;
 mod demo;
 mod filter;
 mod healthcheck;
+mod iam_policy;
 mod input;
 mod leases;
 mod offline;
@@ -90,6 +91,8 @@ enum Command {
     Leases(leases::Args),
     /// Take dead letters through the pipeline again, and to the sinks
     Replay(replay::Args),
+    /// Print the IAM policy that the configuration needs, and nothing more
+    IamPolicy(iam_policy::Args),
     /// Ask the running daemon whether it is alive, for images without a shell
     Healthcheck(healthcheck::Args),
 }
@@ -140,6 +143,7 @@ pub fn main() -> ExitCode {
         Command::Produce(args) => produce::run(&args),
         Command::Leases(args) => leases::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::IamPolicy(args) => iam_policy::run(&args),
         Command::Healthcheck(args) => healthcheck::run(&args),
     }
 }

@@ -19,3 +19,5 @@ mod client;
 mod harness;
 mod metrics;
 mod page;
+mod policy;
+mod runbook;
