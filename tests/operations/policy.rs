@@ -149,6 +149,50 @@ fn resources_are_those_of_the_configuration() {
     assert_eq!(writes_reads.count(), 1, "it may not write into what it reads");
 }
 
+/// The environment of the container in `deploy/ecs`, with the names that CloudFormation would put in.
+fn ecs_environment(template: &str) -> Vec<(String, String)> {
+    let entries =
+        template.lines().filter_map(|line| line.trim().strip_prefix("- {Name: SHARDWRIGHT"));
+    let entries = entries.map(|entry| {
+        let (name, value) = entry.trim_end_matches('}').split_once(", Value: ").unwrap();
+        let value = match value.split_once(' ') {
+            Some(("!GetAtt", stream)) => {
+                let name = stream.trim_end_matches(".Arn");
+                format!("arn:aws:kinesis:eu-central-1:111122223333:stream/{name}")
+            }
+            Some(("!Ref", _)) => "orders".to_owned(),
+            _ => value.trim_matches('"').to_owned(),
+        };
+        (format!("SHARDWRIGHT{name}"), value)
+    });
+    entries.collect()
+}
+
+#[test]
+fn the_task_of_ecs_is_configured_and_may_do_what_it_needs() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let template = fs::read_to_string(root.join("deploy/ecs/shardwright.yaml")).unwrap();
+    let run = |command: &str| {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_shardwright"));
+        process.env_clear().arg(command).envs(ecs_environment(&template));
+        process.output().unwrap()
+    };
+    let checked = run("check");
+    assert!(checked.status.success(), "{checked:?}");
+    let printed = run("iam-policy");
+    let needed = actions(&serde_json::from_slice(&printed.stdout).unwrap());
+    let (_, role) = template.split_once("  TaskRole:").unwrap();
+    let (role, _) = role.split_once("  ExecutionRole:").unwrap();
+    let words = role.split_whitespace();
+    let given = words.filter(|word| word.starts_with("kinesis:") || word.starts_with("dynamodb:"));
+    assert_eq!(given.map(str::to_owned).collect::<BTreeSet<_>>(), needed);
+    let drain = template.split_once("DRAIN_TIMEOUT, Value: 30s").is_some();
+    assert!(
+        drain && template.contains("StopTimeout: 40"),
+        "the drain ends before the task is killed"
+    );
+}
+
 #[test]
 fn the_role_of_a_subscription_trusts_this_account_s_log_groups_only() {
     let role = policy(ALL, &["--subscription", "--account", "111122223333"]);
