@@ -38,7 +38,7 @@ use crate::{
     etl::Tally,
     leasing::{LeaseParams, LeaseStatus, LeasedStream, StreamIdentifier, plan::BalanceLimits},
     model::{LeaseKey, StreamName, WorkerId},
-    ports::{LeaseStore, SinkError, StoreError, StreamReader},
+    ports::{LeaseStore, SinkError, StoreError, StreamReader, SystemClock, WallClock},
     shutdown::Shutdown,
     worker::Worker,
 };
@@ -285,6 +285,7 @@ fn say_counts(tally: &Tally) {
     info!(
         records = tally.records,
         user_records = tally.user_records,
+        foreign = tally.foreign,
         undecodable = tally.undecodable,
         control = tally.control,
         events = tally.events,
@@ -379,6 +380,8 @@ fn consumer_stream(stream: &Stream) -> ConsumerStream {
         name: stream.name.clone(),
         format: stream.settings.format,
         initial_position: stream.settings.initial_position,
+        until: stream.settings.until.map(|until| until.time(SystemClock.now())),
+        aggregates: stream.settings.aggregates,
         reader: Arc::clone(&stream.reader) as Arc<dyn StreamReader>,
         fan_out: fan_out::of(stream),
     }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::{
     aws::AwsSettings,
-    model::{Format, InitialPosition},
+    model::{Aggregates, EndPosition, Format, InitialPosition},
     sinks::SinkConfig,
 };
 
@@ -160,6 +160,12 @@ pub struct StreamSettings {
     /// `2026-01-31T08:00:00Z`.
     #[serde(default)]
     pub initial_position: InitialPosition,
+    /// Where reading ends, for a job that comes to an end: before the first record that arrived at this
+    /// time or later, such as `2026-01-31T08:00:00Z`; `LATEST` is the time at which the process begins.
+    /// `run` ends by itself when all streams have such an end and every shard has been read up to it;
+    /// a later run goes on there. Default: never.
+    #[serde(default)]
+    pub until: Option<EndPosition>,
     /// How it is read: `polling` or `fan-out`. Both go on where the other has stopped, so that this
     /// may be changed with a restart.
     #[serde(default)]
@@ -180,6 +186,10 @@ pub struct StreamSettings {
     /// What its records hold: `cloudwatch-logs`, `json`, `text` or `bytes`.
     #[serde(default)]
     pub format: Format,
+    /// What becomes of KPL aggregates that hold user records of another shard: `tolerant` drops those
+    /// user records and counts them, `strict` drops the whole aggregate, as the KCL does.
+    #[serde(default)]
+    pub aggregates: Aggregates,
 }
 
 /// How a stream is read.

@@ -9,7 +9,7 @@ use tracing::error;
 
 use crate::{
     leasing::LeaseGrant,
-    model::{Checkpoint, EpochMillis, Lease, RawRecord, RecordPage, SequenceNumber},
+    model::{Checkpoint, EpochMillis, Lease, Position, RawRecord, RecordPage, SequenceNumber},
     ports::{StartAt, StreamError, StreamReader},
 };
 
@@ -40,11 +40,11 @@ impl LossLog {
             "records are lost: the shard left the stream before it was read to its end");
     }
 
-    /// The records after a checkpoint are gone up to `oldest`.
-    fn gap(&self, lease: &Lease, oldest: &RawRecord) {
+    /// The records after one are gone up to `oldest`.
+    fn gap(&self, lease: &Lease, after: &Expected, oldest: &RawRecord) {
         self.gaps.fetch_add(1, Ordering::Relaxed);
-        let hours = lease.arrival.map(|from| oldest.arrival.millis_since(from) / 3_600_000);
-        error!(lease = %lease.key, after = %lease.checkpoint, processed_until = %until(lease.arrival),
+        let hours = after.arrival.map(|from| oldest.arrival.millis_since(from) / 3_600_000);
+        error!(lease = %lease.key, after = %after.sequence, read_until = %until(after.arrival),
             oldest_kept = %oldest.sequence, kept_since = %oldest.arrival, hours,
             "records may be lost: the position was trimmed before it was read on from");
     }
@@ -66,17 +66,32 @@ fn share(lease: &Lease) -> String {
 /// itself; when another one comes first, records in between may have been trimmed.
 pub(super) struct GapWatch {
     grant: Arc<LeaseGrant>,
-    /// The record that should come first.
-    expected: Option<SequenceNumber>,
+    /// The record that should come first, or was read last.
+    expected: Option<Expected>,
+}
+
+/// A record that is known to have been there, and when Kinesis took it.
+struct Expected {
+    sequence: SequenceNumber,
+    arrival: Option<EpochMillis>,
 }
 
 impl GapWatch {
     pub(super) fn new(grant: Arc<LeaseGrant>) -> Self {
         let expected = match &grant.lease.checkpoint {
-            Checkpoint::After(position) => Some(position.sequence.clone()),
+            Checkpoint::After(Position { sequence, .. }) => {
+                Some(Expected { sequence: sequence.clone(), arrival: grant.lease.arrival })
+            }
             _ => None,
         };
         Self { grant, expected }
+    }
+
+    /// The way on is lost, and reading is resumed behind the last record that was read.
+    pub(super) fn resumes_after(&mut self, last: Option<&(SequenceNumber, EpochMillis)>) {
+        if let Some((sequence, arrival)) = last {
+            self.expected = Some(Expected { sequence: sequence.clone(), arrival: Some(*arrival) });
+        }
     }
 
     /// Looks at a page. Asks the stream for its oldest record if this page begins too late: a
@@ -93,12 +108,12 @@ impl GapWatch {
         let Some(expected) = &self.expected else { return Ok(()) };
         match page.records.first() {
             None if !page.behind_latest.is_zero() => return Ok(()),
-            Some(first) if first.sequence > *expected => {
+            Some(first) if first.sequence > expected.sequence => {
                 let shard = &self.grant.lease.shard;
                 let oldest = reader.iterator(shard, &StartAt::TrimHorizon).await?;
                 let oldest = reader.records(&oldest, 1).await?.records;
                 if oldest.first().is_none_or(|oldest| oldest.sequence >= first.sequence) {
-                    losses.gap(&self.grant.lease, first);
+                    losses.gap(&self.grant.lease, expected, first);
                 }
             }
             _ => {}

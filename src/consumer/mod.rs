@@ -12,6 +12,8 @@
 //! the same.
 //!
 //! # Guarantees
+//! - A shard waits for bytes only while it holds its own share of the [`Budget`]: shards whose sink is
+//!   stuck do not starve the others.
 //! - The checkpoint is the longest prefix of user records that all have an outcome ([`Ledger`]).
 //! - A delivery begins only while the lease is provably valid.
 //! - Per shard and sink one batch is under way at a time, so sinks see the order of the shard. A sink
@@ -22,11 +24,14 @@ mod budget;
 mod delivery;
 mod fan_out;
 mod fetcher;
+#[cfg(test)]
+mod fetcher_tests;
 mod lanes;
 mod ledger;
 mod loss;
 mod outbox;
 mod pacing;
+mod page_size;
 mod pages;
 mod permit;
 mod place;
@@ -43,8 +48,9 @@ mod subscriber_tests;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod until;
 
-pub use budget::{Budget, Reservation};
+pub use budget::{Budget, Reservation, Share};
 pub use fan_out::FanOut;
 pub use ledger::{Ledger, Mark, Ticket};
 pub use loss::LossLog;

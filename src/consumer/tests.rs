@@ -18,7 +18,7 @@ use crate::{
         ConsumerExit,
         fixtures::{GrantHandle, grant, lease},
     },
-    model::{Checkpoint, EpochMillis, InitialPosition, Progress, RawRecord},
+    model::{Aggregates, Checkpoint, EpochMillis, InitialPosition, Progress, RawRecord},
     ports::{Sink, StreamReader},
 };
 
@@ -57,6 +57,8 @@ fn bench(
             name: source().stream,
             format: source().format,
             initial_position: InitialPosition::TrimHorizon,
+            until: None,
+            aggregates: Aggregates::default(),
             reader: reader as Arc<dyn StreamReader>,
             fan_out: None,
         }],
