@@ -148,7 +148,7 @@ pub enum LogFormat {
 }
 
 /// `[[streams]]`: one stream to read.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct StreamSettings {
     /// Its name. Either this or `arn`.
     #[serde(default)]

@@ -113,13 +113,16 @@ impl Shard {
     fn try_reserve(&self, wish: u64) -> Option<Held> {
         let mut pool = self.budget.pool();
         let mut held = self.held();
+        let part = pool.part();
+        if held.own > part {
+            return None;
+        }
         let common = wish.min(pool.bytes / 4).max(1);
         if held.common + common <= pool.common {
             pool.common -= common;
             held.common += common;
             return Some(Held { common, own: 0 });
         }
-        let part = pool.part();
         let left = part.saturating_sub(held.own);
         // Crumbs would make pages of single records.
         if held.own > 0 && left < wish.min(part / 4) || left == 0 {
@@ -142,8 +145,39 @@ impl Reservation {
         self.held.common + self.held.own
     }
 
-    /// Makes it fit what a page turned out to hold. What is more is taken in any case, from the common
-    /// half if it is there: a page is in memory by then, and waiting would not make it smaller.
+    /// Makes it fit the first of these sizes, as many as there are bytes for, and answers how many. The
+    /// first one is taken in any case: it would not become smaller by waiting.
+    #[must_use]
+    pub fn fit_some(mut self, sizes: impl IntoIterator<Item = u64> + Clone) -> (Self, usize) {
+        let all: u64 = sizes.clone().into_iter().sum();
+        self.grow(all.saturating_sub(self.bytes()));
+        let (mut sum, mut count) = (0, 0);
+        for size in sizes {
+            if count > 0 && sum + size > self.bytes() {
+                break;
+            }
+            sum += size;
+            count += 1;
+        }
+        (self.fit(sum), count)
+    }
+
+    /// Takes up to so many bytes more, as far as they are there.
+    fn grow(&mut self, bytes: u64) {
+        let mut pool = self.shard.budget.pool();
+        let mut held = self.shard.held();
+        let common = bytes.min(pool.common);
+        let own = (bytes - common).min(pool.part().saturating_sub(held.own));
+        pool.common -= common;
+        pool.own += own;
+        held.common += common;
+        held.own += own;
+        self.held.common += common;
+        self.held.own += own;
+    }
+
+    /// Makes it fit what is there in any case. What is more is taken from the common half if it is
+    /// there, else the shard's own part is overdrawn.
     #[must_use]
     pub fn fit(mut self, bytes: u64) -> Self {
         let need = bytes.saturating_sub(self.bytes());
@@ -244,6 +278,19 @@ mod tests {
         assert!(share.reserve(1).now_or_never().is_none());
         drop(page);
         assert_eq!(budget.free(), 4096);
+    }
+
+    #[tokio::test]
+    async fn of_a_page_is_taken_what_there_are_bytes_for() {
+        let share = Budget::new(1000).share();
+        let (page, count) = share.reserve(10).await.fit_some([200, 300, 400, 200]);
+        assert_eq!((page.bytes(), count), (900, 3));
+        let (large, count) = share.reserve(10).await.fit_some([5000, 1]);
+        assert_eq!((large.bytes(), count), (5000, 1));
+        drop(page);
+        assert!(share.reserve(1).now_or_never().is_none(), "it is overdrawn");
+        drop(large);
+        assert_eq!(share.reserve(1).await.bytes(), 1);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use tracing::{debug, error, info, warn};
 use super::{
     ConsumerContext, Pacing, Reservation, Share,
     loss::GapWatch,
-    page_size::{PageSize, size, weight},
+    page_size::{PageSize, size, weight_of},
     pages::{Fetched, PageSource},
     place::Place,
     shard_consumer::ConsumerStream,
@@ -127,13 +127,17 @@ impl Fetcher {
         let pause = self.pacing.after_page(page.records.len(), bytes, page.behind_latest);
         self.next_call = started + pause;
         let all = page.records.len();
+        // What there are no bytes for is read again when there are.
+        let (reservation, fit) = reservation.fit_some(page.records.iter().map(weight_of));
+        page.records.truncate(fit);
+        let fits = page.records.len() == all;
         let reached = self.until.cut(&mut page);
         if let Some(last) = page.records.last() {
             self.place.read(&last.sequence);
             self.last = Some((last.sequence.clone(), last.arrival));
         }
         let ended = page.next.is_none() && page.records.len() == all;
-        self.iterator = page.next;
+        self.iterator = page.next.filter(|_| fits);
         if reached && !ended {
             self.end = Some(ConsumerExit::Reached(None));
         } else if ended && page.records.is_empty() {
@@ -146,7 +150,6 @@ impl Fetcher {
         if page.records.is_empty() {
             return self.end.take().map(Fetched::End);
         }
-        let reservation = reservation.fit(weight(&page.records));
         Some(Fetched::Page(page.records, reservation))
     }
 

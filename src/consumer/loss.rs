@@ -1,15 +1,21 @@
 //! What was trimmed before it was read: the one way to lose records that no software can prevent.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
+use tokio::time::sleep;
 use tracing::error;
 
 use crate::{
     leasing::LeaseGrant,
-    model::{Checkpoint, EpochMillis, Lease, Position, RawRecord, RecordPage, SequenceNumber},
+    model::{
+        Checkpoint, EpochMillis, Lease, Position, RawRecord, RecordPage, SequenceNumber, ShardId,
+    },
     ports::{StartAt, StreamError, StreamReader},
 };
 
@@ -110,9 +116,8 @@ impl GapWatch {
             None if !page.behind_latest.is_zero() => return Ok(()),
             Some(first) if first.sequence > expected.sequence => {
                 let shard = &self.grant.lease.shard;
-                let oldest = reader.iterator(shard, &StartAt::TrimHorizon).await?;
-                let oldest = reader.records(&oldest, 1).await?.records;
-                if oldest.first().is_none_or(|oldest| oldest.sequence >= first.sequence) {
+                let oldest = oldest(shard, reader).await?;
+                if oldest.is_none_or(|oldest| oldest.sequence >= first.sequence) {
                     losses.gap(&self.grant.lease, expected, first);
                 }
             }
@@ -121,4 +126,25 @@ impl GapWatch {
         self.expected = None;
         Ok(())
     }
+}
+
+/// Pages that are looked at for the oldest record: empty ones happen on the way.
+const PAGES: usize = 10;
+/// Between two of them.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// The oldest record that a shard keeps.
+async fn oldest(
+    shard: &ShardId,
+    reader: &dyn StreamReader,
+) -> Result<Option<RawRecord>, StreamError> {
+    let mut iterator = reader.iterator(shard, &StartAt::TrimHorizon).await?;
+    for _ in 0..PAGES {
+        let page = reader.records(&iterator, 1).await?;
+        let oldest = page.records.into_iter().next();
+        let Some(next) = page.next.filter(|_| oldest.is_none()) else { return Ok(oldest) };
+        iterator = next;
+        sleep(PAUSE).await;
+    }
+    Ok(None)
 }

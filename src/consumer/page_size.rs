@@ -19,7 +19,8 @@ pub(super) fn weight(records: &[RawRecord]) -> u64 {
     records.iter().map(weight_of).sum()
 }
 
-fn weight_of(record: &RawRecord) -> u64 {
+/// What one record takes of it.
+pub(super) fn weight_of(record: &RawRecord) -> u64 {
     size_of(record) + OVERHEAD
 }
 
