@@ -59,6 +59,12 @@ pub struct Reservation {
     held: Held,
 }
 
+impl Held {
+    fn sum(self) -> u64 {
+        self.common + self.own
+    }
+}
+
 impl Budget {
     /// A budget of so many bytes.
     pub fn new(bytes: u64) -> Self {
@@ -94,14 +100,14 @@ impl Budget {
 const LEAST_DECODED: u64 = 64 * 1024;
 
 impl Share {
-    /// Reserves up to `wish` bytes, as many as the shard may have: at least one. Waits while it holds
-    /// its part already.
+    /// Reserves up to `wish` bytes, as many as the shard may have: `least`, or any number above none
+    /// if it holds nothing. Waits while it holds too much for that.
     ///
     /// # Cancel safety
     /// Nothing is reserved when it is dropped before it is done.
-    pub async fn reserve(&self, wish: u64) -> Reservation {
+    pub async fn reserve(&self, wish: u64, least: u64) -> Reservation {
         loop {
-            if let Some(held) = self.0.try_reserve(wish.max(1)) {
+            if let Some(held) = self.0.try_reserve(wish.max(least).max(1), least) {
                 return Reservation { shard: Arc::clone(&self.0), held };
             }
             self.0.given_back.notified().await;
@@ -110,7 +116,7 @@ impl Share {
 }
 
 impl Shard {
-    fn try_reserve(&self, wish: u64) -> Option<Held> {
+    fn try_reserve(&self, wish: u64, least: u64) -> Option<Held> {
         let mut pool = self.budget.pool();
         let mut held = self.held();
         let part = pool.part();
@@ -124,8 +130,8 @@ impl Shard {
             return Some(Held { common, own: 0 });
         }
         let left = part.saturating_sub(held.own);
-        // Crumbs would make pages of single records.
-        if held.own > 0 && left < wish.min(part / 4) || left == 0 {
+        let nothing = held.sum() == 0;
+        if !nothing && left < least.max(1) {
             return None;
         }
         let own = wish.min(left);
@@ -142,18 +148,19 @@ impl Shard {
 impl Reservation {
     /// Bytes that are reserved.
     pub fn bytes(&self) -> u64 {
-        self.held.common + self.held.own
+        self.held.sum()
     }
 
-    /// Makes it fit the first of these sizes, as many as there are bytes for, and answers how many. The
-    /// first one is taken in any case: it would not become smaller by waiting.
+    /// Makes it fit the first of these sizes, as many as there are bytes for, and answers how many. At
+    /// least one if the shard holds nothing else: it would not become smaller by waiting.
     #[must_use]
     pub fn fit_some(mut self, sizes: impl IntoIterator<Item = u64> + Clone) -> (Self, usize) {
         let all: u64 = sizes.clone().into_iter().sum();
         self.grow(all.saturating_sub(self.bytes()));
+        let alone = self.shard.held().sum() == self.bytes();
         let (mut sum, mut count) = (0, 0);
         for size in sizes {
-            if count > 0 && sum + size > self.bytes() {
+            if (count > 0 || !alone) && sum + size > self.bytes() {
                 break;
             }
             sum += size;
@@ -237,7 +244,7 @@ mod tests {
 
     /// What a shard gets that takes and never gives back.
     fn hoard(share: &Share, wish: u64) -> Vec<Reservation> {
-        std::iter::from_fn(|| share.reserve(wish).now_or_never()).collect()
+        std::iter::from_fn(|| share.reserve(wish, 1).now_or_never()).collect()
     }
 
     fn sum(reservations: &[Reservation]) -> u64 {
@@ -248,7 +255,7 @@ mod tests {
     async fn waits_when_it_is_spent_and_goes_on_when_bytes_come_back() {
         let share = Budget::new(1000).share();
         let mut held = hoard(&share, 100);
-        let next = share.reserve(100);
+        let next = share.reserve(100, 1);
         tokio::pin!(next);
         assert!(timeout(Duration::from_secs(1), &mut next).await.is_err(), "all is spent");
         held.pop();
@@ -264,7 +271,7 @@ mod tests {
         let most = held.iter().map(|held| sum(held)).max().unwrap();
         assert!(most < 1 << 19, "one shard has {most}");
         for _ in 0..1000 {
-            let page = other.reserve(10 << 20).now_or_never().expect("it waits for others");
+            let page = other.reserve(10 << 20, 1).now_or_never().expect("it waits for others");
             assert!(page.bytes() >= (1 << 20) / 16, "{}", page.bytes());
         }
     }
@@ -273,9 +280,9 @@ mod tests {
     async fn a_page_larger_than_the_budget_is_counted_whole() {
         let budget = Budget::new(4096);
         let share = budget.share();
-        let page = share.reserve(100_000).await.fit(200_000);
+        let page = share.reserve(100_000, 1).await.fit(200_000);
         assert_eq!((page.bytes(), budget.free()), (200_000, 0));
-        assert!(share.reserve(1).now_or_never().is_none());
+        assert!(share.reserve(1, 1).now_or_never().is_none());
         drop(page);
         assert_eq!(budget.free(), 4096);
     }
@@ -283,14 +290,17 @@ mod tests {
     #[tokio::test]
     async fn of_a_page_is_taken_what_there_are_bytes_for() {
         let share = Budget::new(1000).share();
-        let (page, count) = share.reserve(10).await.fit_some([200, 300, 400, 200]);
+        let (page, count) = share.reserve(10, 1).await.fit_some([200, 300, 400, 200]);
         assert_eq!((page.bytes(), count), (900, 3));
-        let (large, count) = share.reserve(10).await.fit_some([5000, 1]);
-        assert_eq!((large.bytes(), count), (5000, 1));
+        let (none, count) = share.reserve(10, 1).await.fit_some([5000, 1]);
+        assert_eq!((none.bytes(), count), (0, 0));
+        assert!(share.reserve(200, 101).now_or_never().is_none(), "there are 100 left");
         drop(page);
-        assert!(share.reserve(1).now_or_never().is_none(), "it is overdrawn");
+        let (large, count) = share.reserve(10, 1).await.fit_some([5000, 1]);
+        assert_eq!((large.bytes(), count), (5000, 1));
+        assert!(share.reserve(1, 1).now_or_never().is_none(), "it is overdrawn");
         drop(large);
-        assert_eq!(share.reserve(1).await.bytes(), 1);
+        assert_eq!(share.reserve(1, 1).await.bytes(), 1);
     }
 
     #[test]
@@ -314,7 +324,7 @@ mod tests {
             let mut held: Vec<Vec<Reservation>> = (0..5).map(|_| Vec::new()).collect();
             for (shard, bytes, take) in steps {
                 if take {
-                    if let Some(reservation) = shares[shard].reserve(bytes).now_or_never() {
+                    if let Some(reservation) = shares[shard].reserve(bytes, 1).now_or_never() {
                         let fits = reservation.bytes().min(bytes);
                         held[shard].push(reservation.fit(fits));
                     }

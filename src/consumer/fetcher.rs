@@ -53,7 +53,8 @@ impl PageSource for Fetcher {
         }
         loop {
             tokio::time::sleep_until(self.next_call).await;
-            let reservation = self.share.reserve(self.page_size.wish()).await;
+            let reservation =
+                self.share.reserve(self.page_size.wish(), self.page_size.least()).await;
             let limit = self.page_size.limit(reservation.bytes());
             let started = Instant::now();
             match self.call(limit).await {
@@ -129,8 +130,11 @@ impl Fetcher {
         let all = page.records.len();
         // What there are no bytes for is read again when there are.
         let (reservation, fit) = reservation.fit_some(page.records.iter().map(weight_of));
-        page.records.truncate(fit);
-        let fits = page.records.len() == all;
+        let fits = fit == all;
+        if !fits {
+            page.records.truncate(fit);
+            page.behind_latest = page.behind_latest.max(Duration::from_millis(1));
+        }
         let reached = self.until.cut(&mut page);
         if let Some(last) = page.records.last() {
             self.place.read(&last.sequence);

@@ -20,6 +20,8 @@
 //!   with several lanes gets one batch of each, and sees the order of each partition key.
 //! - An event is given up only when its sink's [`RetryLimits`] say so; a dead letter never.
 
+#[cfg(test)]
+mod aggregate_tests;
 mod budget;
 mod delivery;
 mod fan_out;

@@ -52,13 +52,18 @@ impl PageSize {
         self.wish
     }
 
+    /// Bytes without which it is of no use to ask.
+    pub(super) fn least(&self) -> u64 {
+        self.largest.unwrap_or(FIRST_GUESS)
+    }
+
     /// How many records to ask for when so many bytes are reserved. A record larger than them all is
     /// read alone.
     pub(super) fn limit(&self, reserved: u64) -> u32 {
         if reserved >= MAX_PAGE {
             return MAX_RECORDS;
         }
-        let fit = reserved / self.largest.unwrap_or(FIRST_GUESS).max(1);
+        let fit = reserved / self.least().max(1);
         u32::try_from(fit).unwrap_or(MAX_RECORDS).clamp(1, MAX_RECORDS)
     }
 

@@ -135,7 +135,7 @@ impl Subscriber {
         let mut reservation = None;
         if self.behind {
             let from = Instant::now();
-            reservation = Some(self.share.reserve(self.page_size.wish()).await);
+            reservation = Some(self.share.reserve(self.page_size.wish(), 1).await);
             self.heard += from.elapsed();
             self.quiet += from.elapsed();
         }
@@ -220,7 +220,7 @@ impl Subscriber {
         let weight = weight(&page.records);
         let reservation = match reservation {
             Some(reservation) => reservation,
-            None => self.share.reserve(weight).await,
+            None => self.share.reserve(weight, weight).await,
         };
         Some(Fetched::Page(page.records, reservation.fit(weight)))
     }
@@ -320,7 +320,7 @@ impl Subscriber {
 
     /// Reads one page by `GetRecords`, for what the subscription does not say.
     async fn poll_page(&mut self) -> Option<Fetched> {
-        let reservation = self.share.reserve(self.page_size.wish()).await;
+        let reservation = self.share.reserve(self.page_size.wish(), 1).await;
         let limit = self.page_size.limit(reservation.bytes());
         let mut page = match self.poll(limit).await {
             Ok(page) => page,

@@ -467,7 +467,7 @@ async fn nothing_is_pulled_while_the_budget_is_spent() {
     // The first event comes unannounced and waits until there is room for it; before the second one
     // is pulled, there must be room.
     for expect in [1, 2, 3] {
-        let all = share.reserve(1).await.fit(1 << 20);
+        let all = share.reserve(1, 1).await.fit(1 << 20);
         let mut next = Box::pin(bench.subscriber.next());
         let early = tokio::time::timeout(600 * SECOND, &mut next).await;
         assert!(early.is_err(), "{expect} came without bytes for it");

@@ -18,17 +18,17 @@ use crate::{
         ConsumerExit,
         fixtures::{GrantHandle, grant, lease},
     },
-    model::{Aggregates, Checkpoint, EpochMillis, InitialPosition, Progress, RawRecord},
+    model::{Aggregates, Checkpoint, EpochMillis, InitialPosition, Lease, Progress, RawRecord},
     ports::{Sink, StreamReader},
 };
 
 const MINUTE: Duration = Duration::from_mins(1);
 
 /// A consumer of one closed shard, whose events go to `sink` and whose letters to `letters`.
-struct Bench {
-    consumer: ShardConsumer,
-    context: Arc<ConsumerContext>,
-    handle: GrantHandle,
+pub(super) struct Bench {
+    pub(super) consumer: ShardConsumer,
+    pub(super) context: Arc<ConsumerContext>,
+    pub(super) handle: GrantHandle,
 }
 
 fn bench(
@@ -45,6 +45,19 @@ fn bench(
         arrival: EpochMillis(START),
     };
     let reader = Arc::new(OnePage(records.iter().enumerate().map(record).collect()));
+    let own = lease(source().shard.as_str()).build();
+    bench_of(reader, own, Aggregates::default(), [sink, letters], retry, lanes)
+}
+
+/// A consumer of any shard, in batches of four.
+pub(super) fn bench_of(
+    reader: Arc<dyn StreamReader>,
+    lease: Lease,
+    aggregates: Aggregates,
+    [sink, letters]: [&Arc<ScriptedSink>; 2],
+    retry: RetryLimits,
+    lanes: usize,
+) -> Bench {
     let named = |name: &str, sink: &Arc<ScriptedSink>| NamedSink {
         name: Arc::from(name),
         sink: Arc::clone(sink) as Arc<dyn Sink>,
@@ -58,8 +71,8 @@ fn bench(
             format: source().format,
             initial_position: InitialPosition::TrimHorizon,
             until: None,
-            aggregates: Aggregates::default(),
-            reader: reader as Arc<dyn StreamReader>,
+            aggregates,
+            reader,
             fan_out: None,
         }],
         pipeline: Arc::new(Pipeline::new(PipelineParts {
@@ -84,7 +97,7 @@ fn bench(
         failures: FailureLog::default(),
         losses: LossLog::default(),
     });
-    let (grant, handle) = grant(lease(source().shard.as_str()).build());
+    let (grant, handle) = grant(lease);
     let consumer = ShardConsumer::new(grant, Arc::clone(&context), 7);
     Bench { consumer, context, handle }
 }
