@@ -20,6 +20,7 @@
     clippy::print_stdout,
     clippy::print_stderr,
     clippy::cast_precision_loss,
+    clippy::indexing_slicing,
     reason = "a measurement may panic, and is read by a person"
 )]
 

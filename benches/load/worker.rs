@@ -143,6 +143,7 @@ fn lock(out: &Mutex<Out>) -> MutexGuard<'_, Out> {
     out.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+#[expect(clippy::disallowed_methods, reason = "a thread of its own")]
 fn read(lines: ChildStdout, out: &Mutex<Out>) {
     let mut due = Instant::now();
     for line in BufReader::new(lines).lines().map_while(Result::ok) {

@@ -125,7 +125,8 @@ impl Fetcher {
             self.failures = 0;
         }
         let bytes = size(&page.records);
-        let pause = self.pacing.after_page(page.records.len(), bytes, page.behind_latest);
+        let pause =
+            self.pacing.after_page(page.records.len(), bytes, page.behind_latest, &mut self.rng);
         self.next_call = started + pause;
         let all = page.records.len();
         // What there are no bytes for is read again when there are.

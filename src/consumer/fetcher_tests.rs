@@ -1,5 +1,4 @@
-//! A polled shard on virtual time: what each answer of Kinesis brings about, and how long records
-//! wait.
+//! A polled shard on virtual time: what each answer of Kinesis brings about, and where reading ends.
 
 use std::{
     collections::VecDeque,
@@ -9,13 +8,13 @@ use std::{
 
 use async_trait::async_trait;
 use rand::{SeedableRng, rngs::StdRng};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::{
-    ConsumerContext, ConsumerStream, Reservation,
+    ConsumerContext, ConsumerStream,
     fetcher::Fetcher,
     pages::{Fetched, PageSource},
-    testing::{START, VirtualClock, context, source},
+    testing::{START, context, source},
 };
 use crate::{
     leasing::{
@@ -26,13 +25,13 @@ use crate::{
         Aggregates, Checkpoint, EpochMillis, InitialPosition, Lease, RawRecord, RecordPage,
         SequenceNumber, Shard, ShardId,
     },
-    ports::{ShardIterator, StartAt, StreamError, StreamReader, WallClock},
+    ports::{ShardIterator, StartAt, StreamError, StreamReader},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// Answers one call of the script.
-type Answer = Result<RecordPage<ShardIterator>, StreamError>;
+pub(super) type Answer = Result<RecordPage<ShardIterator>, StreamError>;
 
 /// A stream that answers as it is told, and remembers what it was asked.
 #[derive(Default)]
@@ -70,7 +69,7 @@ impl StreamReader for Script {
     }
 }
 
-fn page(records: Vec<RawRecord>, behind_latest: Duration) -> RecordPage<ShardIterator> {
+pub(super) fn page(records: Vec<RawRecord>, behind_latest: Duration) -> RecordPage<ShardIterator> {
     let next = Some(ShardIterator("next".to_owned()));
     RecordPage { records, next, behind_latest, children: Vec::new() }
 }
@@ -79,7 +78,7 @@ fn sequence(number: u64) -> SequenceNumber {
     number.to_string().parse().unwrap()
 }
 
-fn record(number: u64) -> RawRecord {
+pub(super) fn record(number: u64) -> RawRecord {
     RawRecord {
         sequence: sequence(number),
         partition_key: "k".to_owned(),
@@ -88,6 +87,7 @@ fn record(number: u64) -> RawRecord {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it is what a stream answers")]
 fn records(numbers: &[u64]) -> Answer {
     Ok(page(numbers.iter().copied().map(record).collect(), Duration::ZERO))
 }
@@ -142,7 +142,7 @@ fn numbers(records: &[RawRecord]) -> Vec<u64> {
 }
 
 /// A fetcher with a budget of so many bytes.
-fn fetcher(
+pub(super) fn fetcher(
     lease: Lease,
     reader: Arc<dyn StreamReader>,
     until: Option<EpochMillis>,
@@ -251,6 +251,7 @@ async fn a_missing_shard_ends_and_a_missing_stream_is_waited_for() {
 // === Where reading ends ===
 
 /// The time of a record's arrival.
+#[expect(clippy::unnecessary_wraps, reason = "reading may have no end")]
 fn at(number: u64) -> Option<EpochMillis> {
     Some(record(number).arrival)
 }
@@ -282,7 +283,7 @@ async fn behind_the_tip_an_empty_page_says_nothing() {
     let empty = || Ok(page(vec![], SECOND));
     let answers = vec![empty(), empty(), records(&[1]), records(&[9])];
     let mut bench = Bench::of(lease("s").build(), answers, at(5));
-    sleep(20 * SECOND).await;
+    tokio::time::sleep(20 * SECOND).await;
     assert_eq!(bench.page().await, [1]);
     assert_eq!(bench.end().await, ConsumerExit::Reached(None));
 }
@@ -298,149 +299,4 @@ async fn a_shard_that_ended_before_is_ended() {
 
     let mut bench = Bench::of(lease("s").build(), closed(), at(1));
     assert_eq!(bench.end().await, ConsumerExit::Reached(None), "its last record is not for now");
-}
-
-// === How long records wait, and whose bytes they are ===
-
-/// A shard that is written to all the time, with the limits of Kinesis.
-struct Written {
-    clock: Arc<VirtualClock>,
-    /// Time between two records, and their size.
-    every: Duration,
-    size: usize,
-    state: Mutex<WrittenState>,
-}
-
-#[derive(Default)]
-struct WrittenState {
-    read: u64,
-    calls: u64,
-    refused: u64,
-    free_at: Option<Instant>,
-    began: Option<Instant>,
-}
-
-impl Written {
-    fn new(every: Duration, size: usize) -> Arc<Self> {
-        Arc::new(Self { clock: VirtualClock::start(), every, size, state: Mutex::default() })
-    }
-}
-
-#[async_trait]
-impl StreamReader for Written {
-    async fn shards(&self) -> Result<Vec<Shard>, StreamError> {
-        Ok(Vec::new())
-    }
-
-    async fn iterator(&self, _: &ShardId, _: &StartAt) -> Result<ShardIterator, StreamError> {
-        Ok(ShardIterator("next".to_owned()))
-    }
-
-    async fn records(&self, _: &ShardIterator, limit: u32) -> Answer {
-        sleep(Duration::from_millis(10)).await;
-        let mut state = self.state.lock().unwrap();
-        state.calls += 1;
-        let now = Instant::now();
-        if state.free_at.is_some_and(|free| now < free) {
-            state.refused += 1;
-            return Err(StreamError::Throttled);
-        }
-        let passed = u64::try_from(self.clock.now().0 - START).unwrap();
-        let put = passed / u64::try_from(self.every.as_millis()).unwrap();
-        let most = u64::from(limit).min((10 << 20) / self.size as u64);
-        let records: Vec<RawRecord> = (state.read..put)
-            .take(most as usize)
-            .map(|number| {
-                let arrival =
-                    START + i64::try_from((number + 1) * self.every.as_millis() as u64).unwrap();
-                let data = vec![0; self.size].into();
-                RawRecord { data, arrival: EpochMillis(arrival), ..record(number + 1) }
-            })
-            .collect();
-        state.read += records.len() as u64;
-        let bytes = records.len() * self.size;
-        state.free_at = Some(now + Duration::from_secs_f64(bytes as f64 / 2.2e6));
-        state.began.get_or_insert(now);
-        let behind = self.every * u32::try_from(put - state.read).unwrap();
-        Ok(page(records, behind))
-    }
-}
-
-/// How long each record had to wait until its page was there.
-async fn waits(shard: &Arc<Written>, fetcher: &mut Fetcher, time: Duration) -> Vec<Duration> {
-    let end = Instant::now() + time;
-    let mut waits = Vec::new();
-    while let Ok(Fetched::Page(records, _)) = tokio::time::timeout_at(end, fetcher.next()).await {
-        let now = shard.clock.now();
-        waits.extend(records.iter().map(|r| Duration::from_millis(now.millis_since(r.arrival))));
-    }
-    waits.sort_unstable();
-    waits
-}
-
-#[tokio::test(start_paused = true)]
-async fn at_the_tip_half_of_the_records_wait_less_than_300_ms() {
-    for every in [20, 900, 7_000] {
-        let shard = Written::new(Duration::from_millis(every), 100);
-        let reader = Arc::clone(&shard) as Arc<dyn StreamReader>;
-        let (mut fetcher, _) = fetcher(lease("s").build(), reader, None, 64 << 20);
-        let waits = waits(&shard, &mut fetcher, 300 * SECOND).await;
-        let median = waits[waits.len() / 2];
-        assert!(median < Duration::from_millis(300), "one every {every} ms waits {median:?}");
-        let state = shard.state.lock().unwrap();
-        assert_eq!(state.refused, 0);
-        assert!(state.calls <= 4 * 300 + 1, "{} calls", state.calls);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn behind_the_shards_two_megabytes_a_second_are_used_up() {
-    // Half a minute of 20 MB a second lies there already, and more comes than can be read.
-    let shard = Written::new(Duration::from_millis(1), 20_000);
-    sleep(30 * SECOND).await;
-    let reader = Arc::clone(&shard) as Arc<dyn StreamReader>;
-    let (mut fetcher, _) = fetcher(lease("s").build(), reader, None, 64 << 20);
-    let read = waits(&shard, &mut fetcher, 120 * SECOND).await.len() * 20_000;
-    assert!(read > 110 * 2_000_000, "{read} bytes in two minutes");
-    let state = shard.state.lock().unwrap();
-    assert_eq!(state.refused, 0);
-    assert!(state.calls < 120, "pages are full: {} calls", state.calls);
-}
-
-#[tokio::test(start_paused = true)]
-async fn records_of_ten_mebibytes_are_read_within_a_small_budget() {
-    let shard = Written::new(5 * SECOND, 10 << 20);
-    let reader = Arc::clone(&shard) as Arc<dyn StreamReader>;
-    let (mut fetcher, _) = fetcher(lease("s").build(), reader, None, 1 << 20);
-    assert!(waits(&shard, &mut fetcher, 60 * SECOND).await.len() >= 8);
-}
-
-#[tokio::test(start_paused = true)]
-async fn shards_that_are_stuck_do_not_starve_the_others() {
-    const SHARDS: usize = 20;
-    let shards: Vec<_> =
-        (0..SHARDS).map(|_| Written::new(Duration::from_millis(10), 5_000)).collect();
-    let reader = Arc::clone(&shards[0]) as Arc<dyn StreamReader>;
-    let (first, context) = fetcher(lease("s").build(), reader, None, 64 << 20);
-    let mut fetchers = vec![first];
-    for shard in &shards[1..] {
-        let reader = Arc::clone(shard) as Arc<dyn StreamReader>;
-        let stream = ConsumerStream { reader, ..context.streams[0].clone() };
-        let (grant, _) = grant(lease("s").build());
-        let rng = StdRng::seed_from_u64(1);
-        fetchers.push(Fetcher::new(Arc::new(grant), Arc::clone(&context), &stream, rng));
-    }
-    let mut last = fetchers.pop().unwrap();
-    // All others read what they can, and settle nothing.
-    let mut held: Vec<Reservation> = Vec::new();
-    for fetcher in &mut fetchers {
-        while let Ok(Fetched::Page(_, reservation)) =
-            tokio::time::timeout(10 * SECOND, fetcher.next()).await
-        {
-            held.push(reservation);
-        }
-    }
-    assert!(held.len() > SHARDS, "they have read something");
-    let read = waits(&shards[SHARDS - 1], &mut last, 60 * SECOND).await.len();
-    assert!(read > 6_000, "{read} records: it does not even keep up");
 }

@@ -32,6 +32,8 @@ mod lanes;
 mod ledger;
 mod loss;
 mod outbox;
+#[cfg(test)]
+mod pace_tests;
 mod pacing;
 mod page_size;
 mod pages;

@@ -74,8 +74,15 @@ impl Pacing {
     /// What lies behind is fetched as fast as the shard's limits allow. At the tip the pause decides
     /// how long a record waits, half of it as a rule: it stays at `poll_interval` on a shard that is
     /// written to, and grows on an idle one up to `idle_poll_interval`. Large pages are paid for in
-    /// either case: calls before that would be refused.
-    pub fn after_page(&mut self, records: usize, bytes: u64, behind: Duration) -> Duration {
+    /// either case: calls before that would be refused. Long pauses are a little random, so that a
+    /// thousand idle shards do not call all at once.
+    pub fn after_page(
+        &mut self,
+        records: usize,
+        bytes: u64,
+        behind: Duration,
+        rng: &mut impl Rng,
+    ) -> Duration {
         let PacingParams { poll_interval, idle_poll_interval } = self.params;
         self.back_off.reset();
         if records > 0 {
@@ -84,7 +91,8 @@ impl Pacing {
         let due = if behind > poll_interval {
             CALL_INTERVAL
         } else {
-            (self.quiet / PART_OF_QUIET).clamp(poll_interval, idle_poll_interval.max(poll_interval))
+            let most = (self.quiet / PART_OF_QUIET).min(idle_poll_interval);
+            most.mul_f64(rng.random_range(0.8..=1.0)).max(poll_interval)
         };
         #[expect(clippy::cast_precision_loss, reason = "a page is at most 10 MiB")]
         let paid = Duration::from_secs_f64(bytes as f64 / BYTES_PER_SECOND);
@@ -112,45 +120,57 @@ mod tests {
     };
     const MINUTE: Duration = Duration::from_mins(1);
 
+    fn rng() -> StdRng {
+        StdRng::seed_from_u64(7)
+    }
+
     #[test]
     fn behind_it_goes_as_fast_as_the_shards_limits_allow() {
-        let mut pacing = Pacing::new(PARAMS);
-        assert_eq!(pacing.after_page(10, 1_000, MINUTE), CALL_INTERVAL);
-        assert_eq!(pacing.after_page(9_000, 10_000_000, MINUTE), Duration::from_secs(5));
-        assert_eq!(pacing.after_page(0, 0, MINUTE), CALL_INTERVAL, "empty pages happen on the way");
-        let page = pacing.after_page(9_000, 10_000_000, Duration::ZERO);
+        let (mut pacing, mut rng) = (Pacing::new(PARAMS), rng());
+        assert_eq!(pacing.after_page(10, 1_000, MINUTE, &mut rng), CALL_INTERVAL);
+        assert_eq!(pacing.after_page(9_000, 10_000_000, MINUTE, &mut rng), Duration::from_secs(5));
+        assert_eq!(
+            pacing.after_page(0, 0, MINUTE, &mut rng),
+            CALL_INTERVAL,
+            "empty pages happen on the way"
+        );
+        let page = pacing.after_page(9_000, 10_000_000, Duration::ZERO, &mut rng);
         assert_eq!(page, Duration::from_secs(5), "a page that reaches the tip is paid for too");
     }
 
     #[test]
     fn an_idle_shard_is_asked_less_often_until_something_comes() {
         let mut pacing = Pacing::new(PARAMS);
-        let first = pacing.after_page(0, 0, Duration::ZERO);
-        let mut last = first;
-        for _ in 0..60 {
-            let pause = pacing.after_page(0, 0, Duration::ZERO);
-            assert!(pause >= last);
-            last = pause;
+        let mut rng = rng();
+        let pauses: Vec<Duration> =
+            (0..200).map(|_| pacing.after_page(0, 0, Duration::ZERO, &mut rng)).collect();
+        assert_eq!(pauses[0], PARAMS.poll_interval);
+        let mut quiet = Duration::ZERO;
+        for pause in &pauses {
+            assert!(*pause <= (quiet / 20).clamp(PARAMS.poll_interval, PARAMS.idle_poll_interval));
+            quiet += *pause;
         }
-        assert_eq!((first, last), (PARAMS.poll_interval, PARAMS.idle_poll_interval));
-        assert_eq!(pacing.after_page(1, 10, Duration::ZERO), PARAMS.poll_interval);
+        let late = &pauses[100..];
+        assert!(late.iter().all(|pause| *pause >= PARAMS.idle_poll_interval * 4 / 5));
+        assert!(late.windows(2).any(|two| two[0] != two[1]), "shards do not stay in step");
+        assert_eq!(pacing.after_page(1, 10, Duration::ZERO, &mut rng), PARAMS.poll_interval);
     }
 
     #[test]
     fn an_idle_hour_costs_little_more_than_the_ceiling_says() {
         let mut pacing = Pacing::new(PARAMS);
-        let (mut passed, mut calls) = (Duration::ZERO, 0);
+        let (mut passed, mut calls, mut rng) = (Duration::ZERO, 0, rng());
         while passed < 60 * MINUTE {
-            passed += pacing.after_page(0, 0, Duration::ZERO);
+            passed += pacing.after_page(0, 0, Duration::ZERO, &mut rng);
             calls += 1;
         }
-        assert!((3600..3640).contains(&calls), "{calls}");
+        assert!((3600..4100).contains(&calls), "{calls}");
     }
 
     #[test]
     fn failures_back_off_with_jitter_and_an_answer_ends_it() {
         let mut pacing = Pacing::new(PARAMS);
-        let mut rng = StdRng::seed_from_u64(7);
+        let mut rng = rng();
         let pauses: Vec<Duration> = (0..12).map(|_| pacing.after_failure(&mut rng)).collect();
         for (failures, pause) in (0..).zip(&pauses) {
             let most = RETRY_MAX.min(RETRY_MIN * 2_u32.pow(failures));
@@ -158,7 +178,7 @@ mod tests {
         }
         let other: Vec<Duration> = (0..12).map(|_| pacing.after_failure(&mut rng)).collect();
         assert_ne!(pauses[11], other[11], "two consumers do not stay in step");
-        pacing.after_page(1, 1, Duration::ZERO);
+        pacing.after_page(1, 1, Duration::ZERO, &mut rng);
         assert!(pacing.after_failure(&mut rng) <= RETRY_MIN);
     }
 
@@ -171,13 +191,15 @@ mod tests {
             arrivals.push(last + Duration::from_millis(*gap));
         }
         let (mut now, mut calls, mut waits) = (Duration::ZERO, 0, Vec::new());
+        let mut rng = rng();
         let mut left = arrivals.as_slice();
         while !left.is_empty() {
             let (here, later) = left.split_at(left.partition_point(|at| *at <= now));
             waits.extend(here.iter().map(|at| now.saturating_sub(*at)));
             left = later;
             calls += 1;
-            now += pacing.after_page(here.len(), 100 * here.len() as u64, Duration::ZERO);
+            let bytes = 100 * here.len() as u64;
+            now += pacing.after_page(here.len(), bytes, Duration::ZERO, &mut rng);
         }
         waits.sort_unstable();
         (waits, calls, now)
@@ -194,7 +216,7 @@ mod tests {
             for (records, bytes) in pages {
                 #[expect(clippy::cast_precision_loss, reason = "a test")]
                 let paid = Duration::from_secs_f64(bytes as f64 / 2e6);
-                prop_assert_eq!(pacing.after_page(records, bytes, MINUTE), paid.max(CALL_INTERVAL));
+                prop_assert_eq!(pacing.after_page(records, bytes, MINUTE, &mut rng()), paid.max(CALL_INTERVAL));
             }
         }
 

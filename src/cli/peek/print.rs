@@ -1,5 +1,7 @@
 //! Records as lines: JSON, in colour on a terminal.
 
+use std::fmt::{Display, Write};
+
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::Serialize;
 
@@ -144,12 +146,7 @@ impl Printer {
         self.out.write(b"\n")
     }
 
-    fn refuse(
-        &mut self,
-        shard: &ShardId,
-        place: &dyn std::fmt::Display,
-        reason: impl std::fmt::Display,
-    ) {
+    fn refuse(&mut self, shard: &ShardId, place: &dyn Display, reason: impl Display) {
         self.seen.refused += 1;
         complain(format_args!("{shard} {place}: {reason}"));
     }
@@ -157,11 +154,12 @@ impl Printer {
     pub(super) fn summary(&self) -> String {
         let Seen { records, printed, refused, foreign } = self.seen;
         let mut text = format!("{printed} printed of {records} records");
+        // Writing into a string cannot fail.
         if refused > 0 {
-            text += &format!("; {refused} refused, see --records");
+            let _ = write!(text, "; {refused} refused, see --records");
         }
         if foreign > 0 {
-            text += &format!("; {foreign} user records of other shards left out");
+            let _ = write!(text, "; {foreign} user records of other shards left out");
         }
         text
     }
