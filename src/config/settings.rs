@@ -78,7 +78,8 @@ pub struct ConsumerSettings {
     /// a second and shard, shared by all polling consumers of the stream.
     #[serde(with = "humantime_serde")]
     pub poll_interval: Duration,
-    /// Longest pause between two reads of a shard where nothing comes.
+    /// Longest pause between two reads of a shard where nothing comes: it grows with the quiet time, a
+    /// twentieth of it.
     #[serde(with = "humantime_serde")]
     pub idle_poll_interval: Duration,
     /// Bytes of records that all shards together may have in flight. Reading waits when they are

@@ -51,7 +51,7 @@ async fn backfill(workers: usize, retrieval: &str) {
     world.settled(&late).await;
     wait_until("the closed shards are done with", async || {
         let leases = world.leases().await;
-        leases.iter().filter(|lease| lease.shard == closed_late).all(|lease| lease.ended())
+        leases.iter().filter(|lease| lease.shard == closed_late).all(Lease::ended)
     })
     .await;
     later.drain().await;
