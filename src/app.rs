@@ -41,7 +41,7 @@ use crate::{
     leasing::{LeaseParams, LeaseStatus, LeasedStream, StreamIdentifier, plan::BalanceLimits},
     metrics::{MeteredLeases, MeteredStream, Metrics},
     model::{LeaseKey, StreamName, WorkerId},
-    ports::{LeaseStore, SinkError, StoreError, StreamReader},
+    ports::{LeaseStore, SinkError, StoreError, StreamReader, SystemClock, WallClock},
     shutdown::Shutdown,
     worker::Worker,
 };
@@ -304,6 +304,7 @@ fn say_counts(tally: &Tally) {
     info!(
         records = tally.records,
         user_records = tally.user_records,
+        foreign = tally.foreign,
         undecodable = tally.undecodable,
         control = tally.control,
         events = tally.events,
@@ -373,6 +374,8 @@ fn consumer_stream(stream: &Stream, metrics: &Arc<Metrics>) -> ConsumerStream {
         name: stream.name.clone(),
         format: stream.settings.format,
         initial_position: stream.settings.initial_position,
+        until: stream.settings.until.map(|until| until.time(SystemClock.now())),
+        aggregates: stream.settings.aggregates,
         reader: stream.metered(metrics),
         fan_out: fan_out::of(stream, metrics),
     }

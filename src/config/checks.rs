@@ -167,6 +167,13 @@ impl Checks<'_> {
             if let InitialPosition::AtTimestamp(time) = stream.initial_position {
                 self.that(time <= now, format!("{key}.initial_position"), "is in the future");
             }
+            let (from, until) = (stream.initial_position, stream.until);
+            let empty = until.is_some_and(|until| match from {
+                InitialPosition::TrimHorizon => false,
+                InitialPosition::Latest => until.time(now) <= now,
+                InitialPosition::AtTimestamp(from) => until.time(now) <= from,
+            });
+            self.that(!empty, format!("{key}.until"), "must be after initial_position");
         }
     }
 

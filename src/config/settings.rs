@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 
 use crate::{
     aws::AwsSettings,
-    model::{Format, InitialPosition},
+    model::{Aggregates, EndPosition, Format, InitialPosition},
     sinks::SinkConfig,
 };
 
@@ -78,7 +78,8 @@ pub struct ConsumerSettings {
     /// a second and shard, shared by all polling consumers of the stream.
     #[serde(with = "humantime_serde")]
     pub poll_interval: Duration,
-    /// Longest pause between two reads of a shard where nothing comes.
+    /// Longest pause between two reads of a shard where nothing comes: it grows with the quiet time, a
+    /// twentieth of it.
     #[serde(with = "humantime_serde")]
     pub idle_poll_interval: Duration,
     /// Bytes of records that all shards together may have in flight. Reading waits when they are
@@ -170,7 +171,7 @@ pub enum LogFormat {
 }
 
 /// `[[streams]]`: one stream to read.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct StreamSettings {
     /// Its name. Either this or `arn`.
     #[serde(default)]
@@ -182,6 +183,12 @@ pub struct StreamSettings {
     /// `2026-01-31T08:00:00Z`.
     #[serde(default)]
     pub initial_position: InitialPosition,
+    /// Where reading ends, for a job that comes to an end: before the first record that arrived at this
+    /// time or later, such as `2026-01-31T08:00:00Z`; `LATEST` is the time at which the process begins.
+    /// `run` ends by itself when all streams have such an end and every shard has been read up to it;
+    /// a later run goes on there. Default: never.
+    #[serde(default)]
+    pub until: Option<EndPosition>,
     /// How it is read: `polling` or `fan-out`. Both go on where the other has stopped, so that this
     /// may be changed with a restart.
     #[serde(default)]
@@ -202,6 +209,10 @@ pub struct StreamSettings {
     /// What its records hold: `cloudwatch-logs`, `json`, `text` or `bytes`.
     #[serde(default)]
     pub format: Format,
+    /// What becomes of KPL aggregates that hold user records of another shard: `tolerant` drops those
+    /// user records and counts them, `strict` drops the whole aggregate, as the KCL does.
+    #[serde(default)]
+    pub aggregates: Aggregates,
 }
 
 /// How a stream is read.

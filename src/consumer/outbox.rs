@@ -88,7 +88,9 @@ impl Outbox {
     /// Whether it has its share of bytes; then batches close early, and nothing should be added until
     /// they are through.
     pub(super) fn full(&self) -> bool {
-        self.lanes.bytes() >= self.context.params.queue_bytes
+        let part = self.context.budget.decoded_part();
+        self.lanes.bytes()
+            >= self.context.params.queue_bytes.min(usize::try_from(part).unwrap_or(usize::MAX))
     }
 
     /// Records that still wait for an outcome.

@@ -1,10 +1,10 @@
 //! A consumer: the task that processes one leased shard.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use rand::{SeedableRng, rngs::StdRng};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 use tracing::{debug, info};
 
 use super::{
@@ -15,10 +15,11 @@ use super::{
     subscriber::Subscriber,
 };
 use crate::{
+    codec::ShardKeys,
     etl::{Pipeline, Source},
     leasing::{ConsumerExit, LeaseGrant},
     metrics::Metrics,
-    model::{Format, InitialPosition, StreamName},
+    model::{Aggregates, EpochMillis, Format, HashKeyRange, InitialPosition, StreamName},
     ports::{Sink, StreamReader, WallClock},
 };
 
@@ -42,6 +43,10 @@ pub struct ConsumerStream {
     pub format: Format,
     /// Where it is read from while a shard has no position; gives `AT_TIMESTAMP` its time.
     pub initial_position: InitialPosition,
+    /// What becomes of KPL aggregates with user records of another shard.
+    pub aggregates: Aggregates,
+    /// Where reading ends: with the first record that arrived at this time or later. `None`: never.
+    pub until: Option<EpochMillis>,
     /// Reads it.
     pub reader: Arc<dyn StreamReader>,
     /// Reads it by enhanced fan-out instead; `reader` answers what subscriptions leave open.
@@ -87,6 +92,9 @@ pub struct ConsumerContext {
 /// further one holds up to 10 MiB of the budget.
 const PAGES_AHEAD: usize = 1;
 
+/// Time for asking the stream for the keys of a shard; without an answer no record is dropped.
+const LISTING_TIME: Duration = Duration::from_secs(5);
+
 /// Processes one shard for as long as its lease lasts.
 pub struct ShardConsumer {
     grant: Arc<LeaseGrant>,
@@ -124,7 +132,9 @@ impl ShardConsumer {
         let source = Source { stream: name, shard: shard.clone(), format: stream.format };
         let (pages_tx, pages) = mpsc::channel(PAGES_AHEAD);
         let fetch = fetch(&grant, &context, &stream, StdRng::from_rng(&mut rng), pages_tx);
-        let processor = Processor::new(grant, context, source, rng);
+        let range = keys_of(&grant, &stream).await;
+        let keys = ShardKeys { range, aggregates: stream.aggregates };
+        let processor = Processor::new(grant, context, source, keys, rng);
         let process = processor.run(pages);
         tokio::pin!(fetch, process);
         let exit = tokio::select! { biased;
@@ -134,6 +144,16 @@ impl ShardConsumer {
         debug!(%shard, ?exit, "consumer finished");
         exit
     }
+}
+
+/// The keys of the shard: as its lease says, or, if an old KCL has written that, as the stream does.
+async fn keys_of(grant: &LeaseGrant, stream: &ConsumerStream) -> Option<HashKeyRange> {
+    if grant.lease.hash_range.is_some() {
+        return grant.lease.hash_range;
+    }
+    let listed = timeout(LISTING_TIME, stream.reader.shards()).await;
+    let shards = listed.ok()?.ok()?;
+    shards.into_iter().find(|shard| shard.id == grant.lease.shard)?.hash_range
 }
 
 /// Reads a shard the way its stream is read.

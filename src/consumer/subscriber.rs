@@ -13,13 +13,14 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error, info, warn};
 
 use super::{
-    ConsumerContext, FanOut, Reservation,
-    fetcher::{MAX_PAGE, MAX_RECORDS, MIN_RESERVATION},
+    ConsumerContext, FanOut, Reservation, Share,
     loss::{GapWatch, shard_lost},
+    page_size::{PageSize, size, weight},
     pages::{Fetched, PageSource},
     place::Place,
     renewal::Renewal,
     shard_consumer::ConsumerStream,
+    until::Until,
 };
 use crate::{
     leasing::{ConsumerExit, LeaseGrant},
@@ -45,6 +46,8 @@ pub(super) struct Subscriber {
     place: Place,
     gaps: GapWatch,
     meter: Arc<ShardMeter>,
+    until: Until,
+    pub(super) share: Share,
     renewal: Renewal,
     subscription: Option<Subscription>,
     /// No subscription begins earlier.
@@ -58,7 +61,7 @@ pub(super) struct Subscriber {
     /// Whether the next event probably holds records: then bytes are reserved before it is pulled. At
     /// the tip an event comes unannounced, and waits for its bytes when it is there.
     behind: bool,
-    reservation: u64,
+    page_size: PageSize,
     last_record: Option<SequenceNumber>,
     /// What follows the page that was handed on last.
     end: Option<ConsumerExit>,
@@ -105,6 +108,8 @@ impl Subscriber {
             place: Place::new(Arc::clone(&grant), stream.initial_position),
             gaps: GapWatch::new(Arc::clone(&grant)),
             meter: context.metrics.shard(&grant.lease.key),
+            until: Until::new(stream.until, Arc::clone(&context.clock)),
+            share: context.budget.share(),
             grant,
             context,
             reader: Arc::clone(&stream.reader),
@@ -117,7 +122,7 @@ impl Subscriber {
             quiet: now,
             lives: false,
             behind: false,
-            reservation: MIN_RESERVATION,
+            page_size: PageSize::new(),
             last_record: None,
             end: None,
         }
@@ -135,7 +140,7 @@ impl Subscriber {
         let from = Instant::now();
         self.context.pause.over().await;
         if self.behind {
-            reservation = Some(self.context.budget.reserve(self.reservation).await);
+            reservation = Some(self.share.reserve(self.page_size.wish(), 1).await);
         }
         self.heard += from.elapsed();
         self.quiet += from.elapsed();
@@ -195,24 +200,35 @@ impl Subscriber {
             // The event is given up with the subscription, and pushed again by the next one.
             return self.failed(problem).await;
         }
+        let all = page.records.len();
+        self.until.cut(&mut page);
+        let beyond = page.records.len() < all;
         self.follow(&page);
         let children = page.children;
         self.end = (!children.is_empty()).then_some(ConsumerExit::ShardEnded(children));
-        let bytes: u64 = page.records.iter().map(|record| record.data.len() as u64).sum();
-        self.meter.page(page.records.len(), bytes, page.behind_latest);
+        self.meter.page(page.records.len(), size(&page.records), page.behind_latest);
+        if beyond {
+            self.end = Some(ConsumerExit::Reached(None));
+        }
         if page.records.is_empty() {
-            return self.end.take().map(Fetched::End);
+            return match self.end.take() {
+                Some(end) => Some(Fetched::End(end)),
+                // What an event says of the tip may be old: it may have waited in the connection.
+                None if !self.behind && self.until.has_passed() => self.poll_page().await,
+                None => None,
+            };
         }
         if self.renewal.failures() > 0 {
             info!(lease = %self.grant.lease.key, "reading again");
         }
         self.renewal.delivered();
-        self.reservation = (bytes * 2).clamp(MIN_RESERVATION, MAX_PAGE);
+        self.page_size.learn(&page.records, u32::MAX);
+        let weight = weight(&page.records);
         let reservation = match reservation {
-            Some(reservation) => self.context.budget.fit(reservation, bytes),
-            None => self.context.budget.reserve(bytes).await,
+            Some(reservation) => reservation,
+            None => self.share.reserve(weight, weight).await,
         };
-        Some(Fetched::Page(page.records, reservation))
+        Some(Fetched::Page(page.records, reservation.fit(weight)))
     }
 
     /// Goes on behind this page. Its `next` may be ahead of its records and of older ones, and spares
@@ -306,18 +322,28 @@ impl Subscriber {
         if self.fan_out.is_open(&self.grant.lease.shard, since).await {
             return None;
         }
-        let reservation = self.context.budget.reserve(self.reservation).await;
-        let page = match self.poll().await {
+        self.poll_page().await
+    }
+
+    /// Reads one page by `GetRecords`, for what the subscription does not say.
+    async fn poll_page(&mut self) -> Option<Fetched> {
+        let reservation = self.share.reserve(self.page_size.wish(), 1).await;
+        let limit = self.page_size.limit(reservation.bytes());
+        let mut page = match self.poll(limit).await {
             Ok(page) => page,
             Err(StreamError::NotFound(_)) => return self.gone().await,
             Err(problem) => {
-                debug!(lease = %self.grant.lease.key, %problem, "cannot read the closed shard");
+                debug!(lease = %self.grant.lease.key, %problem, "cannot poll the shard");
                 return None;
             }
         };
-        if page.next.is_none() {
+        let all = page.records.len();
+        let reached = self.until.cut(&mut page);
+        if page.next.is_none() && page.records.len() == all {
             info!(lease = %self.grant.lease.key, "the shard has ended without its subscription saying so");
             self.end = Some(ConsumerExit::ShardEnded(page.children));
+        } else if reached {
+            self.end = Some(ConsumerExit::Reached(None));
         }
         let Some(last) = page.records.last() else {
             return self.end.take().map(Fetched::End);
@@ -326,14 +352,15 @@ impl Subscriber {
         self.subscription = None;
         self.last_record = Some(last.sequence.clone());
         self.place.read(&last.sequence);
-        let bytes: u64 = page.records.iter().map(|record| record.data.len() as u64).sum();
-        self.meter.page(page.records.len(), bytes, page.behind_latest);
-        Some(Fetched::Page(page.records, self.context.budget.fit(reservation, bytes)))
+        self.meter.page(page.records.len(), size(&page.records), page.behind_latest);
+        let reservation = reservation.fit(weight(&page.records));
+        Some(Fetched::Page(page.records, reservation))
     }
 
-    async fn poll(&mut self) -> Result<RecordPage<ShardIterator>, StreamError> {
+    async fn poll(&mut self, limit: u32) -> Result<RecordPage<ShardIterator>, StreamError> {
         let iterator = self.reader.iterator(&self.grant.lease.shard, self.place.start()).await?;
-        let page = self.reader.records(&iterator, MAX_RECORDS).await?;
+        self.until.asking();
+        let page = self.reader.records(&iterator, limit).await?;
         self.gaps.see(&page, self.reader.as_ref(), &self.context.metrics).await?;
         Ok(page)
     }

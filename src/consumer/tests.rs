@@ -19,17 +19,17 @@ use crate::{
         fixtures::{GrantHandle, grant, lease},
     },
     metrics::Metrics,
-    model::{Checkpoint, EpochMillis, InitialPosition, Progress, RawRecord},
+    model::{Aggregates, Checkpoint, EpochMillis, InitialPosition, Lease, Progress, RawRecord},
     ports::{Sink, StreamReader},
 };
 
 const MINUTE: Duration = Duration::from_mins(1);
 
 /// A consumer of one closed shard, whose events go to `sink` and whose letters to `letters`.
-struct Bench {
-    consumer: ShardConsumer,
-    context: Arc<ConsumerContext>,
-    handle: GrantHandle,
+pub(super) struct Bench {
+    pub(super) consumer: ShardConsumer,
+    pub(super) context: Arc<ConsumerContext>,
+    pub(super) handle: GrantHandle,
 }
 
 fn bench(
@@ -46,6 +46,19 @@ fn bench(
         arrival: EpochMillis(START),
     };
     let reader = Arc::new(OnePage(records.iter().enumerate().map(record).collect()));
+    let own = lease(source().shard.as_str()).build();
+    bench_of(reader, own, Aggregates::default(), [sink, letters], retry, lanes)
+}
+
+/// A consumer of any shard, in batches of four.
+pub(super) fn bench_of(
+    reader: Arc<dyn StreamReader>,
+    lease: Lease,
+    aggregates: Aggregates,
+    [sink, letters]: [&Arc<ScriptedSink>; 2],
+    retry: RetryLimits,
+    lanes: usize,
+) -> Bench {
     let named = |name: &str, sink: &Arc<ScriptedSink>| NamedSink {
         name: Arc::from(name),
         sink: Arc::clone(sink) as Arc<dyn Sink>,
@@ -58,7 +71,9 @@ fn bench(
             name: source().stream,
             format: source().format,
             initial_position: InitialPosition::TrimHorizon,
-            reader: reader as Arc<dyn StreamReader>,
+            until: None,
+            aggregates,
+            reader,
             fan_out: None,
         }],
         pipeline: Arc::new(Pipeline::new(PipelineParts {
@@ -82,7 +97,7 @@ fn bench(
         pause: Pause::default(),
         metrics: Arc::new(Metrics::default()),
     });
-    let (grant, handle) = grant(lease(source().shard.as_str()).build());
+    let (grant, handle) = grant(lease);
     let consumer = ShardConsumer::new(grant, Arc::clone(&context), 7);
     Bench { consumer, context, handle }
 }

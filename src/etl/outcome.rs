@@ -16,6 +16,9 @@ pub struct Tally {
     pub bytes: u64,
     /// User records in them; the same number unless there are KPL aggregates.
     pub user_records: u64,
+    /// User records in KPL aggregates that belong to another shard. They are dropped, and counted
+    /// nowhere else: their producer has put them again, where they belong.
+    pub foreign: u64,
     /// User records that gave events or control messages (possibly none).
     pub decoded: u64,
     /// User records that could not be decoded, now dead letters.
@@ -42,6 +45,7 @@ impl AddAssign for Tally {
         self.records += other.records;
         self.bytes += other.bytes;
         self.user_records += other.user_records;
+        self.foreign += other.foreign;
         self.decoded += other.decoded;
         self.undecodable += other.undecodable;
         self.control += other.control;

@@ -41,6 +41,9 @@ pub struct LeaseGrant {
 pub enum ConsumerExit {
     /// It was asked to drain, and nothing is in flight any more. Its last checkpoint, if any.
     Drained(Option<Progress>),
+    /// The shard was read up to the time where reading ends, and nothing is in flight any more. Its
+    /// last checkpoint, if any.
+    Reached(Option<Progress>),
     /// Every record of the closed shard has an outcome.
     ShardEnded(Vec<ChildShard>),
     /// The shard's retention is over, and it was not read to its end.

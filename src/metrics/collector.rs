@@ -27,7 +27,7 @@ pub(super) struct Board {
 /// A counter per stream: its name, its help, and what of a tally it is.
 type StreamCounter = (&'static str, &'static str, fn(&Tally) -> u64);
 
-const STREAM_COUNTERS: [StreamCounter; 10] = [
+const STREAM_COUNTERS: [StreamCounter; 11] = [
     ("records", "Kinesis records read", |tally| tally.records),
     ("record_bytes", "Bytes of the payloads of Kinesis records read", |tally| tally.bytes),
     (
@@ -39,6 +39,11 @@ const STREAM_COUNTERS: [StreamCounter; 10] = [
         "user_records_undecodable",
         "User records that could not be decoded and are dead letters",
         |tally| tally.undecodable,
+    ),
+    (
+        "user_records_foreign",
+        "User records of KPL aggregates whose keys are another shard's, delivered nowhere",
+        |tally| tally.foreign,
     ),
     ("control_messages", "CloudWatch's health checks", |tally| tally.control),
     ("events", "Events decoded", |tally| tally.events),

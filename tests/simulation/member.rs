@@ -14,7 +14,7 @@ use shardwright::{
     etl::{Pipeline, PipelineParts, Route, filter::FilterPattern},
     leasing::{LeaseParams, LeaseStatus, LeasedStream, StreamIdentifier},
     metrics::Metrics,
-    model::{Format, InitialPosition, WorkerId},
+    model::{Aggregates, Format, InitialPosition, WorkerId},
     ports::{Sink, StreamReader},
     worker::Worker,
 };
@@ -46,6 +46,8 @@ pub(crate) fn context(world: &World, worker: WorkerNo, setup: &Setup) -> Arc<Con
         name: stream::name(number),
         format: Format::Text,
         initial_position,
+        until: None,
+        aggregates: Aggregates::default(),
         reader: reader(world, worker, number),
     };
     let (lanes, retry) = {

@@ -197,6 +197,8 @@ impl Coordinator {
 
     pub(super) fn lose(&mut self, key: &LeaseKey) {
         if let Some(held) = self.held.remove(key) {
+            // Its last checkpoint may not be written.
+            self.reached.remove(key);
             if self.draining {
                 self.abandoned.push(key.clone());
             }

@@ -98,6 +98,9 @@ pub struct Coordinator {
     /// For each stream, what is known of leases that it lacks.
     syncs: Vec<SyncState>,
     draining: bool,
+    /// Leases that this worker has read up to the time where reading ends. They are left to others,
+    /// who may want to see for themselves.
+    reached: BTreeSet<LeaseKey>,
     /// Leases that were lost while draining: their last checkpoints may not be written.
     abandoned: Vec<LeaseKey>,
 
@@ -156,6 +159,7 @@ impl Coordinator {
             scan_failures: 0,
             syncs,
             draining: false,
+            reached: BTreeSet::new(),
             abandoned: Vec::new(),
             operations: FuturesUnordered::new(),
             commands,
@@ -257,6 +261,11 @@ impl Coordinator {
                 }
                 held.finished = Some(match exit {
                     ConsumerExit::Drained(checkpoint) => Finished::Drained(checkpoint),
+                    ConsumerExit::Reached(checkpoint) => {
+                        info!(lease = %key, "read up to where reading ends");
+                        self.reached.insert(key);
+                        Finished::Drained(checkpoint)
+                    }
                     ConsumerExit::ShardEnded(children) => {
                         Finished::ShardEnded(Successors::Named(children))
                     }

@@ -6,9 +6,10 @@ use rand::RngExt;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use super::{Coordinator, report};
+use super::{Command, Coordinator, report};
 use crate::{
     leasing::{
+        LeasedStream,
         held::{Finished, Held, Taken},
         operations::{self, Written},
         plan,
@@ -76,11 +77,17 @@ impl Coordinator {
         if !self.pending.is_empty() {
             return;
         }
+        if self.all_reached(leases) {
+            info!("every shard has been read up to where reading ends");
+            self.command(Command::Drain);
+            return;
+        }
         let by_shard = plan::by_shard(leases);
         let failover = self.params.failover_time;
         let available: BTreeSet<LeaseKey> = leases
             .iter()
             .filter(|lease| !lease.ended() && !self.held.contains_key(&lease.key))
+            .filter(|lease| !self.reached.contains(&lease.key))
             .filter(|lease| self.streams.iter().any(|own| own.identifier.owns(lease)))
             .filter(|lease| {
                 lease.holder().is_none() || self.observations.expired(lease, failover, now)
@@ -90,7 +97,9 @@ impl Coordinator {
             .collect();
         let mut limits = self.params.limits;
         limits.max_hand_overs = limits.max_hand_overs.saturating_sub(self.asked.len());
-        let plan = plan::balance(leases, &available, &self.me, limits, &mut self.rng);
+        let left: Vec<Lease> =
+            leases.iter().filter(|lease| !self.reached.contains(&lease.key)).cloned().collect();
+        let plan = plan::balance(&left, &available, &self.me, limits, &mut self.rng);
         for lease in leases {
             if plan.take.contains(&lease.key) {
                 self.take(lease, Duration::ZERO, now);
@@ -101,6 +110,19 @@ impl Coordinator {
             let store = Arc::clone(&self.store);
             self.operations.push(operations::ask(store, key, from, self.me.clone()));
         }
+    }
+
+    /// Whether there is nothing left to read: each stream's leases have ended, or this worker itself
+    /// has read them up to where reading ends, and no part of the key space is without a lease. A
+    /// stream without such an end never comes to this.
+    fn all_reached(&self, leases: &[Lease]) -> bool {
+        let stream_is = |stream: &LeasedStream| {
+            let own = || leases.iter().filter(|lease| stream.identifier.owns(lease));
+            own().any(|lease| self.reached.contains(&lease.key))
+                && own().all(|lease| lease.ended() || self.reached.contains(&lease.key))
+                && plan::first_hole(own()).is_none()
+        };
+        self.held.is_empty() && !self.reached.is_empty() && self.streams.iter().all(stream_is)
     }
 
     /// Sees earlier than the next renewal would that others ask for a hand-over, or that a lease is
