@@ -68,7 +68,7 @@ fn sources(dir: &Path, found: &mut String) {
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
         if path.is_dir() {
             sources(&path, found);
-        } else if name.ends_with(".rs") && !name.contains("test") {
+        } else if path.extension().is_some_and(|it| it == "rs") && !name.contains("test") {
             let text = fs::read_to_string(&path).unwrap();
             found.push_str(text.split("#[cfg(test)]").next().unwrap());
         }
@@ -151,7 +151,7 @@ fn resources_are_those_of_the_configuration() {
     assert_eq!(writes_reads.count(), 1, "it may not write into what it reads");
 }
 
-/// The environment of the container in `deploy/ecs`, with the names that CloudFormation would put in.
+/// The environment of the container in `deploy/ecs`, with the names that `CloudFormation` would put in.
 fn ecs_environment(template: &str) -> Vec<(String, String)> {
     let entries =
         template.lines().filter_map(|line| line.trim().strip_prefix("- {Name: SHARDWRIGHT"));
