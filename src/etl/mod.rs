@@ -35,7 +35,7 @@ use program::Transformed;
 
 pub use explain::{Explanation, Outcome};
 pub use field::{FieldPath, FieldTest, FieldValue, PathError};
-pub use outcome::{AbortReasons, Tally};
+pub use outcome::{AbortReasons, LetterCounts, Tally};
 pub use pipeline::{
     Delivery, Dropped, Pipeline, PipelineParts, Processed, Source, SourceRecord, WhyDropped,
 };

@@ -67,6 +67,8 @@ pub struct Delivery {
     pub event: Option<u32>,
     /// Index of the route; `None` for a dead letter.
     pub route: Option<usize>,
+    /// For a dead letter: where it failed.
+    pub failed: Option<Stage>,
     /// Which of the documents that the route's program made of the event, when it made several.
     pub document: Option<u32>,
     /// What the sink gets.
@@ -268,6 +270,7 @@ impl Pipeline {
                         sink,
                         event: Some(index),
                         route: Some(number),
+                        failed: None,
                         document: several.then_some(place),
                         output: OutputEvent {
                             id: record.event_id(index),
@@ -342,9 +345,10 @@ impl Pipeline {
     }
 
     fn letter(&self, letter: DeadLetter, record: &SourceRecord, event: Option<u32>) -> Delivery {
+        let failed = Some(letter.stage);
         let output = letter.into_output(record, event.unwrap_or(0));
         let sink = self.parts.dead_letters;
-        Delivery { sink, event, route: None, document: None, output }
+        Delivery { sink, event, route: None, failed, document: None, output }
     }
 }
 

@@ -29,7 +29,8 @@ use super::{
     shard_sync::Successors,
 };
 use crate::{
-    model::{LeaseKey, WorkerId},
+    metrics::{LeaseChange, Metrics},
+    model::{Lease, LeaseKey, WorkerId},
     ports::{LeaseStore, StoreError, WallClock},
 };
 
@@ -60,6 +61,8 @@ pub struct LeaseStatus {
     pub draining: bool,
     /// The leases held now.
     pub held: BTreeSet<LeaseKey>,
+    /// All leases of the table as the last scan showed them.
+    pub leases: Arc<[Lease]>,
 }
 
 /// The other end of a coordinator.
@@ -86,6 +89,8 @@ pub struct Coordinator {
     asked: BTreeMap<LeaseKey, (WorkerId, Instant)>,
     observations: Observations,
     acquisitions: u64,
+    /// Why takes were begun that are under way.
+    reasons: BTreeMap<LeaseKey, (LeaseChange, String)>,
 
     scanning: bool,
     next_scan: Instant,
@@ -93,6 +98,9 @@ pub struct Coordinator {
     /// For each stream, what is known of leases that it lacks.
     syncs: Vec<SyncState>,
     draining: bool,
+    /// Leases that this worker has read up to the time where reading ends. They are left to others,
+    /// who may want to see for themselves.
+    reached: BTreeSet<LeaseKey>,
     /// Leases that were lost while draining: their last checkpoints may not be written.
     abandoned: Vec<LeaseKey>,
 
@@ -101,7 +109,15 @@ pub struct Coordinator {
     /// A consumer waits for a write.
     hurry: Arc<Notify>,
     grants: mpsc::UnboundedSender<LeaseGrant>,
-    status: watch::Sender<LeaseStatus>,
+    watched: Watched,
+}
+
+/// Who is told how the lease engine is doing.
+pub struct Watched {
+    /// The admin port and the shutdown report.
+    pub status: watch::Sender<LeaseStatus>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 enum Action {
@@ -119,7 +135,7 @@ impl Coordinator {
         store: Arc<dyn LeaseStore>,
         clock: Arc<dyn WallClock>,
         streams: Vec<LeasedStream>,
-        status: watch::Sender<LeaseStatus>,
+        watched: Watched,
         seed: u64,
     ) -> (Self, CoordinatorHandle) {
         let (command_tx, commands) = mpsc::unbounded_channel();
@@ -137,17 +153,19 @@ impl Coordinator {
             asked: BTreeMap::new(),
             observations: Observations::default(),
             acquisitions: 0,
+            reasons: BTreeMap::new(),
             scanning: false,
             next_scan: Instant::now(),
             scan_failures: 0,
             syncs,
             draining: false,
+            reached: BTreeSet::new(),
             abandoned: Vec::new(),
             operations: FuturesUnordered::new(),
             commands,
             hurry: Arc::new(Notify::new()),
             grants,
-            status,
+            watched,
         };
         (coordinator, CoordinatorHandle { commands: command_tx, grants: grant_rx })
     }
@@ -173,13 +191,36 @@ impl Coordinator {
     }
 
     fn tell_status(&self) {
-        self.status.send_modify(|status| {
+        self.watched.status.send_modify(|status| {
             status.turned = Some(Instant::now());
             status.draining = self.draining;
             if !status.held.iter().eq(self.held.keys()) {
                 status.held = self.held.keys().cloned().collect();
             }
         });
+    }
+
+    /// Says that a lease came or went: one line, one count, one entry for the live page.
+    fn changed(&self, change: LeaseChange, lease: &Lease, why: &str) {
+        let stream = self.streams.iter().find(|stream| stream.identifier.owns(lease));
+        let stream = stream.map_or("", |stream| stream.name.as_str());
+        self.watched.metrics.lease_changed(change, stream, lease, why);
+        let (shard, checkpoint) = (&lease.shard, &lease.checkpoint);
+        macro_rules! say {
+            ($level:ident, $what:literal) => {
+                tracing::$level!(stream, %shard, why, %checkpoint, $what)
+            };
+        }
+        match change {
+            LeaseChange::Taken => say!(info, "took the lease"),
+            LeaseChange::Received => say!(info, "took over the lease"),
+            LeaseChange::Forced => say!(warn, "took the lease by force"),
+            LeaseChange::HandedOver => say!(info, "handed the lease over"),
+            LeaseChange::Released => say!(info, "released the lease"),
+            LeaseChange::Ended => say!(info, "shard ended"),
+            LeaseChange::Expired => say!(warn, "gave the lease up"),
+            LeaseChange::Lost => say!(warn, "lost the lease"),
+        }
     }
 
     /// Waits for what happens next. `None` when nobody listens any more.
@@ -220,6 +261,11 @@ impl Coordinator {
                 }
                 held.finished = Some(match exit {
                     ConsumerExit::Drained(checkpoint) => Finished::Drained(checkpoint),
+                    ConsumerExit::Reached(checkpoint) => {
+                        info!(lease = %key, "read up to where reading ends");
+                        self.reached.insert(key);
+                        Finished::Drained(checkpoint)
+                    }
                     ConsumerExit::ShardEnded(children) => {
                         Finished::ShardEnded(Successors::Named(children))
                     }
