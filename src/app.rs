@@ -7,6 +7,12 @@
 //! | admin port | the process ends |
 //! | signals | the process ends |
 
+mod context;
+mod fan_out;
+mod replay;
+
+pub use self::replay::{Replay, ReplayEnd};
+
 use std::{
     sync::{Arc, OnceLock},
     time::Duration,
@@ -20,20 +26,20 @@ use tokio::{
 };
 use tracing::{error, info, warn};
 
+use self::context::context;
 use crate::{
     admin::{Admin, AdminError},
-    aws::{AwsConnection, DynamoLeases, FleetMode, KinesisStream, StreamTarget, TableReady},
-    config::{AdminSettings, Compiled, StreamSettings},
-    consumer::{
-        BatchLimits, Budget, ConsumerContext, ConsumerParams, ConsumerStream, FailureLog, LossLog,
-        NamedSink, PacingParams, RetryPause, SharedTally,
+    aws::{
+        AwsConnection, DynamoLeases, FanOutConsumer, FleetMode, KinesisStream, StreamTarget,
+        TableReady,
     },
-    etl::{Pipeline, PipelineParts, Tally},
+    config::{AdminSettings, Compiled, StreamSettings},
+    consumer::{ConsumerContext, ConsumerStream},
+    etl::Tally,
     leasing::{LeaseParams, LeaseStatus, LeasedStream, StreamIdentifier, plan::BalanceLimits},
     model::{LeaseKey, StreamName, WorkerId},
-    ports::{LeaseStore, SinkError, StoreError, StreamReader, SystemClock},
+    ports::{LeaseStore, SinkError, StoreError, StreamReader},
     shutdown::Shutdown,
-    sinks,
     worker::Worker,
 };
 
@@ -101,6 +107,8 @@ struct Stream {
     name: StreamName,
     settings: StreamSettings,
     reader: Arc<KinesisStream>,
+    /// The registered consumer, if the stream is read with enhanced fan-out.
+    consumer: Option<Arc<FanOutConsumer>>,
 }
 
 /// Pauses between attempts to reach the world at the start.
@@ -112,48 +120,21 @@ impl App {
     /// # Errors
     /// What a person must mend in the configuration.
     pub async fn build(compiled: Compiled, aws: &AwsConnection) -> Result<Self, StartError> {
-        let Compiled { settings, routes, dead_letters, limits, hash } = compiled;
-        let mut streams = Vec::with_capacity(settings.streams.len());
-        for settings in settings.streams {
+        let mut compiled = compiled;
+        let application = compiled.settings.application.clone();
+        let mut streams = Vec::with_capacity(compiled.settings.streams.len());
+        for settings in std::mem::take(&mut compiled.settings.streams) {
             let target = target(&settings)?;
             let name = target.stream_name().clone();
+            let consumer = fan_out::consumer(aws, &settings, &target, &application);
             let reader = Arc::new(KinesisStream::new(aws, target));
-            streams.push(Stream { name, settings, reader });
+            streams.push(Stream { name, settings, reader, consumer });
         }
-        let mut named = Vec::with_capacity(settings.sinks.len());
-        for (name, entry) in &settings.sinks {
-            let sink = sinks::build(&entry.sink, &settings.aws)
-                .await
-                .map_err(|problem| StartError::Sink { name: name.clone(), problem })?;
-            let batch = BatchLimits {
-                events: entry.batch.batch_size.max(1),
-                bytes: usize_of(entry.batch.batch_bytes.as_u64()).max(1),
-                window: entry.batch.maximum_batching_window,
-            };
-            named.push(NamedSink { name: Arc::from(name.as_str()), sink, batch });
-        }
-        let consumer = &settings.consumer;
-        let parts = PipelineParts { routes, dead_letters, limits, configuration: hash.clone() };
-        let context = Arc::new(ConsumerContext {
-            streams: streams.iter().map(consumer_stream).collect(),
-            pipeline: Arc::new(Pipeline::new(parts)),
-            sinks: named,
-            budget: Budget::new(consumer.in_flight_bytes.as_u64()),
-            params: ConsumerParams {
-                pacing: PacingParams {
-                    poll_interval: consumer.poll_interval,
-                    idle_poll_interval: consumer.idle_poll_interval,
-                },
-                queue_bytes: usize_of(consumer.queue_bytes.as_u64()),
-                retry: RetryPause { min: consumer.retry_min, max: consumer.retry_max },
-            },
-            clock: Arc::new(SystemClock),
-            tally: SharedTally::default(),
-            failures: FailureLog::default(),
-            losses: LossLog::default(),
-        });
+        let hash = compiled.hash.clone();
+        let read = streams.iter().map(consumer_stream).collect();
+        let (settings, context) = Box::pin(context(compiled, read)).await?;
         let lease = settings.lease;
-        let table = lease.table.unwrap_or_else(|| settings.application.clone());
+        let table = lease.table.unwrap_or(application);
         Ok(Self {
             admin: settings.admin,
             configuration: hash,
@@ -171,7 +152,7 @@ impl App {
             },
             store: Arc::new(DynamoLeases::new(aws, table)),
             streams,
-            context,
+            context: Arc::new(context),
         })
     }
 
@@ -206,7 +187,7 @@ impl App {
         }
         let streams = self.leased_streams(&mut side);
         let worker = Worker::new(
-            self.worker_id,
+            self.worker_id.clone(),
             self.params.clone(),
             Arc::clone(&self.store) as Arc<dyn LeaseStore>,
             streams,
@@ -218,10 +199,16 @@ impl App {
         tokio::select! { biased;
             ended = work => {
                 close_sinks(&self.context).await;
-                Ok(outcome(ended))
+                say_counts(&self.context.tally.get());
+                let outcome = outcome(ended);
+                if outcome == Outcome::Drained {
+                    self.deregister().await;
+                }
+                Ok(outcome)
             }
             why = overdue(&shutdown, self.drain_timeout) => {
                 let held: Vec<LeaseKey> = seen.borrow().held.iter().cloned().collect();
+                say_counts(&self.context.tally.get());
                 error!(why, not_done = names(&held), "stopped before everything was drained");
                 Ok(Outcome::Aborted(held))
             }
@@ -293,6 +280,22 @@ impl App {
     }
 }
 
+/// What became of everything that this process has read.
+fn say_counts(tally: &Tally) {
+    info!(
+        records = tally.records,
+        user_records = tally.user_records,
+        undecodable = tally.undecodable,
+        control = tally.control,
+        events = tally.events,
+        delivered = tally.delivered,
+        filtered = tally.filtered,
+        dead_lettered = tally.dead_lettered,
+        aborts = tally.aborts.iter().next().map(|_| tracing::field::display(&tally.aborts)),
+        "in all"
+    );
+}
+
 /// What the end of a worker means.
 fn outcome(ended: Result<Vec<LeaseKey>, JoinError>) -> Outcome {
     match ended {
@@ -360,7 +363,8 @@ async fn identify(
     }
 }
 
-fn target(stream: &StreamSettings) -> Result<StreamTarget, StartError> {
+/// How a configured stream is named in requests.
+pub(crate) fn target(stream: &StreamSettings) -> Result<StreamTarget, StartError> {
     match (&stream.name, &stream.arn) {
         (_, Some(arn)) => {
             StreamTarget::arn(arn).map_err(|problem| StartError::Stream(problem.to_string()))
@@ -376,6 +380,7 @@ fn consumer_stream(stream: &Stream) -> ConsumerStream {
         format: stream.settings.format,
         initial_position: stream.settings.initial_position,
         reader: Arc::clone(&stream.reader) as Arc<dyn StreamReader>,
+        fan_out: fan_out::of(stream),
     }
 }
 
@@ -385,8 +390,4 @@ fn fresh_worker_id() -> String {
     let host = host.trim();
     let host = if host.is_empty() { "worker" } else { host };
     format!("{host}:{}", uuid::Uuid::new_v4())
-}
-
-fn usize_of(bytes: u64) -> usize {
-    usize::try_from(bytes).unwrap_or(usize::MAX)
 }

@@ -369,6 +369,16 @@ fn healthcheck_asks_the_admin_port() {
     assert!(got.err.contains("admin.enabled is false"), "{got:?}");
 }
 
+#[test]
+fn check_warns_of_routes_that_never_match() {
+    let dir = Dir::new();
+    let late = "[[routes]]\nname = \"late\"\nfilter = \"x\"\nsink = \"out\"\n";
+    let config = dir.file("shardwright.toml", format!("{CONFIG}{late}").as_bytes());
+    let got = run(&["check", "-c", &config]);
+    assert_eq!(got.code, 0, "{got:?}");
+    assert!(got.err.contains("warning: ") && got.err.contains("routes[1]: never takes"), "{got:?}");
+}
+
 // === Usage ===
 
 #[test]

@@ -1,16 +1,14 @@
-//! The Kinesis adapters, reader and sink, through the AWS SDK against the embedded server.
+//! The Kinesis sink, and the faults that the reader tells apart, through the AWS SDK against the
+//! embedded server. What a reader reads is the stream's contract: `tests/contracts`.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::json;
 use shardwright::{
     aws::{AwsConnection, AwsSettings, KinesisStream, StreamTarget},
-    embedded::kinesis::{
-        Clock, FaultKind, FaultRule, KinesisServer, Limits, ManualClock, Operation,
-    },
+    embedded::kinesis::{FaultKind, FaultRule, KinesisServer, Limits, Operation},
     model::{EpochMillis, EventId, OutputEvent, Position, ShardId, StreamName},
     ports::{Sink, SinkError, StartAt, StreamError, StreamReader, Verdict},
     sinks::{KinesisSink, KinesisSinkConfig},
@@ -18,40 +16,18 @@ use shardwright::{
 
 struct Fixture {
     server: KinesisServer,
-    clock: Arc<ManualClock>,
     connection: AwsConnection,
 }
 
 impl Fixture {
     async fn start(shards: u32) -> Self {
-        let clock = Arc::new(ManualClock::default());
-        let server = KinesisServer::builder()
-            .limits(Limits::off())
-            .clock(Arc::clone(&clock) as Arc<dyn Clock>)
-            .start()
-            .await
-            .unwrap();
+        let server = KinesisServer::builder().limits(Limits::off()).start().await.unwrap();
         let settings =
             AwsSettings { kinesis_endpoint_url: Some(server.endpoint()), ..AwsSettings::default() };
         let connection = AwsConnection::emulator(&settings).await.unwrap();
-        let fixture = Self { server, clock, connection };
-        fixture
-            .call(Operation::CreateStream, &json!({"StreamName": "orders", "ShardCount": shards}));
-        fixture
-    }
-
-    fn call(&self, operation: Operation, request: &Value) -> Value {
-        self.server.call(operation, request).unwrap()
-    }
-
-    /// Puts records under the keys `0`, `1`, … with the same text as payload.
-    fn put(&self, range: std::ops::Range<u32>) {
-        for number in range {
-            let data = BASE64_STANDARD.encode(number.to_string());
-            let key = number.to_string();
-            let request = json!({"StreamName": "orders", "PartitionKey": key, "Data": data});
-            self.call(Operation::PutRecord, &request);
-        }
+        let request = json!({"StreamName": "orders", "ShardCount": shards});
+        server.call(Operation::CreateStream, &request).unwrap();
+        Self { server, connection }
     }
 
     fn stream(&self) -> KinesisStream {
@@ -69,90 +45,6 @@ impl Fixture {
     fn stored(&self) -> Vec<String> {
         let records = self.server.records("orders");
         records.iter().map(|record| String::from_utf8(record.data.to_vec()).unwrap()).collect()
-    }
-}
-
-/// Reads from a place to the tip, or to the end of the shard; the payloads, and whether it ended.
-async fn read(stream: &KinesisStream, shard: &ShardId, start: &StartAt) -> (Vec<String>, bool) {
-    let mut payloads = Vec::new();
-    let mut at = stream.iterator(shard, start).await.unwrap();
-    loop {
-        let page = stream.records(&at, 7).await.unwrap();
-        let idle = page.records.is_empty() && page.behind_latest == Duration::ZERO;
-        for record in page.records {
-            assert_eq!(record.data, record.partition_key.as_bytes());
-            payloads.push(record.partition_key);
-        }
-        match page.next {
-            None => return (payloads, true),
-            Some(_) if idle => return (payloads, false),
-            Some(next) => at = next,
-        }
-    }
-}
-
-#[tokio::test]
-async fn every_place_to_start_at_is_understood() {
-    let fixture = Fixture::start(1).await;
-    let (stream, shard) = (fixture.stream(), ShardId::new("shardId-000000000000"));
-    fixture.put(0..10);
-    fixture.clock.advance(Duration::from_mins(1));
-    fixture.put(10..20);
-    let all: Vec<_> = (0..20).map(|number: u32| number.to_string()).collect();
-
-    let from_start = stream.iterator(&shard, &StartAt::TrimHorizon).await.unwrap();
-    let page = stream.records(&from_start, 10_000).await.unwrap();
-    assert_eq!(page.records.len(), 20);
-    let fifteenth = &page.records[15];
-    for (start, expect) in [
-        (StartAt::TrimHorizon, &all[..]),
-        (StartAt::At(fifteenth.sequence.clone()), &all[15..]),
-        (StartAt::After(fifteenth.sequence.clone()), &all[16..]),
-        (StartAt::Timestamp(fifteenth.arrival), &all[10..]),
-        (StartAt::Latest, &all[20..]),
-    ] {
-        assert_eq!(read(&stream, &shard, &start).await, (expect.to_vec(), false), "{start:?}");
-    }
-}
-
-#[tokio::test]
-async fn a_split_shard_ends_and_names_its_children() {
-    let fixture = Fixture::start(1).await;
-    let (stream, parent) = (fixture.stream(), ShardId::new("shardId-000000000000"));
-    fixture.put(0..5);
-    let half = "170141183460469231731687303715884105728";
-    fixture.call(
-        Operation::SplitShard,
-        &json!({"StreamName": "orders", "ShardToSplit": parent.as_str(), "NewStartingHashKey": half}),
-    );
-    fixture.put(5..9);
-
-    let shards: BTreeMap<_, _> = stream
-        .with_page_size(1)
-        .shards()
-        .await
-        .unwrap()
-        .into_iter()
-        .map(|shard| (shard.id.clone(), shard))
-        .collect();
-    assert_eq!(shards.len(), 3, "pages are followed");
-    assert!(!shards[&parent].open);
-
-    let stream = fixture.stream();
-    let mut at = Some(stream.iterator(&parent, &StartAt::TrimHorizon).await.unwrap());
-    let (mut payloads, mut children) = (0, vec![]);
-    while let Some(iterator) = at {
-        let page = stream.records(&iterator, 2).await.unwrap();
-        payloads += page.records.len();
-        children.extend(page.children);
-        at = page.next;
-    }
-    assert_eq!((payloads, children.len()), (5, 2));
-    for child in children {
-        let listed = &shards[&child.id];
-        assert!(listed.open);
-        assert_eq!((&child.parents, child.hash_range), (&vec![parent.clone()], listed.hash_range));
-        assert_eq!(listed.parents, child.parents);
     }
 }
 
@@ -190,14 +82,6 @@ async fn faults_are_told_apart() {
         assert!(error.to_string().contains("kinesis:GetRecords"), "{error}");
     }
     stream.records(&at, 10).await.unwrap();
-    fixture.clock.advance(Duration::from_secs(301));
-    assert!(matches!(stream.records(&at, 10).await, Err(StreamError::IteratorExpired)));
-
-    let nowhere = stream.iterator(&ShardId::new("shardId-000000000009"), &StartAt::Latest).await;
-    assert!(matches!(nowhere, Err(StreamError::NotFound(_))), "{nowhere:?}");
-    let target = StreamTarget::Name(StreamName::new("nowhere"));
-    let gone = KinesisStream::new(&fixture.connection, target).shards().await;
-    assert!(matches!(gone, Err(StreamError::NotFound(_))), "{gone:?}");
 }
 
 fn event(number: usize, json: String) -> OutputEvent {

@@ -9,6 +9,8 @@ use aws_config::{
 use aws_credential_types::Credentials;
 use serde::{Deserialize, Serialize};
 
+use super::http1;
+
 /// How AWS is reached. What is not set here comes from the SDK's usual chain: environment variables
 /// (`AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_PROFILE`, `AWS_ENDPOINT_URL`, …), the shared
 /// configuration files, web identity, the container's and the machine's role.
@@ -71,6 +73,8 @@ const OPERATION_TIMEOUT: Duration = Duration::from_secs(70);
 const LEASE_WRITE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Time for one try of reading leases, up to 1 MB a page, and for all its tries.
 const LEASE_READ_TIMEOUTS: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(15));
+/// Time until a subscription begins; its events come later.
+const SUBSCRIBE_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long an answer may stall (below 1 byte a second) before it is given up.
 const STALL_GRACE: Duration = Duration::from_secs(10);
 /// Tries of a call that may be repeated.
@@ -151,6 +155,20 @@ impl AwsConnection {
     /// A Kinesis client that sends each request once, for callers that repeat by themselves.
     pub fn kinesis_once(&self) -> aws_sdk_kinesis::Client {
         let config = self.kinesis_config().retry_config(RetryConfig::disabled());
+        aws_sdk_kinesis::Client::from_conf(config.build())
+    }
+
+    /// A Kinesis client for subscriptions: each request is sent once, on a connection of its own, and
+    /// an event stream may be silent or unread for as long as its reader likes.
+    pub(super) fn kinesis_pushes(&self) -> aws_sdk_kinesis::Client {
+        let mut config = self
+            .kinesis_config()
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(time_outs(SUBSCRIBE_TIMEOUT, SUBSCRIBE_TIMEOUT))
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+        if let Some(client) = http1::client(CONNECT_TIMEOUT) {
+            config = config.http_client(client);
+        }
         aws_sdk_kinesis::Client::from_conf(config.build())
     }
 

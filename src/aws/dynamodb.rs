@@ -55,6 +55,29 @@ impl DynamoLeases {
         item.map_err(Fault::into_store_read)?.map_or(Ok(None), |item| lease_of(&item))
     }
 
+    /// Shows every item of the table, page by page.
+    pub(super) async fn each_item(
+        &self,
+        mut see: impl FnMut(Item) + Send,
+    ) -> Result<(), StoreError> {
+        let mut from: Option<Item> = None;
+        loop {
+            let page = self
+                .reads
+                .scan()
+                .table_name(&self.table)
+                .set_exclusive_start_key(from)
+                .send()
+                .await
+                .map_err(|error| Fault::of("dynamodb:Scan", &error).into_store_read())?;
+            page.items.unwrap_or_default().into_iter().for_each(&mut see);
+            from = page.last_evaluated_key.filter(|key| !key.is_empty());
+            if from.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
     /// One item by a consistent read.
     pub(super) async fn get_item(
         &self,
@@ -116,28 +139,13 @@ fn refused_or_failed(fault: Fault) -> Result<bool, StoreError> {
 impl LeaseStore for DynamoLeases {
     async fn scan(&self) -> Result<Vec<Lease>, StoreError> {
         let mut leases = Vec::new();
-        let mut from: Option<Item> = None;
-        loop {
-            let page = self
-                .reads
-                .scan()
-                .table_name(&self.table)
-                .set_exclusive_start_key(from)
-                .send()
-                .await
-                .map_err(|error| Fault::of("dynamodb:Scan", &error).into_store_read())?;
-            for item in page.items.unwrap_or_default() {
-                match read_row(&item) {
-                    Row::Lease(lease) => leases.push(*lease),
-                    Row::Foreign { key } => self.noted.foreign(&key),
-                    Row::Malformed(problem) => self.noted.malformed(&problem.to_string()),
-                }
-            }
-            from = page.last_evaluated_key.filter(|key| !key.is_empty());
-            if from.is_none() {
-                return Ok(leases);
-            }
-        }
+        self.each_item(|item| match read_row(&item) {
+            Row::Lease(lease) => leases.push(*lease),
+            Row::Foreign { key } => self.noted.foreign(&key),
+            Row::Malformed(problem) => self.noted.malformed(&problem.to_string()),
+        })
+        .await?;
+        Ok(leases)
     }
 
     async fn read(&self, key: &LeaseKey) -> Result<Option<Lease>, StoreError> {

@@ -7,6 +7,8 @@ use aws_sdk_dynamodb::{
     config::http::HttpResponse,
     error::{ProvideErrorMetadata, SdkError},
 };
+use aws_sdk_kinesis::types::error::SubscribeToShardEventStreamError;
+use aws_smithy_types::event_stream::RawMessage;
 
 use crate::ports::{SinkError, StoreError, StreamError};
 
@@ -49,20 +51,7 @@ impl Fault {
     {
         let status = error.raw_response().map_or(0, |response| response.status().as_u16());
         match error {
-            SdkError::ServiceError(_) => {
-                let code = error.code().map(str::to_owned);
-                let kind = kind_of(code.as_deref(), status);
-                let mut said = match (&code, error.message()) {
-                    (Some(code), Some(message)) => format!("{message} ({code})"),
-                    (Some(code), None) => code.clone(),
-                    (None, Some(message)) => format!("{message} (HTTP {status})"),
-                    (None, None) => format!("HTTP {status}"),
-                };
-                if let Some(hint) = code.as_deref().and_then(hint) {
-                    said = format!("{said}: {hint}");
-                }
-                Self { kind, code, message: one_line(&format!("{action}: {said}")) }
-            }
+            SdkError::ServiceError(_) => Self::said(action, error.code(), error.message(), status),
             SdkError::ConstructionFailure(_) => Self::local(action, FaultKind::Invalid, error),
             SdkError::DispatchFailure(_) => Self::unsent(action, error),
             SdkError::ResponseError(_) => {
@@ -72,6 +61,47 @@ impl Fault {
             // A time-out: it was carried out, or not.
             _ => Self::local(action, FaultKind::Unanswered, error),
         }
+    }
+
+    /// Sorts a failure inside the event stream of `SubscribeToShard`. AWS puts the name of the fault
+    /// into the frame's header, where only the SDK's own sorting has seen it.
+    pub(crate) fn in_stream(
+        error: &SdkError<SubscribeToShardEventStreamError, RawMessage>,
+    ) -> Self {
+        use SubscribeToShardEventStreamError as E;
+        const ACTION: &str = "kinesis:SubscribeToShard";
+        let SdkError::ServiceError(context) = error else {
+            return Self::local(ACTION, FaultKind::Unanswered, error);
+        };
+        let code = match context.err() {
+            E::ResourceNotFoundException(_) => Some("ResourceNotFoundException"),
+            E::ResourceInUseException(_) => Some("ResourceInUseException"),
+            E::KmsDisabledException(_) => Some("KMSDisabledException"),
+            E::KmsInvalidStateException(_) => Some("KMSInvalidStateException"),
+            E::KmsAccessDeniedException(_) => Some("KMSAccessDeniedException"),
+            E::KmsNotFoundException(_) => Some("KMSNotFoundException"),
+            E::KmsOptInRequired(_) => Some("KMSOptInRequired"),
+            E::KmsThrottlingException(_) => Some("KMSThrottlingException"),
+            E::InternalFailureException(_) => Some("InternalFailureException"),
+            other => other.code(),
+        };
+        Self::said(ACTION, code, context.err().message(), 200)
+    }
+
+    /// What the service itself said.
+    fn said(action: &str, code: Option<&str>, message: Option<&str>, status: u16) -> Self {
+        let kind = kind_of(code, status);
+        let mut said = match (code, message) {
+            (Some(code), Some(message)) => format!("{message} ({code})"),
+            (Some(code), None) => code.to_owned(),
+            (None, Some(message)) => format!("{message} (HTTP {status})"),
+            (None, None) => format!("HTTP {status}"),
+        };
+        if let Some(hint) = code.and_then(hint) {
+            said = format!("{said}: {hint}");
+        }
+        let message = one_line(&format!("{action}: {said}"));
+        Self { kind, code: code.map(str::to_owned), message }
     }
 
     /// A request that got no answer at all: no credentials, no connection, or a broken one.
@@ -142,13 +172,22 @@ impl Fault {
         }
     }
 
-    /// As the error of a sink.
+    /// As the error of a sink as a whole.
     pub(crate) fn into_sink(self) -> SinkError {
         match self.kind {
             FaultKind::NotFound | FaultKind::Denied | FaultKind::Invalid => {
                 SinkError::Misconfigured(self.message)
             }
             _ => SinkError::Unavailable(self.message),
+        }
+    }
+
+    /// As the error of a batch that a sink sent: what the service finds invalid may be one of its
+    /// events.
+    pub(crate) fn into_delivery(self) -> SinkError {
+        match self.kind {
+            FaultKind::Invalid => SinkError::BatchRefused(self.message),
+            _ => self.into_sink(),
         }
     }
 }

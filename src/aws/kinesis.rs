@@ -202,15 +202,7 @@ impl StreamReader for KinesisStream {
         shard: &ShardId,
         start: &StartAt,
     ) -> Result<ShardIterator, StreamError> {
-        let (kind, sequence, timestamp) = match start {
-            StartAt::TrimHorizon => (ShardIteratorType::TrimHorizon, None, None),
-            StartAt::Latest => (ShardIteratorType::Latest, None, None),
-            StartAt::Timestamp(time) => {
-                (ShardIteratorType::AtTimestamp, None, Some(DateTime::from_millis(time.0)))
-            }
-            StartAt::At(number) => (ShardIteratorType::AtSequenceNumber, Some(number), None),
-            StartAt::After(number) => (ShardIteratorType::AfterSequenceNumber, Some(number), None),
-        };
+        let Place { kind, sequence, timestamp } = Place::of(start);
         let answer = self
             .client
             .get_shard_iterator()
@@ -218,7 +210,7 @@ impl StreamReader for KinesisStream {
             .set_stream_arn(self.target.arn_part())
             .shard_id(shard.as_str())
             .shard_iterator_type(kind)
-            .set_starting_sequence_number(sequence.map(ToString::to_string))
+            .set_starting_sequence_number(sequence)
             .set_timestamp(timestamp)
             .send()
             .await
@@ -254,6 +246,28 @@ impl StreamReader for KinesisStream {
     }
 }
 
+/// A place to start at, as requests say it.
+pub(super) struct Place {
+    pub(super) kind: ShardIteratorType,
+    pub(super) sequence: Option<String>,
+    pub(super) timestamp: Option<DateTime>,
+}
+
+impl Place {
+    pub(super) fn of(start: &StartAt) -> Self {
+        let (kind, sequence, timestamp) = match start {
+            StartAt::TrimHorizon => (ShardIteratorType::TrimHorizon, None, None),
+            StartAt::Latest => (ShardIteratorType::Latest, None, None),
+            StartAt::Timestamp(time) => {
+                (ShardIteratorType::AtTimestamp, None, Some(DateTime::from_millis(time.0)))
+            }
+            StartAt::At(number) => (ShardIteratorType::AtSequenceNumber, Some(number), None),
+            StartAt::After(number) => (ShardIteratorType::AfterSequenceNumber, Some(number), None),
+        };
+        Self { kind, sequence: sequence.map(ToString::to_string), timestamp }
+    }
+}
+
 /// A shard is open while it has no last sequence number (API reference, `SequenceNumberRange`).
 fn shard(shard: &SdkShard) -> Shard {
     let parents = [shard.parent_shard_id(), shard.adjacent_parent_shard_id()];
@@ -266,7 +280,7 @@ fn shard(shard: &SdkShard) -> Shard {
     }
 }
 
-fn child(shard: &aws_sdk_kinesis::types::ChildShard) -> ChildShard {
+pub(super) fn child(shard: &aws_sdk_kinesis::types::ChildShard) -> ChildShard {
     ChildShard {
         id: ShardId::new(shard.shard_id()),
         parents: shard.parent_shards().iter().map(ShardId::new).collect(),
@@ -279,19 +293,25 @@ fn hash_range(range: Option<&SdkHashKeyRange>) -> Option<HashKeyRange> {
     HashKeyRange::parse(range.starting_hash_key(), range.ending_hash_key())
 }
 
+/// The nearest millisecond: the SDK reads seconds as a binary fraction, which may lie just below it.
+fn epoch_millis(time: &DateTime) -> Option<EpochMillis> {
+    let nearest = time.as_nanos().checked_add(500_000)?.div_euclid(1_000_000);
+    i64::try_from(nearest).ok().map(EpochMillis)
+}
+
 /// A record whose arrival nobody knows counts as arrived now: as old as possible would make a limit
 /// on the age of records drop it.
-fn record(record: Record) -> Result<RawRecord, StreamError> {
-    let arrival = record.approximate_arrival_timestamp.and_then(|time| time.to_millis().ok());
+pub(super) fn record(record: Record) -> Result<RawRecord, StreamError> {
+    let arrival = record.approximate_arrival_timestamp.as_ref().and_then(epoch_millis);
     let sequence: SequenceNumber = record
         .sequence_number
         .parse()
-        .map_err(|error| StreamError::Invalid(format!("kinesis:GetRecords answered: {error}")))?;
+        .map_err(|error| StreamError::Invalid(format!("kinesis answered: {error}")))?;
     Ok(RawRecord {
         sequence,
         partition_key: record.partition_key.unwrap_or_default(),
         data: Bytes::from(record.data.into_inner()),
-        arrival: arrival.map_or_else(|| SystemClock.now(), EpochMillis),
+        arrival: arrival.unwrap_or_else(|| SystemClock.now()),
     })
 }
 
@@ -329,11 +349,14 @@ mod tests {
     #[test]
     fn odd_records_are_refused_or_tolerated_but_never_panic() {
         let negative = record(sdk_record("0007", Some(DateTime::from_millis(-5)))).unwrap();
-        assert_eq!((negative.sequence.as_str(), negative.arrival), ("7", EpochMillis(-5)));
+        assert_eq!((negative.sequence.as_str(), negative.arrival), ("0007", EpochMillis(-5)));
         let unknown = record(sdk_record("7", None)).unwrap();
         assert!(unknown.arrival > EpochMillis(0));
         let far = record(sdk_record("7", Some(DateTime::from_secs(i64::MAX)))).unwrap();
         assert!(far.arrival > EpochMillis(0));
+        let fraction = DateTime::from_secs_f64(1_767_225_600.001);
+        let exact = record(sdk_record("7", Some(fraction))).unwrap();
+        assert_eq!(exact.arrival, EpochMillis(1_767_225_600_001));
         let error = record(sdk_record("seven", None)).unwrap_err();
         assert!(matches!(error, StreamError::Invalid(_)), "{error:?}");
     }

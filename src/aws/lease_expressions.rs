@@ -34,10 +34,7 @@ pub(super) fn expressions(write: &LeaseWrite) -> Expressions {
         }
         LeaseWrite::Take { by, counter, from, latest_since } => {
             update.bump(*counter);
-            match from {
-                Some(owner) => update.when("leaseOwner = :from", ":from", owner),
-                None => update.condition("attribute_not_exists(leaseOwner)"),
-            }
+            update.seen("leaseOwner", ":from", from.as_ref());
             if from.as_ref().is_some_and(|owner| owner != by) {
                 update.add.push("ownerSwitchesSinceCheckpoint :one");
             }
@@ -85,6 +82,16 @@ pub(super) fn expressions(write: &LeaseWrite) -> Expressions {
             update.condition("attribute_exists(leaseKey)");
             update.hash_range(range);
         }
+        LeaseWrite::Evict { counter, owner, checkpoint_owner, checkpoint, children } => {
+            update.bump(*counter);
+            update.seen("leaseOwner", ":owner", owner.as_ref());
+            update.seen("checkpointOwner", ":holder", checkpoint_owner.as_ref());
+            update.remove.extend(["leaseOwner", "checkpointOwner"]);
+            if !children.is_empty() {
+                update.children(children);
+            }
+            update.position(checkpoint.as_deref());
+        }
     }
     update.finish()
 }
@@ -111,6 +118,14 @@ impl Update {
     fn when(&mut self, condition: &str, name: &str, worker: &WorkerId) {
         self.condition(condition);
         self.value(name, s(worker.as_str()));
+    }
+
+    /// The attribute must name the worker that was seen there, if any.
+    fn seen(&mut self, attribute: &str, name: &str, worker: Option<&WorkerId>) {
+        match worker {
+            Some(worker) => self.when(&format!("{attribute} = {name}"), name, worker),
+            None => self.condition(format!("attribute_not_exists({attribute})")),
+        }
     }
 
     fn assign(&mut self, clause: &'static str, name: &str, worker: &WorkerId) {
@@ -146,6 +161,16 @@ impl Update {
             self.value(":arrival", millis(*time));
         }
         self.pending(pending.as_ref());
+    }
+
+    /// Another position than the holder's: what belongs to the old one goes.
+    fn position(&mut self, progress: Option<&Progress>) {
+        self.checkpoint(progress);
+        let Some(progress) = progress else { return };
+        self.remove.push("latestSince");
+        if progress.arrival.is_none() {
+            self.remove.push("checkpointArrival");
+        }
     }
 
     fn children(&mut self, children: &[ShardId]) {
@@ -287,6 +312,28 @@ mod tests {
             &LeaseWrite::Release { by: worker("a"), counter: 1, checkpoint: None },
             "leaseCounter = :seen AND leaseOwner = :by AND attribute_not_exists(checkpointOwner)",
             "REMOVE leaseOwner ADD leaseCounter :one",
+        );
+    }
+
+    #[test]
+    fn an_eviction_needs_the_row_as_it_was_seen() {
+        let evict = |owner: Option<&str>, checkpoint_owner: Option<&str>| LeaseWrite::Evict {
+            counter: 7,
+            owner: owner.map(worker),
+            checkpoint_owner: checkpoint_owner.map(worker),
+            checkpoint: None,
+            children: vec![],
+        };
+        check(
+            &evict(Some("b"), Some("a")),
+            "leaseCounter = :seen AND leaseOwner = :owner AND checkpointOwner = :holder",
+            "REMOVE leaseOwner, checkpointOwner ADD leaseCounter :one",
+        );
+        check(
+            &evict(None, None),
+            "leaseCounter = :seen AND attribute_not_exists(leaseOwner) \
+             AND attribute_not_exists(checkpointOwner)",
+            "REMOVE leaseOwner, checkpointOwner ADD leaseCounter :one",
         );
     }
 

@@ -35,6 +35,28 @@ const ARRIVAL: &str = "checkpointArrival";
 const LATEST_SINCE: &str = "latestSince";
 const ENTITY_TYPE: &str = "entityType";
 
+/// The attributes that [`Lease`] holds.
+pub(super) const MODELLED: [&str; 18] = [
+    LEASE_KEY,
+    COUNTER,
+    OWNER,
+    CHECKPOINT_OWNER,
+    CHECKPOINT,
+    SUB_SEQUENCE,
+    OWNER_SWITCHES,
+    PARENTS,
+    CHILDREN,
+    START_HASH_KEY,
+    END_HASH_KEY,
+    STREAM,
+    SHARD,
+    PENDING,
+    PENDING_SUB_SEQUENCE,
+    PENDING_STATE,
+    ARRIVAL,
+    LATEST_SINCE,
+];
+
 /// What an item of the lease table turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Row {

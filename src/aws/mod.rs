@@ -7,14 +7,17 @@
 //!
 //! A lease write is built in three steps: `lease_expressions` says a [`crate::model::LeaseWrite`] as
 //! condition and update expressions, `dynamodb` sends it once, `lease_item` reads the row that comes
-//! back. `lease_table` is about the table as a whole.
+//! back. `lease_table` is about the table as a whole, `lease_rows` shows its rows to people.
 
 mod client;
 mod dynamodb;
+mod fan_out;
 mod fault;
+mod http1;
 mod kinesis;
 mod lease_expressions;
 mod lease_item;
+mod lease_rows;
 mod lease_table;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -23,6 +26,8 @@ mod tests;
 
 pub use client::{AwsConnection, AwsError, AwsSettings, check_endpoint};
 pub use dynamodb::DynamoLeases;
+pub use fan_out::{ConsumerName, FanOutConsumer};
 pub(crate) use fault::{Fault, FaultKind};
 pub use kinesis::{KinesisStream, StreamSummary, StreamTarget, StreamTargetError};
+pub use lease_rows::{RowContent, TableRow};
 pub use lease_table::{FleetMode, TableReady};

@@ -162,7 +162,7 @@ async fn odd_pages_are_tolerated_and_bad_ones_never_panic() {
     ))
     .await
     .unwrap();
-    assert_eq!(page.records[0].sequence.as_str(), "12");
+    assert_eq!(page.records[0].sequence.as_str(), "0012");
     assert_eq!(page.records[0].data, "hi");
     assert_eq!(page.records[0].arrival.0, -1500);
     assert_eq!((page.behind_latest.as_millis(), page.children.len()), (0, 0));

@@ -2,7 +2,10 @@
 
 use std::process::ExitCode;
 
-use super::{ConfigArgs, refuse_config, talk::say};
+use super::{
+    ConfigArgs, refuse_config,
+    talk::{complain, say},
+};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
@@ -15,6 +18,9 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Ok(compiled) => compiled,
         Err(problems) => return refuse_config(&problems),
     };
+    for warning in &compiled.warnings {
+        complain(format_args!("warning: {warning}"));
+    }
     let settings = &compiled.settings;
     say(format_args!(
         "fine: {}, {}, {}, configuration {}",
@@ -26,7 +32,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn counted(count: usize, what: &str) -> String {
+pub(super) fn counted(count: usize, what: &str) -> String {
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {what}{plural}")
 }

@@ -11,10 +11,14 @@ mod demo;
 mod filter;
 mod healthcheck;
 mod input;
+mod leases;
+mod offline;
 mod produce;
 mod producer;
+mod replay;
 mod run;
 mod talk;
+mod test;
 
 use std::{env, path::PathBuf, process::ExitCode};
 
@@ -27,7 +31,7 @@ use crate::config::{Compiled, ConfigProblems, Layers, Setting, compile, load};
 const FOUND: u8 = 1;
 /// Exit code: usage or configuration.
 const USAGE: u8 = 2;
-/// Exit code: a drain was cut short.
+/// Exit code: a drain was cut short, or a replay was interrupted.
 const CUT_SHORT: u8 = 3;
 
 /// What the help of the program ends with.
@@ -36,7 +40,7 @@ Exit codes:
   0  fine
   1  the work found a problem
   2  usage or configuration
-  3  `run`: the drain was cut short
+  3  `run`: the drain was cut short; `replay`: interrupted
 
 Environment variables:
   SHARDWRIGHT_CONFIG  configuration files, separated by colons
@@ -71,12 +75,21 @@ enum Command {
     Decode(decode::Args),
     /// Print the lines that a CloudWatch Logs filter pattern matches
     Filter(filter::Args),
+    /// Say what the configured pipeline makes of captured input, and hold it against what is expected
+    Test(test::Args),
     /// Read the configuration as `run` would, and say everything that is wrong with it
     Check(check::Args),
     /// Print the effective configuration, and where each value came from
     Config(config::Args),
     /// Put CloudWatch Logs envelopes into a stream, generated or made from files
     Produce(produce::Args),
+    /// Look into the lease table, and mend it: owners, positions, dead leases
+    ///
+    /// Takes the configuration of `run`. A change is shown before it is written, and written only if
+    /// the row is still as it was shown; what would lose records is refused unless forced.
+    Leases(leases::Args),
+    /// Take dead letters through the pipeline again, and to the sinks
+    Replay(replay::Args),
     /// Ask the running daemon whether it is alive, for images without a shell
     Healthcheck(healthcheck::Args),
 }
@@ -121,9 +134,12 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Decode(args) => decode::run(&args),
         Command::Filter(args) => filter::run(&args),
+        Command::Test(args) => test::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Produce(args) => produce::run(&args),
+        Command::Leases(args) => leases::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Healthcheck(args) => healthcheck::run(&args),
     }
 }

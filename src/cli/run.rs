@@ -25,6 +25,9 @@ pub(super) fn run(args: &Args) -> ExitCode {
     if let Err(problem) = logging::start(&compiled.settings.log) {
         return refuse(problem);
     }
+    for warning in &compiled.warnings {
+        tracing::warn!(%warning, "configuration");
+    }
     match block_on(daemon(compiled)) {
         Ok(Ok(Outcome::Drained)) => ExitCode::SUCCESS,
         Ok(Ok(Outcome::Aborted(_))) => ExitCode::from(CUT_SHORT),

@@ -124,6 +124,19 @@ pub fn deaggregate(record: &RawRecord) -> Deaggregated {
     found
 }
 
+/// Whether these bytes are a KPL aggregate of which [`deaggregate`] cannot read all members.
+pub fn has_unreadable_members(data: &Bytes) -> bool {
+    let Some(aggregate) = parse(data) else { return false };
+    let beyond = |index: Option<u64>, table: &[Bytes]| {
+        let place = index.and_then(|index| usize::try_from(index).ok());
+        index.is_some() && place.is_none_or(|place| place >= table.len())
+    };
+    aggregate.records.iter().any(|member| {
+        beyond(member.partition_key_index, &aggregate.partition_key_table)
+            || beyond(member.explicit_hash_key_index, &aggregate.explicit_hash_key_table)
+    })
+}
+
 /// Packs user records into one Kinesis payload. Keys that repeat are stored once.
 ///
 /// The caller keeps it under the stream's record size, and gives only records of one shard: the KCL
@@ -314,6 +327,7 @@ mod tests {
             let numbers: Vec<_> = found.records.iter().map(|r| r.position.sub_sequence).collect();
             assert_eq!((&numbers[..], found.unreadable), (readable, unreadable), "{body:x?}");
             assert!(found.records.iter().all(|record| record.aggregated));
+            assert_eq!(has_unreadable_members(&frame(body).into()), unreadable > 0);
         };
         let one = b"\x1a\x05\x08\x00\x1a\x01x";
         let lost = b"\x1a\x05\x08\x07\x1a\x01y";

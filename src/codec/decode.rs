@@ -43,8 +43,8 @@ pub struct Decoded {
 ///   accepted too, as producers that put records again write them.
 /// - `json`: an event for each document, with its compact source text as the message. Documents may
 ///   be under gzip or zlib.
-/// - `text`: one event, the payload as it is.
-/// - `bytes`: one event, the payload as base64.
+/// - `text`: one event, the payload as it is, or what it holds under gzip.
+/// - `bytes`: one event, the payload as base64, never inflated.
 ///
 /// Events of the last three have an empty header, no id, and the time the record arrived.
 ///
@@ -58,7 +58,9 @@ pub fn decode_user_record(
     let messages = match format {
         Format::CloudwatchLogs => return decode_envelopes(&record.data, limits),
         Format::Json => decode_documents(&record.data, limits)?,
-        Format::Text => vec![utf8(&record.data)?.to_owned()],
+        Format::Text => {
+            vec![utf8(&payload::inflate_gzip(&record.data, limits.max_decompressed)?)?.to_owned()]
+        }
         Format::Bytes => vec![STANDARD.encode(&record.data)],
     };
     let source = Arc::new(LogSource::default());
@@ -123,16 +125,19 @@ mod tests {
     const FORMATS: [Format; 4] =
         [Format::CloudwatchLogs, Format::Json, Format::Text, Format::Bytes];
 
-    fn decode(format: Format, data: &[u8]) -> Result<Decoded, DecodeError> {
-        let record = UserRecord {
+    fn record(data: &[u8]) -> UserRecord {
+        UserRecord {
             position: Position { sequence: "1".parse().unwrap(), sub_sequence: 0 },
             partition_key: Arc::from("k"),
             explicit_hash_key: None,
             aggregated: false,
             data: Bytes::copy_from_slice(data),
             arrival: EpochMillis(77),
-        };
-        decode_user_record(format, &record, &LIMITS)
+        }
+    }
+
+    fn decode(format: Format, data: &[u8]) -> Result<Decoded, DecodeError> {
+        decode_user_record(format, &record(data), &LIMITS)
     }
 
     #[test]
@@ -167,7 +172,27 @@ mod tests {
         check(Format::Json, &zlib(b"7"), &["7"]);
         check(Format::Text, "za\u{17c}\u{f3}\u{142}\u{107}\n\0".as_bytes(), &["zażółć\n\0"]);
         check(Format::Text, b"", &[""]);
+        check(Format::Text, &gzip(b"a\nb"), &["a\nb"]);
+        // Bytes that begin zlib are text too.
+        check(Format::Text, b"x^2", &["x^2"]);
         check(Format::Bytes, b"\xff\x00", &["/wA="]);
+    }
+
+    #[test]
+    fn the_default_limits_take_the_largest_records() {
+        // CloudWatch Logs takes events of 1 MB, a stream records of 10 MiB.
+        let event = format!(r#"{{"message":"{}"}}"#, "a".repeat(1 << 20));
+        let envelope = format!(r#"{{"messageType":"DATA_MESSAGE","logEvents":[{event}]}}"#);
+        let largest = "a".repeat(10 << 20);
+        for (format, data) in [
+            (Format::CloudwatchLogs, gzip(envelope.as_bytes())),
+            (Format::Json, format!("{{\"a\":\"{}\"}}", "a".repeat(1 << 20)).into_bytes()),
+            (Format::Text, gzip(largest.as_bytes())),
+            (Format::Bytes, largest.into_bytes()),
+        ] {
+            let decoded = decode_user_record(format, &record(&data), &DecodeLimits::default());
+            assert_eq!(decoded.unwrap().events.len(), 1, "{format:?}");
+        }
     }
 
     #[test]
@@ -193,6 +218,8 @@ mod tests {
         check(Format::Json, b"{", ("json", "not-json"));
         check(Format::Json, b"1 2 3 4", ("json", "too-many-events"));
         check(Format::Text, b"a\xff", ("utf8", "invalid-utf8"));
+        check(Format::Text, &gzip(&[b' '; 10_001]), ("gunzip", "too-large"));
+        check(Format::Text, &zlib(b"text"), ("utf8", "invalid-utf8"));
         assert_eq!(decode(Format::Text, b"a\xff"), Err(DecodeError::Utf8 { offset: 1 }));
     }
 

@@ -7,7 +7,7 @@
 //!    [`mod@gunzip`] inflates, never past a cap.
 //! 3. [`envelope`]: the JSON of a CloudWatch Logs subscription becomes events; [`json`] reads the
 //!    documents of other producers.
-//! 4. [`render`]: one event as one JSON line.
+//! 4. [`render`]: one event as one JSON line; [`event_line`] reads it back.
 //!
 //! [`decode_user_record`] is steps 2 and 3 for one user record. [`encode`] writes envelopes, for the
 //! producer and for tests.
@@ -20,16 +20,18 @@ pub mod decode;
 pub mod encode;
 pub mod envelope;
 pub mod error;
+pub mod event_line;
 mod field;
 pub mod gunzip;
 pub mod json;
 pub mod payload;
 pub mod render;
 
-pub use deaggregate::{Deaggregated, KplRecord, aggregate, deaggregate};
+pub use deaggregate::{Deaggregated, KplRecord, aggregate, deaggregate, has_unreadable_members};
 pub use decode::{DecodeLimits, Decoded, decode_user_record};
 pub use encode::{control_envelope, encode_envelope};
 pub use envelope::{Envelope, EnvelopeError, parse_envelopes};
 pub use error::DecodeError;
+pub use event_line::{EventLineError, parse_event_line};
 pub use gunzip::{GunzipError, gunzip, gzip};
 pub use render::render_event;

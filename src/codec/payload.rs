@@ -43,18 +43,27 @@ pub fn record_bytes(captured: &Bytes) -> Bytes {
     }
 }
 
+/// Inflates gzip; anything else is returned as it is. Text is never taken for gzip: its second byte
+/// begins no UTF-8 character.
+///
+/// # Errors
+/// [`GunzipError`].
+pub fn inflate_gzip(data: &[u8], cap: usize) -> Result<Cow<'_, [u8]>, GunzipError> {
+    match gunzip::is_gzip(data) {
+        true => gunzip::gunzip(data, cap).map(Cow::Owned),
+        false => Ok(Cow::Borrowed(data)),
+    }
+}
+
 /// Inflates gzip and zlib; anything else is returned as it is.
 ///
 /// # Errors
 /// [`GunzipError`].
 pub fn inflate(data: &[u8], cap: usize) -> Result<Cow<'_, [u8]>, GunzipError> {
-    if gunzip::is_gzip(data) {
-        return gunzip::gunzip(data, cap).map(Cow::Owned);
+    match gunzip::is_zlib(data) {
+        true => gunzip::inflate_zlib(data, cap).map(Cow::Owned),
+        false => inflate_gzip(data, cap),
     }
-    if gunzip::is_zlib(data) {
-        return gunzip::inflate_zlib(data, cap).map(Cow::Owned);
-    }
-    Ok(Cow::Borrowed(data))
 }
 
 /// [`inflate`], also of base64 text.

@@ -4,7 +4,8 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::model::LogEvent;
 
-const FIXED: [&str; 7] =
+/// The names of the known fields.
+pub(super) const FIXED: [&str; 7] =
     ["owner", "logGroup", "logStream", "subscriptionFilters", "id", "timestamp", "message"];
 
 /// Appends an event to `out` as one JSON document without a line's end:
@@ -30,19 +31,8 @@ impl Serialize for Line<'_> {
         map.serialize_entry("id", &event.id)?;
         map.serialize_entry("timestamp", &event.timestamp)?;
         map.serialize_entry("message", &event.message)?;
-        for (name, value) in &source.extra {
-            if FIXED.contains(&name.as_str()) {
-                map.serialize_entry(&format!("header.{name}"), value)?;
-            } else {
-                map.serialize_entry(name, value)?;
-            }
-        }
-        for (name, value) in &event.extra {
-            if FIXED.contains(&name.as_str()) || source.extra.contains_key(name) {
-                map.serialize_entry(&format!("event.{name}"), value)?;
-            } else {
-                map.serialize_entry(name, value)?;
-            }
+        for (name, value) in event.unknown_fields(&FIXED) {
+            map.serialize_entry(&name, value)?;
         }
         map.end()
     }

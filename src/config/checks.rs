@@ -1,10 +1,13 @@
 //! What must hold beyond the kind of each value: names that AWS takes, values that fit each other.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, time::Duration};
 
-use super::{RouteSettings, Settings, StreamSettings, log_level, place::Places, redact::redact};
+use super::{
+    Retrieval, RetrySettings, RouteSettings, Settings, StreamSettings, log_level, place::Places,
+    redact::redact,
+};
 use crate::{
-    aws::{StreamTarget, check_endpoint},
+    aws::{ConsumerName, StreamTarget, check_endpoint},
     model::InitialPosition,
     ports::{SystemClock, WallClock},
     sinks::{KinesisSinkConfig, SinkConfig},
@@ -12,6 +15,11 @@ use crate::{
 
 /// Largest record of a stream (Kinesis quotas).
 const LARGEST_RECORD: u64 = 10 << 20;
+
+/// Most lanes of a sink (Lambda API reference, `ParallelizationFactor`).
+const MOST_LANES: usize = 10;
+const BAD_CONSUMER: &str =
+    "Kinesis takes no consumer of this name: expected 1 to 128 of a-z, A-Z, 0-9, _ . -";
 
 /// A key, and what is wrong with it.
 pub(super) type Finding = (String, String);
@@ -24,6 +32,7 @@ pub(super) fn findings(settings: &Settings, places: &Places) -> Vec<Finding> {
     checks.times(settings);
     checks.amounts(settings);
     checks.streams(&settings.streams);
+    checks.consumers(settings);
     checks.routes(&settings.routes);
     checks.sinks(settings);
     checks.found
@@ -159,6 +168,45 @@ impl Checks<'_> {
         }
     }
 
+    /// The consumers of streams with enhanced fan-out.
+    fn consumers(&mut self, settings: &Settings) {
+        for (index, stream) in settings.streams.iter().enumerate() {
+            let key = format!("streams[{index}]");
+            let StreamSettings { consumer_name, consumer_arn, deregister_on_exit, .. } = stream;
+            if let Some(arn) = consumer_arn {
+                self.consumer_arn(&format!("{key}.consumer_arn"), arn, stream);
+                let message = "needs either consumer_name or consumer_arn";
+                self.that(consumer_name.is_none(), format!("{key}.consumer_name"), message);
+                self.that(
+                    !deregister_on_exit,
+                    format!("{key}.deregister_on_exit"),
+                    "would deregister a consumer that somebody else has registered (consumer_arn)",
+                );
+            } else if let Some(name) = consumer_name {
+                self.that(is_consumer(name), format!("{key}.consumer_name"), BAD_CONSUMER);
+            } else if stream.retrieval == Retrieval::FanOut && !settings.application.is_empty() {
+                let message = format!("{BAD_CONSUMER}; or set {key}.consumer_name");
+                self.that(is_consumer(&settings.application), "application", message);
+            }
+        }
+    }
+
+    fn consumer_arn(&mut self, key: &str, arn: &str, stream: &StreamSettings) {
+        let Some(target) = ConsumerName::stream_of(arn) else {
+            self.that(
+                false,
+                key,
+                "is not the ARN of a consumer: expected \
+                 arn:aws:kinesis:<region>:<account>:stream/<name>/consumer/<name>:<seconds>",
+            );
+            return;
+        };
+        let named = stream.name.as_ref().is_none_or(|name| target.stream_name().as_str() == name);
+        let same =
+            stream.arn.as_ref().is_none_or(|arn| StreamTarget::arn(arn).as_ref() == Ok(&target));
+        self.that(named && same, key, "is the ARN of a consumer of another stream");
+    }
+
     /// The key and the name of a stream, from its name or its ARN.
     fn stream(
         &mut self,
@@ -204,7 +252,30 @@ impl Checks<'_> {
                 let message = format!("there is a route {:?} already", route.name);
                 self.that(names.insert(&route.name), key, message);
             }
+            self.route(&format!("routes[{index}]"), route);
         }
+    }
+
+    fn route(&mut self, key: &str, route: &RouteSettings) {
+        let empty = route.fields.iter().find(|(_, values)| values.is_empty());
+        if let Some((path, _)) = empty {
+            let message =
+                format!("{path}: the list is empty, so no event can hold one of its values");
+            self.that(false, format!("{key}.where"), message);
+        }
+        self.that(
+            route.max_event_size.is_none_or(|size| size.as_u64() > 0),
+            format!("{key}.max_event_size"),
+            "must be at least 1B",
+        );
+        self.that(
+            route.oldest_event.is_none_or(|oldest| !oldest.is_zero()),
+            format!("{key}.oldest_event"),
+            "must be above 0s: every event happened before it arrived",
+        );
+        let validate_on = format!("{key}.validate_on");
+        let stray = route.validate.is_none() && self.places.exactly(&validate_on).is_some();
+        self.that(!stray, validate_on, "needs a schema: set validate too");
     }
 
     fn sinks(&mut self, settings: &Settings) {
@@ -219,6 +290,12 @@ impl Checks<'_> {
             );
             let bytes = entry.batch.batch_bytes.as_u64();
             self.that(bytes > 0, format!("{key}.batch_bytes"), "must be at least 1B");
+            self.that(
+                (1..=MOST_LANES).contains(&entry.batch.parallelization_factor),
+                format!("{key}.parallelization_factor"),
+                format!("must be from 1 to {MOST_LANES}"),
+            );
+            self.retry(&key, &entry.retry, *name == settings.dead_letter.sink);
             match &entry.sink {
                 SinkConfig::Stdout(_) => {
                     let message = "only one sink may write to stdout: lines of two would mix";
@@ -232,6 +309,21 @@ impl Checks<'_> {
                 }
                 SinkConfig::Kinesis(config) => self.kinesis(&key, config),
             }
+        }
+    }
+
+    fn retry(&mut self, key: &str, retry: &RetrySettings, dead_letters: bool) {
+        let RetrySettings { maximum_retry_attempts, maximum_record_age, .. } = retry;
+        let key_of_age = format!("{key}.maximum_record_age");
+        if dead_letters {
+            let message = "a dead letter has nowhere else to go, so its sink is tried for ever: \
+                leave this out, or give the dead letters a sink of their own";
+            let key_of_attempts = format!("{key}.maximum_retry_attempts");
+            self.that(maximum_retry_attempts.is_none(), key_of_attempts, message);
+            self.that(maximum_record_age.is_none(), key_of_age, message);
+        } else {
+            let fine = maximum_record_age.is_none_or(|age| age >= Duration::from_secs(1));
+            self.that(fine, key_of_age, "must be at least 1s, or -1 for no limit");
         }
     }
 
@@ -258,6 +350,10 @@ impl Checks<'_> {
 /// `CreateTable`).
 fn is_name(name: &str) -> bool {
     name.chars().all(|c| c.is_ascii_alphanumeric() || "_.-".contains(c))
+}
+
+fn is_consumer(name: &str) -> bool {
+    (1..=128).contains(&name.len()) && is_name(name)
 }
 
 fn u64_of(number: usize) -> u64 {

@@ -11,14 +11,18 @@ use sha2::{Digest, Sha256};
 use wildmatch::WildMatch;
 
 use super::{
-    ConfigProblem, ConfigProblems, Layers, RouteSettings, Setting, Settings, checks,
+    ConfigProblem, ConfigProblems, FieldSetting, Layers, RouteSettings, Setting, Settings,
+    ValidateOn, checks,
     place::{Places, around},
     source::merge,
     typing::{Draft, draft},
 };
 use crate::{
     codec::DecodeLimits,
-    etl::{Program, Route, SchemaCheck, filter::FilterPattern},
+    etl::{
+        FieldPath, FieldTest, FieldValue, Program, Route, SchemaCheck, SchemaTarget, Validation,
+        filter::FilterPattern, unreachable,
+    },
 };
 
 /// Settings whose parts fit together.
@@ -31,6 +35,8 @@ pub struct Compiled {
     pub dead_letters: usize,
     /// Caps on decoding.
     pub limits: DecodeLimits,
+    /// What works, but surely not as it was meant.
+    pub warnings: Vec<ConfigProblem>,
     /// Hash of everything that decides what becomes of an event: settings, schemas, programs. It
     /// does not depend on the layer or the spelling of a value.
     pub hash: String,
@@ -75,13 +81,14 @@ pub fn compile(layers: &Layers) -> Result<Compiled, ConfigProblems> {
     if !compiler.problems.is_empty() {
         return Err(ConfigProblems::new(compiler.problems));
     }
+    let warnings = compiler.warnings(&routes);
     let hash = compiler.hash(&listed);
     let limits = DecodeLimits {
         max_decompressed: usize::try_from(settings.consumer.max_decompressed.as_u64())
             .unwrap_or(usize::MAX),
         max_events: settings.consumer.max_events_per_record,
     };
-    Ok(Compiled { settings, routes, dead_letters, limits, hash })
+    Ok(Compiled { settings, routes, dead_letters, limits, warnings, hash })
 }
 
 struct Compiler<'s> {
@@ -131,16 +138,52 @@ impl<'s> Compiler<'s> {
             Some(Ok(pattern)) => Some(pattern),
             None => None,
         };
-        let validate = self.file(&format!("{key}.validate"), route.validate.as_ref(), |text| {
-            SchemaCheck::compile(text).map_err(|error| error.to_string())
+        let fields = route.fields.iter().filter_map(|(path, values)| {
+            let path = self.path(&format!("{key}.where"), path)?;
+            Some(FieldTest::new(path, values.iter().map(field_value).collect()))
         });
+        let fields = fields.collect();
+        let validation = self.validation(key, route);
         let transform = self.file(&format!("{key}.transform"), route.transform.as_ref(), |text| {
             Program::compile(text).map_err(|error| error.to_string())
         });
         let sink = self.sink(&format!("{key}.sink"), &route.sink)?;
-        let log_groups = route.log_groups.iter().map(|glob| WildMatch::new(glob)).collect();
-        let name = route.name.clone();
-        Some(Route { name, filter, log_groups, also: route.also, validate, transform, sink })
+        Some(Route {
+            name: route.name.clone(),
+            filter,
+            log_groups: globs(&route.log_groups),
+            fields,
+            default: route.default,
+            also: route.also,
+            validation,
+            transform,
+            sink,
+        })
+    }
+
+    fn validation(&mut self, key: &str, route: &RouteSettings) -> Validation {
+        let at = format!("{key}.required_keys");
+        let required_keys =
+            route.required_keys.iter().filter_map(|path| self.path(&at, path)).collect();
+        let schema = self.file(&format!("{key}.validate"), route.validate.as_ref(), |text| {
+            SchemaCheck::compile(text).map_err(|error| error.to_string())
+        });
+        let target = match route.validate_on {
+            ValidateOn::Message => SchemaTarget::Message,
+            ValidateOn::Event => SchemaTarget::Event,
+        };
+        Validation {
+            max_event_size: route.max_event_size,
+            known_log_groups: globs(&route.known_log_groups),
+            oldest_event: route.oldest_event,
+            newest_event: route.newest_event,
+            required_keys,
+            schema: schema.map(|schema| (schema, target)),
+        }
+    }
+
+    fn path(&mut self, key: &str, path: &str) -> Option<FieldPath> {
+        FieldPath::parse(path).map_err(|error| self.problem(key, error.to_string())).ok()
     }
 
     /// Reads and compiles a file that a key names.
@@ -176,6 +219,18 @@ impl<'s> Compiler<'s> {
         found
     }
 
+    /// Routes that can never match. There are as many routes as settings once nothing is wrong.
+    fn warnings(&self, routes: &[Route]) -> Vec<ConfigProblem> {
+        let warnings = unreachable(routes).into_iter().filter_map(|(later, earlier)| {
+            let key = format!("routes[{later}]");
+            let earlier = &routes.get(earlier)?.name;
+            let message =
+                format!("never takes an event: route {earlier:?} before it leaves nothing for it");
+            Some(ConfigProblem { place: self.places.nearest(&key), key, message })
+        });
+        warnings.collect()
+    }
+
     /// The first 12 hex digits: enough to tell configurations apart, short enough to read.
     fn hash(self, listed: &[Setting]) -> String {
         let mut hash = Sha256::new();
@@ -191,5 +246,18 @@ impl<'s> Compiler<'s> {
             let _ = write!(shown, "{byte:02x}");
         }
         shown
+    }
+}
+
+fn globs(globs: &[String]) -> Vec<WildMatch> {
+    globs.iter().map(|glob| WildMatch::new(glob)).collect()
+}
+
+fn field_value(setting: &FieldSetting) -> FieldValue {
+    match setting {
+        FieldSetting::Flag(flag) => FieldValue::Flag(*flag),
+        FieldSetting::Whole(number) => FieldValue::Number(number.to_string()),
+        FieldSetting::Fraction(number) => FieldValue::Number(number.to_string()),
+        FieldSetting::Text(text) => FieldValue::Text(text.clone()),
     }
 }

@@ -3,13 +3,17 @@
 use std::{net::SocketAddr, time::Duration};
 
 use bytesize::ByteSize;
-use config::{Value, ValueKind};
+use config::{Map, Value, ValueKind};
 
-use super::redact::redact;
+use super::{place::join, redact::redact};
 use crate::model::InitialPosition;
 
 /// Longest duration. Far longer ones would overflow the clock's arithmetic.
 const LONGEST: Duration = Duration::from_hours(365 * 24);
+/// Most retries that can be asked for (Lambda API reference, `MaximumRetryAttempts`).
+const MOST_RETRIES: i64 = 10_000;
+/// Lambda's word for no limit.
+const NO_LIMIT: i64 = -1;
 /// Largest size: a pebibyte. Far larger ones would overflow counters.
 const LARGEST: u64 = 1 << 50;
 
@@ -24,6 +28,10 @@ pub(super) enum Kind {
     Count,
     /// A duration such as `10s`.
     Duration,
+    /// A number of retries, or -1.
+    Attempts,
+    /// A duration, or -1.
+    Age,
     /// A number of bytes such as `8MiB`.
     Size,
     /// Address and port.
@@ -34,6 +42,8 @@ pub(super) enum Kind {
     Word(&'static [&'static str]),
     /// A list of texts; from the environment, with commas.
     Texts,
+    /// A table of fields, nested or with dots in their names, each with a value or a list of values.
+    Fields,
 }
 
 impl Kind {
@@ -50,6 +60,9 @@ impl Kind {
                 let texts = items.iter().map(|item| Self::Text.read(item));
                 texts.collect::<Result<Vec<_>, _>>().map(toml::Value::Array).map_err(|_| None)
             }
+            ValueKind::Table(table) if self == Self::Fields => {
+                fields(table).map(toml::Value::Table).ok_or(None)
+            }
             _ => Err(None),
         };
         read.map_err(|why| {
@@ -65,11 +78,13 @@ impl Kind {
     pub(super) fn parse(self, text: &str) -> Result<toml::Value, String> {
         let value = match self {
             Self::Flag => text.parse().map(ValueKind::Boolean).ok(),
-            Self::Count => text.parse().map(ValueKind::I64).ok(),
+            Self::Count | Self::Attempts => text.parse().map(ValueKind::I64).ok(),
+            Self::Age => (text.parse() == Ok(NO_LIMIT)).then_some(ValueKind::I64(NO_LIMIT)),
             Self::Texts => {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
                 Some(ValueKind::Array(items.map(Value::from).collect()))
             }
+            Self::Fields if text.is_empty() => Some(ValueKind::Table(Map::new())),
             _ => None,
         };
         self.read(&value.map_or_else(|| Value::from(text), |kind| Value::new(None, kind)))
@@ -80,7 +95,7 @@ impl Kind {
         let canonical = match self {
             Self::Text => Some(text.to_owned()),
             Self::Word(words) => words.contains(&text).then(|| text.to_owned()),
-            Self::Duration => return duration(text).map(toml::Value::from),
+            Self::Duration | Self::Age => return duration(text).map(toml::Value::from),
             Self::Size => {
                 let size: ByteSize = text.trim().parse().map_err(|_| None)?;
                 return size_text(size.as_u64()).map(toml::Value::from);
@@ -89,7 +104,7 @@ impl Kind {
             Self::Position => {
                 text.parse().ok().map(|position: InitialPosition| position.to_string())
             }
-            Self::Flag | Self::Count | Self::Texts => None,
+            Self::Flag | Self::Count | Self::Attempts | Self::Texts | Self::Fields => None,
         };
         canonical.map(toml::Value::from).ok_or(None)
     }
@@ -97,6 +112,8 @@ impl Kind {
     fn number(self, number: i64) -> Result<toml::Value, Option<String>> {
         match (self, u64::try_from(number)) {
             (Self::Count, Ok(_)) => Ok(number.into()),
+            (Self::Attempts, _) if (NO_LIMIT..=MOST_RETRIES).contains(&number) => Ok(number.into()),
+            (Self::Age, _) if number == NO_LIMIT => Ok(number.into()),
             (Self::Size, Ok(bytes)) => size_text(bytes).map(toml::Value::from),
             _ => Err(None),
         }
@@ -108,6 +125,10 @@ impl Kind {
             Self::Flag => "true or false".to_owned(),
             Self::Count => "a whole number such as 500".to_owned(),
             Self::Duration => "a duration such as \"10s\", \"250ms\" or \"5m\"".to_owned(),
+            Self::Attempts => {
+                format!("a whole number from 0 to {MOST_RETRIES}, or -1 for no limit")
+            }
+            Self::Age => "a duration such as \"1h\", or -1 for no limit".to_owned(),
             Self::Size => "a size such as \"64KiB\", \"8MiB\" or \"1GB\"".to_owned(),
             Self::Address => "an address and port such as \"127.0.0.1:9464\"".to_owned(),
             Self::Position => {
@@ -122,7 +143,42 @@ impl Kind {
                 }
             }
             Self::Texts => "a list of texts such as [\"a\", \"b\"]".to_owned(),
+            Self::Fields => {
+                "fields with what they may hold, such as { type = \"order\", version = [1, 2] }"
+                    .to_owned()
+            }
         }
+    }
+}
+
+/// The fields of a table by their paths, each with the list of its values.
+fn fields(table: &Map<String, Value>) -> Option<toml::Table> {
+    let mut fields = toml::Table::new();
+    for (name, value) in table {
+        match &value.kind {
+            ValueKind::Table(inner) => {
+                let inner = self::fields(inner)?;
+                fields.extend(inner.into_iter().map(|(path, value)| (join(name, &path), value)));
+            }
+            ValueKind::Array(items) => {
+                let values = items.iter().map(scalar).collect::<Option<Vec<_>>>()?;
+                fields.insert(name.clone(), values.into());
+            }
+            _ => {
+                fields.insert(name.clone(), vec![scalar(value)?].into());
+            }
+        }
+    }
+    Some(fields)
+}
+
+fn scalar(value: &Value) -> Option<toml::Value> {
+    match &value.kind {
+        ValueKind::String(text) => Some(text.clone().into()),
+        ValueKind::Boolean(flag) => Some((*flag).into()),
+        ValueKind::I64(number) => Some((*number).into()),
+        ValueKind::Float(number) if number.is_finite() => Some((*number).into()),
+        _ => None,
     }
 }
 

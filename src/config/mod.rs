@@ -29,7 +29,8 @@ pub use place::Place;
 pub use problem::{ConfigProblem, ConfigProblems};
 pub use provenance::Setting;
 pub use settings::{
-    AdminSettings, BatchSettings, ConsumerSettings, DeadLetterSettings, LeaseSettings, LogFormat,
-    LogSettings, Retrieval, RouteSettings, Settings, ShutdownSettings, SinkEntry, StreamSettings,
+    AdminSettings, BatchSettings, ConsumerSettings, DeadLetterSettings, FieldSetting,
+    LeaseSettings, LogFormat, LogSettings, Retrieval, RetrySettings, RouteSettings, Settings,
+    ShutdownSettings, SinkEntry, StreamSettings, ValidateOn,
 };
 pub use source::{DEFAULTS, Layers};

@@ -28,6 +28,10 @@ pub(super) fn shown(key: &str, value: &toml::Value) -> toml::Value {
         toml::Value::Array(items) => {
             toml::Value::Array(items.iter().map(|item| shown(key, item)).collect())
         }
+        toml::Value::Table(table) => {
+            let shown = |(name, value): (&String, _)| (name.clone(), shown(name, value));
+            toml::Value::Table(table.iter().map(shown).collect())
+        }
         other => other.clone(),
     }
 }

@@ -3,7 +3,9 @@
 //! The meaning of a key is documented beside its field in the settings, its default in
 //! `config/default.toml`. Tests hold the three together.
 
-use super::kind::Kind::{self, Address, Count, Duration, Flag, Position, Size, Text, Texts, Word};
+use super::kind::Kind::{
+    self, Address, Age, Attempts, Count, Duration, Fields, Flag, Position, Size, Text, Texts, Word,
+};
 
 /// One key of a table.
 #[derive(Clone, Copy, Debug)]
@@ -99,7 +101,10 @@ pub(super) const STREAM: &[Key] = &[
     key("name", Text),
     key("arn", Text),
     or("initial_position", Position, "TRIM_HORIZON"),
-    or("retrieval", Word(&["polling"]), "polling"),
+    or("retrieval", Word(&["polling", "fan-out"]), "polling"),
+    key("consumer_name", Text),
+    key("consumer_arn", Text),
+    or("deregister_on_exit", Flag, "false"),
     or("format", Word(&["cloudwatch-logs", "json", "text", "bytes"]), "cloudwatch-logs"),
 ];
 
@@ -107,17 +112,33 @@ pub(super) const ROUTE: &[Key] = &[
     must("name", Text, "name the route, as in name = \"orders\""),
     key("filter", Text),
     or("log_groups", Texts, ""),
+    or("where", Fields, ""),
+    or("default", Flag, "false"),
     or("also", Flag, "false"),
+    key("max_event_size", Size),
+    or("known_log_groups", Texts, ""),
+    key("oldest_event", Duration),
+    key("newest_event", Duration),
+    or("required_keys", Texts, ""),
     key("validate", Text),
+    or("validate_on", Word(&["message", "event"]), "message"),
     key("transform", Text),
     must("sink", Text, "name the sink, as in sink = \"out\""),
 ];
 
-/// The keys of every sink.
+/// The keys of every sink: its batches.
 pub(super) const BATCH: &[Key] = &[
     or("batch_size", Count, "500"),
     or("batch_bytes", Size, "4MiB"),
     or("maximum_batching_window", Duration, "0s"),
+    or("parallelization_factor", Count, "1"),
+];
+
+/// The keys of every sink: how long it is tried.
+pub(super) const RETRY: &[Key] = &[
+    or("maximum_retry_attempts", Attempts, "-1"),
+    or("maximum_record_age", Age, "-1"),
+    or("bisect_batch_on_error", Flag, "true"),
 ];
 
 /// Which sink it is.

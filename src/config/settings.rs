@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use crate::{
     aws::AwsSettings,
@@ -160,9 +160,23 @@ pub struct StreamSettings {
     /// `2026-01-31T08:00:00Z`.
     #[serde(default)]
     pub initial_position: InitialPosition,
-    /// How it is read.
+    /// How it is read: `polling` or `fan-out`. Both go on where the other has stopped, so that this
+    /// may be changed with a restart.
     #[serde(default)]
     pub retrieval: Retrieval,
+    /// The name of the consumer with enhanced fan-out (KCL `consumerName`), registered when there is
+    /// none. All workers of the fleet share it; another fleet must not. Default: the application's
+    /// name.
+    #[serde(default)]
+    pub consumer_name: Option<String>,
+    /// The ARN of a consumer that somebody else registers (KCL `consumerArn`), instead of a name.
+    #[serde(default)]
+    pub consumer_arn: Option<String>,
+    /// Whether the consumer is deregistered after a clean drain if no other worker owns a lease of the
+    /// stream. For jobs that come to an end: a consumer costs by the hour and shard. Not for services,
+    /// whose next worker would have to wait until the old consumer is gone.
+    #[serde(default)]
+    pub deregister_on_exit: bool,
     /// What its records hold: `cloudwatch-logs`, `json`, `text` or `bytes`.
     #[serde(default)]
     pub format: Format,
@@ -175,9 +189,14 @@ pub enum Retrieval {
     /// `GetRecords` calls, within the limits of the shard that all polling consumers share.
     #[default]
     Polling,
+    /// Enhanced fan-out: records are pushed within about 70 ms, 2 MB a second and shard for this
+    /// consumer alone, at a price (Kinesis Data Streams pricing).
+    FanOut,
 }
 
-/// `[[routes]]`: which events go through which checks to which sink.
+/// `[[routes]]`: which events go through which checks to which sink. A route takes the events that
+/// meet all of `filter`, `log_groups`, `where` and `default`; what fails one of its checks becomes a
+/// dead letter.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct RouteSettings {
     /// Its name, for logs and dead letters.
@@ -188,12 +207,40 @@ pub struct RouteSettings {
     /// Log groups whose events the route takes; `*` and `?` are wildcards.
     #[serde(default)]
     pub log_groups: Vec<String>,
+    /// Fields of a message that is a JSON object, by their paths, and the values of which each must
+    /// hold one: `where = { type = "order", "header.source" = ["web", "app"] }`. A text also equals a
+    /// number, `true` or `false` that is written so.
+    #[serde(default, rename = "where")]
+    pub fields: BTreeMap<String, Vec<FieldSetting>>,
+    /// Whether the route takes only what no route before it has taken: what is left over where those
+    /// say `also`. A route without conditions at the end does the same where none does.
+    #[serde(default)]
+    pub default: bool,
     /// Whether later routes see the events that this one takes.
     #[serde(default)]
     pub also: bool,
-    /// A JSON Schema file that the message must satisfy; relative to the configuration file.
+    /// Most bytes of the message.
+    #[serde(default)]
+    pub max_event_size: Option<ByteSize>,
+    /// The log groups that events may come from; `*` and `?` are wildcards. Unlike `log_groups` it
+    /// refuses the others.
+    #[serde(default)]
+    pub known_log_groups: Vec<String>,
+    /// How long before the arrival of its record an event may have happened.
+    #[serde(default, with = "humantime_serde")]
+    pub oldest_event: Option<Duration>,
+    /// How far after the arrival of its record an event's time may be: clocks differ.
+    #[serde(default, with = "humantime_serde")]
+    pub newest_event: Option<Duration>,
+    /// Paths of fields that the message must have, as in `where`; their values do not matter.
+    #[serde(default)]
+    pub required_keys: Vec<String>,
+    /// A JSON Schema file, draft-07 and 2020-12 among others; relative to the configuration file.
     #[serde(default)]
     pub validate: Option<PathBuf>,
+    /// What must satisfy the schema: the parsed message, or the event as a program sees it.
+    #[serde(default)]
+    pub validate_on: ValidateOn,
     /// A VRL program file that makes the event that is delivered; relative to the configuration
     /// file.
     #[serde(default)]
@@ -202,16 +249,45 @@ pub struct RouteSettings {
     pub sink: String,
 }
 
+/// What must satisfy a schema.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ValidateOn {
+    /// The message, which must be JSON.
+    #[default]
+    Message,
+    /// The event: `owner`, `log_group`, `log_stream`, `subscription_filters`, `id`, `timestamp`, and
+    /// `message`, parsed if it is a JSON object or array.
+    Event,
+}
+
+/// One value that a field may hold.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(untagged)]
+pub enum FieldSetting {
+    /// `true` or `false`.
+    Flag(bool),
+    /// A whole number.
+    Whole(i64),
+    /// Another number.
+    Fraction(f64),
+    /// Text.
+    Text(String),
+}
+
 /// `[sinks.NAME]`: one place that events go to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SinkEntry {
     /// When a batch is closed.
     pub batch: BatchSettings,
+    /// How long the sink is tried.
+    pub retry: RetrySettings,
     /// The sink itself, by its `type`.
     pub sink: SinkConfig,
 }
 
-/// The keys that every sink has: when a batch is closed, whichever comes first.
+/// The keys that every sink has: when a batch is closed, whichever comes first, and how many are
+/// under way.
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
 #[serde(default)]
 pub struct BatchSettings {
@@ -223,6 +299,10 @@ pub struct BatchSettings {
     /// as the sink is free.
     #[serde(with = "humantime_serde")]
     pub maximum_batching_window: Duration,
+    /// Batches of one shard that may be under way to the sink at a time, 1 to 10. Above 1 events are
+    /// spread by the partition key of their record: the sink sees the order of each key, no longer
+    /// that of the shard. Default 1.
+    pub parallelization_factor: usize,
 }
 
 impl Default for BatchSettings {
@@ -231,8 +311,52 @@ impl Default for BatchSettings {
             batch_size: 500,
             batch_bytes: ByteSize::mib(4),
             maximum_batching_window: Duration::ZERO,
+            parallelization_factor: 1,
         }
     }
+}
+
+/// The keys that every sink has: how long it is tried. Not for the dead-letter sink, which is tried
+/// for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct RetrySettings {
+    /// Retries after which an event goes to the dead letters; 0 to 10000, or -1: for ever. Every
+    /// failed attempt counts, those of an outage too; a split does not. Default -1.
+    #[serde(deserialize_with = "attempts")]
+    pub maximum_retry_attempts: Option<u32>,
+    /// How old a record may be for its events to be tried again; one that fails after that goes to
+    /// the dead letters. The first attempt is made at any age. `-1`: any age. Default -1.
+    #[serde(deserialize_with = "age")]
+    pub maximum_record_age: Option<Duration>,
+    /// Whether a batch that the sink refuses as a whole is split in two, and its halves are tried
+    /// apart, until the event that it refuses is alone. Not when the sink is down. Default true:
+    /// without it one bad event takes its whole batch along.
+    pub bisect_batch_on_error: bool,
+}
+
+impl Default for RetrySettings {
+    fn default() -> Self {
+        Self { maximum_retry_attempts: None, maximum_record_age: None, bisect_batch_on_error: true }
+    }
+}
+
+/// `-1` is Lambda's word for no limit; no other negative number comes this far.
+fn attempts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    Ok(u32::try_from(i64::deserialize(deserializer)?).ok())
+}
+
+fn age<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Age {
+        NoLimit(#[expect(dead_code, reason = "no other number comes this far")] i64),
+        Most(#[serde(with = "humantime_serde")] Duration),
+    }
+    Ok(match Age::deserialize(deserializer)? {
+        Age::NoLimit(_) => None,
+        Age::Most(age) => Some(age),
+    })
 }
 
 /// `[dead_letter]`: where records and events go that cannot be processed.

@@ -77,6 +77,7 @@ fn the_tables_of_keys_have_the_fields_of_the_structs() {
     assert_eq!(sorted(schema::STREAM), names::<StreamSettings>());
     assert_eq!(sorted(schema::ROUTE), names::<RouteSettings>());
     assert_eq!(sorted(schema::BATCH), names::<BatchSettings>());
+    assert_eq!(sorted(schema::RETRY), names::<RetrySettings>());
     assert_eq!(sorted(schema::FILE), names::<FileConfig>());
     assert_eq!(sorted(schema::KINESIS), names::<KinesisSinkConfig>());
 }
@@ -87,6 +88,7 @@ fn the_words_are_the_variants_of_the_enums() {
         (schema::LOG, "format", names::<LogFormat>()),
         (schema::STREAM, "retrieval", names::<Retrieval>()),
         (schema::STREAM, "format", names::<Format>()),
+        (schema::ROUTE, "validate_on", names::<ValidateOn>()),
         (schema::FILE, "compression", names::<Compression>()),
         (schema::FILE, "fsync", names::<Fsync>()),
         (schema::KINESIS, "partition_key", names::<PartitionKey>()),
@@ -119,6 +121,7 @@ fn the_defaults_of_the_tables_are_those_of_the_types() {
     check::<StreamSettings>(schema::STREAM, "name = 'a'");
     check::<RouteSettings>(schema::ROUTE, "name = 'a'\nsink = 'b'");
     check::<BatchSettings>(schema::BATCH, "");
+    check::<RetrySettings>(schema::RETRY, "");
     check::<SinkConfig>(schema::FILE, "type = 'file'\npath = 'a'");
     check::<SinkConfig>(schema::KINESIS, "type = 'kinesis'");
 }
@@ -161,6 +164,7 @@ fn the_default_file_documents_every_key_with_its_default() {
         prefixed("streams[0]", schema::STREAM),
         prefixed("routes[0]", schema::ROUTE),
         prefixed("sinks.terminal", schema::BATCH),
+        prefixed("sinks.terminal", schema::RETRY),
         prefixed("sinks.archive", schema::FILE),
         prefixed("sinks.next", schema::KINESIS),
     ];
@@ -244,6 +248,15 @@ fn other_kinds() {
     check(Kind::Count, 500_i64, Ok("500"));
     check(Kind::Count, -1_i64, Err("a whole number such as 500; found -1"));
     check(Kind::Count, 1.5, Err("a whole number such as 500; found 1.5"));
+    check(Kind::Attempts, 0_i64, Ok("0"));
+    check(Kind::Attempts, -1_i64, Ok("-1"));
+    check(Kind::Attempts, -2_i64, Err("from 0 to 10000, or -1 for no limit; found -2"));
+    check(Kind::Attempts, 10_001_i64, Err("from 0 to 10000, or -1 for no limit; found 10001"));
+    check(Kind::Attempts, "3", Err("from 0 to 10000"));
+    check(Kind::Age, "1h", Ok("1h"));
+    check(Kind::Age, -1_i64, Ok("-1"));
+    check(Kind::Age, 3600_i64, Err("such as \"1h\", or -1 for no limit; found 3600"));
+    check(Kind::Age, "-1", Err("such as \"1h\", or -1"));
     check(Kind::Word(&["auto", "text", "json"]), "json", Ok("json"));
     check(
         Kind::Word(&["auto", "text", "json"]),
@@ -271,6 +284,11 @@ fn the_environment_spells_every_kind_as_text() {
         (Kind::Count, "99999999999999999999", Err("found \"99999999999999999999\"")),
         (Kind::Texts, "/aws/lambda/*, /ecs", Ok("[\"/aws/lambda/*\", \"/ecs\"]")),
         (Kind::Texts, "", Ok("[]")),
+        (Kind::Attempts, "-1", Ok("-1")),
+        (Kind::Attempts, "many", Err("from 0 to 10000")),
+        (Kind::Age, "-1", Ok("-1")),
+        (Kind::Age, "90m", Ok("\"1h 30m\"")),
+        (Kind::Age, "-2", Err("such as \"1h\", or -1")),
         (Kind::Text, "5", Ok("\"5\"")),
     ] {
         match (kind.parse(text), expect) {

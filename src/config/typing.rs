@@ -122,6 +122,7 @@ impl Typing {
         let mut table = self.table(key, &shown, Some(entry));
         let mut own = self.keys(key, &[schema::SINK_TYPE], &mut table, &Table::new());
         let batch = self.keys(key, schema::BATCH, &mut table, &Table::new());
+        let retry = self.keys(key, schema::RETRY, &mut table, &Table::new());
         let kind = own.get("type").and_then(toml::Value::as_str).unwrap_or_default().to_owned();
         if kind.is_empty() {
             own.insert("type".to_owned(), "file".into());
@@ -129,9 +130,14 @@ impl Typing {
         } else {
             let keys = schema::sink_keys(&kind);
             own.extend(self.keys(key, keys, &mut table, &Table::new()));
-            self.unknown(key, &shown, &[&[schema::SINK_TYPE], schema::BATCH, keys], &table);
+            let known = [&[schema::SINK_TYPE], schema::BATCH, schema::RETRY, keys];
+            self.unknown(key, &shown, &known, &table);
         }
-        Some(SinkEntry { batch: self.typed(key, batch)?, sink: self.typed(key, own)? })
+        Some(SinkEntry {
+            batch: self.typed(key, batch)?,
+            retry: self.typed(key, retry)?,
+            sink: self.typed(key, own)?,
+        })
     }
 
     /// The table at a key; an empty one when it is something else.

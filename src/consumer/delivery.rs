@@ -2,147 +2,183 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rand::{Rng, RngExt, SeedableRng, rngs::StdRng};
+use rand::{SeedableRng, rngs::StdRng};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::queue::Queued;
+use super::{permit::Permit, queue::Queued, retry_policy::RetryPolicy};
 use crate::{
-    leasing::LeaseGrant,
     model::{OutputEvent, rounded},
-    ports::{Sink, Verdict},
+    ports::{Sink, Verdict, WallClock},
 };
-
-/// The pauses between attempts on a sink that does not take a batch.
-#[derive(Clone, Copy, Debug)]
-pub struct RetryPause {
-    /// First pause, doubled up to `max`; each is shortened by up to half at random.
-    pub min: Duration,
-    /// Longest pause.
-    pub max: Duration,
-}
 
 /// A sink that takes longer is worth a line in the log.
 const SLOW_SINK: Duration = Duration::from_secs(10);
 
-/// A batch that is through.
-pub(super) struct Delivered {
-    /// Index of the sink.
-    pub(super) sink: usize,
-    /// Each delivery, with the reason if the sink will never take it.
-    pub(super) verdicts: Vec<(Queued, Option<String>)>,
+/// Delivers a batch of one shard to one sink.
+pub(super) struct BatchDelivery {
+    pub(super) sink: Arc<dyn Sink>,
+    pub(super) name: Arc<str>,
+    pub(super) permit: Permit,
+    pub(super) policy: RetryPolicy,
+    /// For the age of records.
+    pub(super) clock: Arc<dyn WallClock>,
 }
 
-/// Delivers a batch. Retries what the sink puts off, for as long as the lease lasts: nothing is
-/// skipped. Never begins an attempt while the lease is not provably valid. `seed` decides the jitter.
-///
-/// # Cancel safety
-/// Any part of the batch may have been delivered when this future is dropped.
-pub(super) async fn deliver(
-    sink: usize,
-    to: Arc<dyn Sink>,
-    name: Arc<str>,
-    batch: Vec<Queued>,
-    grant: Arc<LeaseGrant>,
-    pause: RetryPause,
-    seed: u64,
-) -> Delivered {
-    let mut rng = StdRng::seed_from_u64(seed);
-    let mut open: Vec<usize> = (0..batch.len()).collect();
-    let mut refused: Vec<Option<String>> = vec![None; batch.len()];
-    let mut attempt = 0u32;
-    while !open.is_empty() {
-        grant.valid().await;
-        let events: Vec<OutputEvent> = open
-            .iter()
-            .filter_map(|index| batch.get(*index))
-            .map(|queued| queued.delivery.output.clone())
-            .collect();
-        let answer = patiently(to.deliver(&events), &name, &grant).await;
-        let reason = match answer {
-            Ok(verdicts) => {
-                let reason = take_in(&verdicts, &batch, &mut open, &mut refused);
-                if open.is_empty() { None } else { reason }
+/// A part of a batch whose events have had the same attempts.
+struct Part {
+    /// Indices into the batch, in order.
+    open: Vec<usize>,
+    /// Attempts that failed.
+    failures: u32,
+}
+
+impl BatchDelivery {
+    /// Delivers a batch. Retries what the sink does not take, for as long as the lease lasts and the
+    /// policy says. Never begins an attempt while the lease is not provably valid. `seed` decides
+    /// the jitter. Answers each delivery, with the reason if it has to become a dead letter.
+    ///
+    /// # Cancel safety
+    /// Any part of the batch may have been delivered when this future is dropped.
+    pub(super) async fn run(self, batch: Vec<Queued>, seed: u64) -> Vec<(Queued, Option<String>)> {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut dead: Vec<Option<String>> = vec![None; batch.len()];
+        // The next part is the last: halves come in the order of the batch.
+        let mut parts = vec![Part { open: (0..batch.len()).collect(), failures: 0 }];
+        while let Some(mut part) = parts.pop() {
+            self.permit.valid().await;
+            let events: Vec<OutputEvent> = part
+                .open
+                .iter()
+                .filter_map(|index| batch.get(*index))
+                .map(|queued| queued.delivery.output.clone())
+                .collect();
+            let not_taken = match self.patiently(self.sink.deliver(&events)).await {
+                Ok(verdicts) => take_in(&verdicts, &batch, &part.open, &mut dead),
+                Err(error) if self.policy.splits(&error, part.open.len()) => {
+                    warn!(sink = %self.name, lease = %self.permit, events = events.len(),
+                        reason = %error, "batch refused, its halves are tried apart");
+                    parts.extend(part.halves());
+                    continue;
+                }
+                Err(error) => part.open.iter().map(|index| (*index, error.to_string())).collect(),
+            };
+            let reason = not_taken.first().map(|(_, reason)| reason.clone());
+            let Some(reason) = reason else {
+                self.say_delivered(part.failures);
+                continue;
+            };
+            part.failures += 1;
+            part.open = self.still_open(not_taken, part.failures, &batch, &mut dead);
+            if part.open.is_empty() {
+                continue;
             }
-            Err(error) => Some(error.to_string()),
-        };
-        if let Some(reason) = reason {
-            let wait = next_pause(pause, attempt, &mut rng);
-            // The first of a row of failures is said, then each time the row doubles.
-            attempt += 1;
-            if attempt.is_power_of_two() {
-                warn!(sink = %name, lease = %grant.lease.key, events = open.len(), attempt,
-                    %reason, retry_in = ?rounded(wait), "delivery failed, will retry");
-            }
+            let wait = self.policy.pause(part.failures, &mut rng);
+            self.say_failed(&part, &reason, wait);
             tokio::time::sleep(wait).await;
+            parts.push(part);
         }
+        batch.into_iter().zip(dead).collect()
     }
-    if attempt > 0 {
-        info!(sink = %name, lease = %grant.lease.key, attempts = attempt + 1, "delivered again");
-    }
-    Delivered { sink, verdicts: batch.into_iter().zip(refused).collect() }
-}
 
-/// Waits for a sink, and says so when it takes long: a sink that hangs looks like an idle shard.
-async fn patiently<T>(answer: impl Future<Output = T>, sink: &str, grant: &LeaseGrant) -> T {
-    let began = Instant::now();
-    let mut say_after = SLOW_SINK;
-    tokio::pin!(answer);
-    loop {
-        tokio::select! { biased;
-            answer = &mut answer => return answer,
-            () = tokio::time::sleep_until(began + say_after) => {
-                warn!(%sink, lease = %grant.lease.key, seconds = say_after.as_secs(),
-                    "the sink has not answered yet, the shard waits");
-                say_after *= 2;
+    /// Gives up what the policy says after a failed attempt; answers what is to be sent again. A
+    /// dead letter has nowhere else to go: it is never given up.
+    fn still_open(
+        &self,
+        not_taken: Vec<(usize, String)>,
+        failures: u32,
+        batch: &[Queued],
+        dead: &mut [Option<String>],
+    ) -> Vec<usize> {
+        let now = self.clock.now();
+        let mut open = Vec::with_capacity(not_taken.len());
+        for (index, reason) in not_taken {
+            let event = batch.get(index).filter(|queued| !queued.is_letter());
+            let gives_up = event.and_then(|queued| {
+                let age = now.millis_since(queued.delivery.output.arrival);
+                self.policy.gives_up(failures, Duration::from_millis(age))
+            });
+            match (gives_up, dead.get_mut(index)) {
+                (Some(limit), Some(slot)) => *slot = Some(format!("{limit}: {reason}")),
+                _ => open.push(index),
+            }
+        }
+        open
+    }
+
+    /// Waits for a sink, and says so when it takes long: a sink that hangs looks like an idle shard.
+    async fn patiently<T>(&self, answer: impl Future<Output = T>) -> T {
+        let began = Instant::now();
+        let mut say_after = SLOW_SINK;
+        tokio::pin!(answer);
+        loop {
+            tokio::select! { biased;
+                answer = &mut answer => return answer,
+                () = tokio::time::sleep_until(began + say_after) => {
+                    warn!(sink = %self.name, lease = %self.permit,
+                        seconds = say_after.as_secs(),
+                        "the sink has not answered yet, the shard waits");
+                    say_after *= 2;
+                }
             }
         }
     }
+
+    /// The first of a row of failures is said, then each time the row doubles.
+    fn say_failed(&self, part: &Part, reason: &str, wait: Duration) {
+        if part.failures.is_power_of_two() {
+            warn!(sink = %self.name, lease = %self.permit, events = part.open.len(),
+                attempt = part.failures, %reason, retry_in = ?rounded(wait),
+                "delivery failed, will retry");
+        }
+    }
+
+    fn say_delivered(&self, failures: u32) {
+        if failures > 0 {
+            info!(sink = %self.name, lease = %self.permit, attempts = failures + 1,
+                "delivered again");
+        }
+    }
 }
 
-/// Keeps in `open` what is to be sent again; answers why.
+impl Part {
+    /// Two parts of half the events each, the first half last. The attempt that led here does not
+    /// count: its failure was the batch's, not each event's.
+    fn halves(mut self) -> [Self; 2] {
+        let second = self.open.split_off(self.open.len().div_ceil(2));
+        [Self { open: second, failures: self.failures }, self]
+    }
+}
+
+/// Notes what the sink refused for good; answers what it did not take, and why.
 ///
 /// A sink that answers for fewer events than it was given has said nothing of the rest. A refused
-/// dead letter has nowhere else to go: it is offered again, and the shard waits.
+/// dead letter is offered again, and the shard waits.
 fn take_in(
     verdicts: &[Verdict],
     batch: &[Queued],
-    open: &mut Vec<usize>,
-    refused: &mut [Option<String>],
-) -> Option<String> {
-    let mut reason = None;
-    let mut again = Vec::new();
+    open: &[usize],
+    dead: &mut [Option<String>],
+) -> Vec<(usize, String)> {
+    let mut not_taken = Vec::new();
     for (place, index) in open.iter().enumerate() {
         match verdicts.get(place) {
             Some(Verdict::Accepted) => {}
-            Some(Verdict::Refused(why)) if is_letter(batch, *index) => {
-                reason.get_or_insert_with(|| format!("a dead letter was refused: {why}"));
-                again.push(*index);
+            Some(Verdict::Refused(why)) if batch.get(*index).is_some_and(Queued::is_letter) => {
+                not_taken.push((*index, format!("a dead letter was refused: {why}")));
             }
             Some(Verdict::Refused(why)) => {
-                if let Some(slot) = refused.get_mut(*index) {
+                if let Some(slot) = dead.get_mut(*index) {
                     *slot = Some(why.clone());
                 }
             }
-            Some(Verdict::Retry(why)) => {
-                reason.get_or_insert_with(|| why.clone());
-                again.push(*index);
-            }
-            None => {
-                reason.get_or_insert_with(|| "the sink did not answer for it".to_owned());
-                again.push(*index);
-            }
+            Some(Verdict::Retry(why)) => not_taken.push((*index, why.clone())),
+            None => not_taken.push((*index, "the sink did not answer for it".to_owned())),
         }
     }
-    *open = again;
-    reason
+    not_taken
 }
 
-fn is_letter(batch: &[Queued], index: usize) -> bool {
-    batch.get(index).is_some_and(|queued| queued.delivery.route.is_none())
-}
-
-fn next_pause(pause: RetryPause, attempt: u32, rng: &mut impl Rng) -> Duration {
-    let full = pause.min.saturating_mul(2u32.saturating_pow(attempt)).min(pause.max);
-    full.mul_f64(rng.random_range(0.5..1.0))
-}
+#[cfg(test)]
+#[path = "delivery_tests.rs"]
+mod tests;

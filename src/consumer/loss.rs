@@ -10,7 +10,7 @@ use tracing::error;
 use crate::{
     leasing::LeaseGrant,
     model::{Checkpoint, EpochMillis, Lease, RawRecord, RecordPage, SequenceNumber},
-    ports::{ShardIterator, StartAt, StreamError, StreamReader},
+    ports::{StartAt, StreamError, StreamReader},
 };
 
 /// How often records were trimmed unread since the process began, for metrics. Each time is said in
@@ -84,9 +84,9 @@ impl GapWatch {
     ///
     /// An idle shard whose last record was trimmed after it was processed answers nothing, and is at
     /// its tip: that is no gap.
-    pub(super) async fn see(
+    pub(super) async fn see<I: Sync>(
         &mut self,
-        page: &RecordPage<ShardIterator>,
+        page: &RecordPage<I>,
         reader: &dyn StreamReader,
         losses: &LossLog,
     ) -> Result<(), StreamError> {

@@ -3,31 +3,56 @@
 //! One [`ShardConsumer`] per lease, each a task of its own. Inside, two halves run side by side:
 //!
 //! ```text
-//! fetcher:   wait (pacing) → reserve bytes (budget) → GetRecords → page
-//! processor: page → user records → pipeline → queue per sink → deliver → ledger → checkpoint
+//! fetcher:    wait (pacing) → reserve bytes (budget) → GetRecords → page
+//! subscriber: or, by enhanced fan-out, SubscribeToShard (renewal) → event → page
+//! processor:  page → user records → pipeline → queue per sink → deliver → ledger → checkpoint
 //! ```
+//!
+//! [`Replayer`] puts dead letters in the place of a shard's pages; what lies behind the pipeline is
+//! the same.
 //!
 //! # Guarantees
 //! - The checkpoint is the longest prefix of user records that all have an outcome ([`Ledger`]).
 //! - A delivery begins only while the lease is provably valid.
-//! - Per shard and sink one batch is under way at a time, so sinks see the order of the shard.
+//! - Per shard and sink one batch is under way at a time, so sinks see the order of the shard. A sink
+//!   with several lanes gets one batch of each, and sees the order of each partition key.
+//! - An event is given up only when its sink's [`RetryLimits`] say so; a dead letter never.
 
 mod budget;
 mod delivery;
+mod fan_out;
 mod fetcher;
+mod lanes;
 mod ledger;
 mod loss;
+mod outbox;
 mod pacing;
+mod pages;
+mod permit;
+mod place;
 mod processor;
 mod queue;
+mod renewal;
+mod replayer;
+mod retry_policy;
 mod shard_consumer;
+mod subscriber;
+#[cfg(test)]
+mod subscriber_tests;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
 pub use budget::{Budget, Reservation};
-pub use delivery::RetryPause;
+pub use fan_out::FanOut;
 pub use ledger::{Ledger, Mark, Ticket};
 pub use loss::LossLog;
 pub use pacing::{Pacing, PacingParams};
+pub use place::start_at;
 pub use queue::BatchLimits;
+pub use replayer::{Letter, LetterOutcome, Replayer};
+pub use retry_policy::{RetryLimits, RetryPause};
 pub use shard_consumer::{
     ConsumerContext, ConsumerParams, ConsumerStream, FailureLog, NamedSink, ShardConsumer,
     SharedTally,

@@ -19,7 +19,33 @@ pub struct PacingParams {
 pub struct Pacing {
     params: PacingParams,
     idle: Duration,
+    back_off: BackOff,
+}
+
+/// Pauses between calls that were throttled or failed: exponential, with jitter so that the consumers
+/// of a stream do not stay in step.
+#[derive(Debug, Default)]
+pub(super) struct BackOff {
     failures: u32,
+}
+
+impl BackOff {
+    /// The pause after one more failure.
+    pub(super) fn next(&mut self, rng: &mut impl Rng) -> Duration {
+        let pause = (RETRY_MIN * 2u32.saturating_pow(self.failures)).min(RETRY_MAX);
+        self.failures = (self.failures + 1).min(10);
+        pause.mul_f64(rng.random_range(0.5..1.0))
+    }
+
+    /// A call succeeded.
+    pub(super) fn reset(&mut self) {
+        self.failures = 0;
+    }
+
+    /// Calls that failed in a row.
+    pub(super) fn failures(&self) -> u32 {
+        self.failures
+    }
 }
 
 /// Kinesis's limit of five `GetRecords` calls a second and shard.
@@ -34,12 +60,12 @@ const RETRY_MAX: Duration = Duration::from_secs(10);
 impl Pacing {
     /// Paces a shard that nothing is known of yet.
     pub fn new(params: PacingParams) -> Self {
-        Self { params, idle: params.poll_interval, failures: 0 }
+        Self { params, idle: params.poll_interval, back_off: BackOff::default() }
     }
 
     /// The time from the start of the call that answered to the next call.
     pub fn after_page(&mut self, records: usize, bytes: u64, behind: Duration) -> Duration {
-        self.failures = 0;
+        self.back_off.reset();
         if records > 0 {
             self.idle = self.params.poll_interval;
         }
@@ -55,12 +81,9 @@ impl Pacing {
         pause
     }
 
-    /// The pause after a call that was throttled or failed: exponential, with jitter so that the
-    /// consumers of a stream do not stay in step.
+    /// The pause after a call that was throttled or failed.
     pub fn after_failure(&mut self, rng: &mut impl Rng) -> Duration {
-        let pause = (RETRY_MIN * 2u32.saturating_pow(self.failures)).min(RETRY_MAX);
-        self.failures = (self.failures + 1).min(10);
-        pause.mul_f64(rng.random_range(0.5..1.0))
+        self.back_off.next(rng)
     }
 }
 

@@ -1,23 +1,14 @@
-//! From pages to settled records: one loop that owns a shard's queues and its ledger.
+//! From pages to settled records: one loop that owns a shard's backlog and its outbox.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-};
+use std::{collections::VecDeque, sync::Arc};
 
-use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use rand::{RngExt, rngs::StdRng};
-use tokio::{sync::mpsc, time::Instant};
+use rand::rngs::StdRng;
+use tokio::sync::mpsc;
 
-use super::{
-    ConsumerContext, Ledger, Mark, Reservation, Ticket,
-    delivery::{Delivered, deliver},
-    fetcher::Fetched,
-    queue::{Queued, SinkQueue},
-};
+use super::{ConsumerContext, Reservation, outbox::Outbox, pages::Fetched, permit::Permit};
 use crate::{
     codec::deaggregate,
-    etl::{Delivery, Processed, Source, SourceRecord, Tally},
+    etl::{Processed, Source, SourceRecord, Tally},
     leasing::{ConsumerExit, LeaseGrant, alarm},
     model::{Checkpoint, Invariant, Position, Progress, RawRecord, UserRecord},
 };
@@ -36,22 +27,8 @@ pub(super) struct Processor {
     /// are decoded a few at a time, as the queues take them: a page may decode to many times its
     /// size.
     backlog: VecDeque<(RawRecord, Option<Reservation>)>,
-    ledger: Ledger,
-    queues: Vec<SinkQueue>,
-    busy: Vec<bool>,
-    deliveries: FuturesUnordered<BoxFuture<'static, Delivered>>,
-    /// Deliveries that each event still waits for, and whether one of them is a dead letter.
-    open_events: BTreeMap<(Ticket, Option<u32>), OpenEvent>,
+    outbox: Outbox,
     phase: Phase,
-    /// The last record of which a sink has seen something.
-    begun: Option<Ticket>,
-    rng: StdRng,
-}
-
-#[derive(Default)]
-struct OpenEvent {
-    deliveries: usize,
-    dead: bool,
 }
 
 enum Phase {
@@ -69,8 +46,7 @@ enum Action {
     Decode,
     End(ConsumerExit),
     Drain,
-    Delivered(Delivered),
-    Due,
+    Turn,
 }
 
 impl Processor {
@@ -84,21 +60,15 @@ impl Processor {
             Checkpoint::After(position) => Some(position.clone()),
             _ => None,
         };
-        let queues = context.sinks.iter().map(|sink| SinkQueue::new(sink.batch)).collect();
+        let permit = Permit::Lease(Arc::clone(&grant));
         Self {
-            busy: vec![false; context.sinks.len()],
             grant,
+            outbox: Outbox::new(permit, Arc::clone(&context), rng),
             context,
             source: Arc::new(source),
             done_before,
             backlog: VecDeque::new(),
-            ledger: Ledger::default(),
-            queues,
-            deliveries: FuturesUnordered::new(),
-            open_events: BTreeMap::new(),
             phase: Phase::Reading,
-            begun: None,
-            rng,
         }
     }
 
@@ -116,24 +86,19 @@ impl Processor {
             }
             let action = self.select(&mut pages).await;
             self.apply(action);
-            self.start_deliveries();
+            self.outbox.send(!matches!(self.phase, Phase::Reading));
         }
     }
 
     async fn select(&mut self, pages: &mut mpsc::Receiver<Fetched>) -> Action {
         let reading = matches!(self.phase, Phase::Reading);
         let draining = matches!(self.phase, Phase::Draining);
-        let due = self.next_due();
+        let room = !self.outbox.full();
         tokio::select! { biased;
             () = self.grant.draining().cancelled(), if !draining => Action::Drain,
-            Some(delivered) = self.deliveries.next(), if !self.deliveries.is_empty() => {
-                Action::Delivered(delivered)
-            }
-            () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                Action::Due
-            }
+            _ = self.outbox.turn() => Action::Turn,
             // Decoding is work without waiting: renewals and other shards have their turn in between.
-            () = tokio::task::yield_now(), if !self.backlog.is_empty() && !self.full() => {
+            () = tokio::task::yield_now(), if !self.backlog.is_empty() && room => {
                 Action::Decode
             }
             fetched = pages.recv(), if reading && self.backlog.is_empty() => match fetched {
@@ -152,32 +117,14 @@ impl Processor {
             Action::Drain => {
                 self.phase = Phase::Draining;
                 self.backlog.clear();
-                self.queues.iter_mut().for_each(|queue| queue.forget_after(self.begun));
+                self.outbox.forget_rest();
             }
-            Action::Delivered(delivered) => self.delivered(delivered),
-            Action::Due => {}
+            Action::Turn => self.report(),
         }
     }
 
-    /// Whether nothing is under way. After a drain has begun the ledger still holds the records that
-    /// are left to the next owner.
     fn idle(&self) -> bool {
-        self.backlog.is_empty()
-            && self.deliveries.is_empty()
-            && self.queues.iter().all(SinkQueue::is_empty)
-    }
-
-    /// Whether this shard has its share in its queues; then batches close early, and nothing is
-    /// decoded until they are through.
-    fn full(&self) -> bool {
-        let waiting: usize = self.queues.iter().map(SinkQueue::bytes).sum();
-        waiting >= self.context.params.queue_bytes
-    }
-
-    /// When the next batch of an idle sink is due.
-    fn next_due(&self) -> Option<Instant> {
-        let free = self.queues.iter().zip(&self.busy).filter(|(_, busy)| !**busy);
-        free.filter_map(|(queue, _)| queue.due()).min()
+        self.backlog.is_empty() && self.outbox.idle()
     }
 
     // === Records in ===
@@ -192,7 +139,7 @@ impl Processor {
     /// Decodes records until there is enough for one turn.
     fn decode_some(&mut self) {
         let mut tally = Tally::default();
-        while tally.bytes < TURN_BYTES && !self.full() {
+        while tally.bytes < TURN_BYTES && !self.outbox.full() {
             let Some((raw, held)) = self.backlog.pop_front() else { break };
             tally.records += 1;
             tally.bytes += raw.data.len() as u64;
@@ -211,22 +158,19 @@ impl Processor {
         if left == 0 {
             // An aggregate of none: nothing to deliver, but a place to checkpoint.
             let position = Position { sequence: raw.sequence.clone(), sub_sequence: 0 };
-            self.enter((position, raw.arrival), Vec::new(), None, held.take());
+            self.outbox.enter((position, raw.arrival), Vec::new(), None, held.take());
         }
         for user in members.records {
             left -= 1;
             let reservation = if left == 0 { held.take() } else { None };
-            let record = Arc::new(SourceRecord { source: Arc::clone(&self.source), record: user });
+            let record = Arc::new(SourceRecord::new(Arc::clone(&self.source), user));
             self.take_user_record(&record, reservation, tally, None);
         }
         if unreadable > 0 {
             let reason = format!(
                 "{unreadable} user records of this KPL aggregate name keys that it does not hold"
             );
-            let record = Arc::new(SourceRecord {
-                source: Arc::clone(&self.source),
-                record: whole(raw, beyond),
-            });
+            let record = Arc::new(SourceRecord::new(Arc::clone(&self.source), whole(raw, beyond)));
             self.take_user_record(&record, held.take(), tally, Some(reason));
         }
     }
@@ -247,113 +191,22 @@ impl Processor {
             Some(reason) => pipeline.park(record, reason),
             None => pipeline.process(record),
         };
-        let Processed { deliveries, tally: counted, failures } = processed;
+        let Processed { deliveries, tally: counted, failures, .. } = processed;
         *tally += counted;
         for (stage, reason) in failures {
             self.context.failures.record(&self.source, &position, &stage, &reason);
         }
-        self.enter((position, record.record.arrival), deliveries, Some(record), reservation);
-    }
-
-    /// Opens a record on the ledger and queues its deliveries.
-    fn enter(
-        &mut self,
-        mark: Mark,
-        deliveries: Vec<Delivery>,
-        record: Option<&Arc<SourceRecord>>,
-        reservation: Option<Reservation>,
-    ) {
-        let ticket = self.ledger.open(mark, deliveries.len(), reservation);
-        let Some(record) = record else { return };
-        for delivery in deliveries {
-            self.open_events.entry((ticket, delivery.event)).or_default().deliveries += 1;
-            self.queue(Queued { delivery, ticket, record: Arc::clone(record) });
-        }
-    }
-
-    fn queue(&mut self, queued: Queued) {
-        let sink = queued.delivery.sink;
-        let queue = self.queues.get_mut(sink).expect("the configuration names every sink");
-        queue.push(queued, Instant::now());
-    }
-
-    // === Deliveries out ===
-
-    fn start_deliveries(&mut self) {
-        let now = Instant::now();
-        let flush = !matches!(self.phase, Phase::Reading) || self.full();
-        for index in 0..self.queues.len() {
-            let (Some(queue), Some(busy), Some(sink)) = (
-                self.queues.get_mut(index),
-                self.busy.get_mut(index),
-                self.context.sinks.get(index),
-            ) else {
-                continue;
-            };
-            let due = queue.due().is_some_and(|due| flush || due <= now);
-            if *busy || !due {
-                continue;
-            }
-            *busy = true;
-            let batch = queue.take(now);
-            self.begun = self.begun.max(batch.last().map(|queued| queued.ticket));
-            self.deliveries.push(Box::pin(deliver(
-                index,
-                Arc::clone(&sink.sink),
-                Arc::clone(&sink.name),
-                batch,
-                Arc::clone(&self.grant),
-                self.context.params.retry,
-                self.rng.random(),
-            )));
-        }
-    }
-
-    fn delivered(&mut self, delivered: Delivered) {
-        if let Some(busy) = self.busy.get_mut(delivered.sink) {
-            *busy = false;
-        }
-        let mut tally = Tally::default();
-        for (queued, refusal) in delivered.verdicts {
-            match refusal {
-                None => self.settle(&queued, &mut tally),
-                Some(reason) => self.refused(queued, reason),
-            }
-        }
-        self.context.tally.add(tally);
-        self.report();
-    }
-
-    fn settle(&mut self, queued: &Queued, tally: &mut Tally) {
-        let key = (queued.ticket, queued.delivery.event);
-        let Some(event) = self.open_events.get_mut(&key) else { return };
-        event.dead |= queued.delivery.route.is_none();
-        event.deliveries -= 1;
-        if event.deliveries == 0 {
-            let dead = event.dead;
-            self.open_events.remove(&key);
-            match (queued.delivery.event, dead) {
-                (None, _) => tally.undecodable += 1,
-                (Some(_), true) => tally.dead_lettered += 1,
-                (Some(_), false) => tally.delivered += 1,
-            }
-        }
-        self.ledger.settle(queued.ticket);
-    }
-
-    /// A refused event becomes a dead letter under the same ticket.
-    fn refused(&mut self, queued: Queued, reason: String) {
-        let letter = self.context.pipeline.refused(&queued.record, &queued.delivery, reason);
-        self.queue(Queued { delivery: letter, ..queued });
+        let mark = (position, record.record.arrival);
+        self.outbox.enter(mark, deliveries, Some(record), reservation);
     }
 
     /// A shard is ended only when everything in it has its outcome; else it is left where it is, and
     /// whoever takes it next reads the rest again.
     fn ended(&self, exit: ConsumerExit) -> ConsumerExit {
-        if self.ledger.is_empty() {
+        let open = self.outbox.open_records();
+        if open == 0 {
             return exit;
         }
-        let open = self.ledger.len();
         let what = format!("{open} records of {} are open at its end", self.source.shard);
         alarm::raise(&Invariant::EndIsSettled.broken(what));
         ConsumerExit::Drained(self.progress())
@@ -367,7 +220,7 @@ impl Processor {
     }
 
     fn progress(&self) -> Option<Progress> {
-        let (position, arrival) = self.ledger.frontier().cloned()?;
+        let (position, arrival) = self.outbox.frontier().cloned()?;
         let checkpoint = Checkpoint::After(position);
         Some(Progress { checkpoint, arrival: Some(arrival), pending: None })
     }

@@ -1,4 +1,4 @@
-//! What waits for one sink: batches by count, bytes and age.
+//! What waits for one lane of a sink: batches by count, bytes and age.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -29,7 +29,14 @@ pub(super) struct Queued {
     pub(super) record: Arc<SourceRecord>,
 }
 
-/// The queue of one shard for one sink.
+impl Queued {
+    /// Whether it is a dead letter, which is never given up.
+    pub(super) fn is_letter(&self) -> bool {
+        self.delivery.route.is_none()
+    }
+}
+
+/// The queue of one shard for one lane of a sink.
 #[derive(Debug)]
 pub(super) struct SinkQueue {
     limits: BatchLimits,

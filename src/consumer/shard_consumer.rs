@@ -5,12 +5,17 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::sync::mpsc;
 use tracing::{debug, info};
 
 use super::{
-    BatchLimits, Budget, LossLog, PacingParams, RetryPause, fetcher::Fetcher, processor::Processor,
+    BatchLimits, Budget, FanOut, LossLog, PacingParams, RetryLimits, RetryPause,
+    fetcher::Fetcher,
+    pages::{Fetched, feed},
+    processor::Processor,
+    subscriber::Subscriber,
 };
 use crate::{
     etl::{Pipeline, Source, Stage, Tally},
@@ -41,9 +46,11 @@ pub struct ConsumerStream {
     pub initial_position: InitialPosition,
     /// Reads it.
     pub reader: Arc<dyn StreamReader>,
+    /// Reads it by enhanced fan-out instead; `reader` answers what subscriptions leave open.
+    pub fan_out: Option<Arc<FanOut>>,
 }
 
-/// A sink with its name and its batches.
+/// A sink with its name, its batches and its limits.
 pub struct NamedSink {
     /// Its name in the configuration.
     pub name: Arc<str>,
@@ -51,6 +58,11 @@ pub struct NamedSink {
     pub sink: Arc<dyn Sink>,
     /// When a batch for it is closed.
     pub batch: BatchLimits,
+    /// Batches of one shard that may be under way to it at a time (`parallelization_factor`). Above
+    /// one, events are spread by partition key, and only the order of each key is kept.
+    pub lanes: usize,
+    /// How long it is tried. What is given up becomes a dead letter; a dead letter never is.
+    pub retry: RetryLimits,
 }
 
 /// What all consumers of a process share.
@@ -87,7 +99,7 @@ impl SharedTally {
 
     /// The counts so far.
     pub fn get(&self) -> Tally {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -156,15 +168,9 @@ impl ShardConsumer {
         info!(stream = %stream.name, %shard, checkpoint = %grant.lease.checkpoint, "consuming");
         let name = stream.name.clone();
         let source = Source { stream: name, shard: shard.clone(), format: stream.format };
-        let fetcher = Fetcher::new(
-            Arc::clone(&grant),
-            Arc::clone(&context),
-            &stream,
-            StdRng::from_rng(&mut rng),
-        );
-        let processor = Processor::new(grant, context, source, rng);
         let (pages_tx, pages) = mpsc::channel(PAGES_AHEAD);
-        let fetch = fetcher.run(pages_tx);
+        let fetch = fetch(&grant, &context, &stream, StdRng::from_rng(&mut rng), pages_tx);
+        let processor = Processor::new(grant, context, source, rng);
         let process = processor.run(pages);
         tokio::pin!(fetch, process);
         let exit = tokio::select! { biased;
@@ -173,5 +179,24 @@ impl ShardConsumer {
         };
         debug!(%shard, ?exit, "consumer finished");
         exit
+    }
+}
+
+/// Reads a shard the way its stream is read.
+fn fetch(
+    grant: &Arc<LeaseGrant>,
+    context: &Arc<ConsumerContext>,
+    stream: &ConsumerStream,
+    rng: StdRng,
+    pages: mpsc::Sender<Fetched>,
+) -> BoxFuture<'static, ()> {
+    let (grant, context) = (Arc::clone(grant), Arc::clone(context));
+    let own = Arc::clone(&grant);
+    if let Some(fan_out) = stream.fan_out.clone() {
+        let subscriber = Subscriber::new(grant, context, stream, fan_out, rng);
+        Box::pin(async move { feed(subscriber, &own, pages).await })
+    } else {
+        let fetcher = Fetcher::new(grant, context, stream, rng);
+        Box::pin(async move { feed(fetcher, &own, pages).await })
     }
 }

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Where on its way a record or event failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
     /// The bytes of the record are not what the stream's format says.
@@ -38,13 +38,26 @@ impl fmt::Display for Stage {
     }
 }
 
+/// How something failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Where.
+    pub stage: Stage,
+    /// Why.
+    pub reason: String,
+    /// Hash of the configuration that it failed under.
+    pub configuration: String,
+}
+
 /// A dead letter as one JSON document.
 ///
 /// A record that could not be decoded has its original bytes in `data`. An event that failed later
 /// has itself, decoded and whole, in `event`: the rest of its record was processed, and a replay
-/// must not repeat it.
-#[derive(Debug, Serialize, Deserialize)]
+/// must not repeat it. What a letter is about is its [`super::LetterId`], the same after each replay.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct DeadLetter {
+    /// Version of this format: [`Self::VERSION`].
+    pub version: u32,
     /// The stream it was read from.
     pub stream: String,
     /// The shard it was read from.
@@ -53,65 +66,95 @@ pub struct DeadLetter {
     pub sequence_number: String,
     /// Its place within a KPL aggregate, else 0.
     pub sub_sequence_number: u64,
+    /// The event's index among those of its record, when the record could be decoded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event_index: Option<u32>,
     /// Its record's partition key.
     pub partition_key: String,
     /// When Kinesis took the record, RFC 3339.
     pub arrival: String,
-    /// Where it failed.
+    /// Where it failed last.
     pub stage: Stage,
     /// Why.
     pub reason: String,
     /// The route it was on.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub route: Option<String>,
+    /// Which of the documents that the route's program made of the event the sink refused, when it
+    /// made several.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub document: Option<u32>,
     /// Hash of the configuration that it failed under.
     pub configuration: String,
+    /// How often it became a dead letter: 1, and one more with each replay that failed.
+    pub attempts: u32,
+    /// How it failed the first time, when it was replayed since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_failure: Option<Failure>,
     /// The event, when it could be decoded: as `decode` prints it.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<Box<RawValue>>,
     /// The record's bytes in base64, when it could not.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
 }
 
+/// One event on one route, as far as a letter of it is concerned.
+pub(super) struct FailedEvent<'e> {
+    pub(super) event: &'e LogEvent,
+    /// Its index among those of its record.
+    pub(super) index: u32,
+    pub(super) route: &'e str,
+    /// See [`DeadLetter::document`].
+    pub(super) document: Option<u32>,
+}
+
 impl DeadLetter {
+    /// The version that is written, and the only one that is read.
+    pub const VERSION: u32 = 1;
+
     /// The letter of a record that could not be decoded.
-    pub(super) fn of_record(record: &SourceRecord, configuration: &str, reason: String) -> Self {
+    pub(super) fn of_record(record: &SourceRecord, failure: Failure) -> Self {
         let data = Some(BASE64_STANDARD.encode(&record.record.data));
-        Self { data, ..Self::new(record, configuration, Stage::Decode, reason) }
+        Self { data, ..Self::new(record, failure) }
     }
 
     /// The letter of one event.
-    pub(super) fn of_event(
-        record: &SourceRecord,
-        configuration: &str,
-        event: &LogEvent,
-        route: &str,
-        failure: (Stage, String),
-    ) -> Self {
-        let (stage, reason) = failure;
+    pub(super) fn of_event(record: &SourceRecord, failed: &FailedEvent<'_>, why: Failure) -> Self {
         let mut json = Vec::new();
-        render_event(event, &mut json);
+        render_event(failed.event, &mut json);
         // Rendered JSON parses; were it not so, the record's bytes would hold the event still.
         let event = String::from_utf8(json).ok().and_then(|json| RawValue::from_string(json).ok());
         let data = event.is_none().then(|| BASE64_STANDARD.encode(&record.record.data));
-        let route = Some(route.to_owned());
-        Self { route, event, data, ..Self::new(record, configuration, stage, reason) }
+        Self {
+            event_index: Some(failed.index),
+            route: Some(failed.route.to_owned()),
+            document: failed.document,
+            event,
+            data,
+            ..Self::new(record, why)
+        }
     }
 
-    fn new(record: &SourceRecord, configuration: &str, stage: Stage, reason: String) -> Self {
+    fn new(record: &SourceRecord, failure: Failure) -> Self {
         let user = &record.record;
+        let before = record.replayed.as_deref();
         Self {
+            version: Self::VERSION,
             stream: record.source.stream.to_string(),
             shard: record.source.shard.to_string(),
             sequence_number: user.position.sequence.to_string(),
             sub_sequence_number: user.position.sub_sequence,
+            event_index: None,
             partition_key: user.partition_key.to_string(),
             arrival: user.arrival.to_string(),
-            stage,
-            reason,
+            stage: failure.stage,
+            reason: failure.reason,
             route: None,
-            configuration: configuration.to_owned(),
+            document: None,
+            configuration: failure.configuration,
+            attempts: before.map_or(1, |before| before.attempts.saturating_add(1)),
+            first_failure: before.map(|before| before.first_failure.clone()),
             event: None,
             data: None,
         }

@@ -3,18 +3,41 @@
 //! A [`Pipeline`] takes one user record and answers with what is to be delivered where, and with
 //! what was filtered. Nothing is lost in between: each decoded event is sent to a route, counted as
 //! filtered, or turned into a dead letter that holds it whole.
+//!
+//! | Stage | File | Answer |
+//! |---|---|---|
+//! | conditions | `route` ([`filter`], `field`) | whether a route takes the event |
+//! | checks | `validation` (`schema`) | or why it is a dead letter |
+//! | program | `program` (`functions`) | what is delivered; or that it is filtered, or a dead letter |
+//!
+//! All of them look at the event through one `view`, which reads its message at most once in each
+//! form.
 
 mod dead_letter;
+mod explain;
+mod field;
 pub mod filter;
+mod functions;
 mod outcome;
 mod pipeline;
 mod program;
+mod replayed;
 mod route;
 mod schema;
+mod validation;
+mod view;
 
-pub use dead_letter::{DeadLetter, Stage};
-pub use outcome::Tally;
-pub use pipeline::{Delivery, Pipeline, PipelineParts, Processed, Source, SourceRecord};
-pub use program::{Program, ProgramError, Transformed};
-pub use route::Route;
+pub use dead_letter::{DeadLetter, Failure, Stage};
+use program::Transformed;
+
+pub use explain::{Explanation, Outcome};
+pub use field::{FieldPath, FieldTest, FieldValue, PathError};
+pub use outcome::{AbortReasons, Tally};
+pub use pipeline::{
+    Delivery, Dropped, Pipeline, PipelineParts, Processed, Source, SourceRecord, WhyDropped,
+};
+pub use program::{Program, ProgramError};
+pub use replayed::{LetterError, LetterId, Part, Replayed};
+pub use route::{Route, unreachable};
 pub use schema::{SchemaCheck, SchemaError};
+pub use validation::{SchemaTarget, Validation};

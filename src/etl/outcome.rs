@@ -1,12 +1,12 @@
 //! Counting what became of records and events.
 
-use std::ops::AddAssign;
+use std::{collections::BTreeMap, fmt, ops::AddAssign};
 
 /// How many records and events came to which end. Each is counted under exactly one outcome:
 ///
 /// - `user_records = decoded + undecodable`
 /// - `events = delivered + filtered + dead_lettered`, once everything is settled
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Kinesis records read.
     pub records: u64,
@@ -28,6 +28,9 @@ pub struct Tally {
     pub delivered: u64,
     /// Events with a dead letter that its sink accepted.
     pub dead_lettered: u64,
+    /// Why programs aborted events. With `also`, several programs may abort one event, and an event
+    /// that one aborts may be delivered by another: these counts are beside the equations above.
+    pub aborts: AbortReasons,
 }
 
 impl AddAssign for Tally {
@@ -42,5 +45,96 @@ impl AddAssign for Tally {
         self.filtered += other.filtered;
         self.delivered += other.delivered;
         self.dead_lettered += other.dead_lettered;
+        self.aborts += other.aborts;
+    }
+}
+
+/// How often programs aborted an event, by reason.
+///
+/// A reason is the message of `abort`, cut to [`Self::LONGEST`] characters. Only the first
+/// [`Self::MOST`] are told apart, since a message may be made of anything; later ones are counted as
+/// `other`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AbortReasons {
+    counts: BTreeMap<String, u64>,
+    other: u64,
+}
+
+impl AbortReasons {
+    /// Most reasons that are told apart.
+    pub const MOST: usize = 64;
+    /// Most characters of a reason.
+    pub const LONGEST: usize = 100;
+
+    /// Counts one abort.
+    pub(super) fn count(&mut self, reason: Option<&str>) {
+        let reason = reason.map(str::trim).filter(|reason| !reason.is_empty());
+        self.add(reason.unwrap_or("no reason given").chars().take(Self::LONGEST).collect(), 1);
+    }
+
+    /// The reasons in alphabetical order, then `other`, with how often each was given.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, u64)> {
+        let other = (self.other > 0).then_some(("other", self.other));
+        self.counts.iter().map(|(reason, count)| (reason.as_str(), *count)).chain(other)
+    }
+
+    fn add(&mut self, reason: String, times: u64) {
+        if self.counts.len() < Self::MOST || self.counts.contains_key(&reason) {
+            *self.counts.entry(reason).or_default() += times;
+        } else {
+            self.other += times;
+        }
+    }
+}
+
+impl AddAssign for AbortReasons {
+    fn add_assign(&mut self, other: Self) {
+        self.other += other.other;
+        for (reason, count) in other.counts {
+            self.add(reason, count);
+        }
+    }
+}
+
+impl fmt::Display for AbortReasons {
+    /// `health check: 12, not an order: 3`; nothing when nothing was aborted.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (reason, count)) in self.iter().enumerate() {
+            let comma = if index == 0 { "" } else { ", " };
+            write!(f, "{comma}{reason}: {count}")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aborts_are_counted_by_reason() {
+        let mut aborts = AbortReasons::default();
+        for reason in [Some("health check"), None, Some(" health check\n"), Some("")] {
+            aborts.count(reason);
+        }
+        assert_eq!(aborts.to_string(), "health check: 2, no reason given: 2");
+        assert_eq!(AbortReasons::default().to_string(), "");
+    }
+
+    #[test]
+    fn reasons_are_bounded_in_number_and_length() {
+        let mut total = AbortReasons::default();
+        for number in 0..100 {
+            let mut one = AbortReasons::default();
+            one.count(Some(&format!("{number:03}{}", "é".repeat(1000))));
+            one.count(Some("000 again"));
+            total += one;
+        }
+        let counts: Vec<_> = total.iter().collect();
+        assert_eq!(counts.len(), AbortReasons::MOST + 1);
+        assert!(counts.iter().all(|(reason, _)| reason.chars().count() <= AbortReasons::LONGEST));
+        assert!(counts.contains(&("000 again", 100)));
+        assert_eq!(counts.last(), Some(&("other", 37)));
+        assert_eq!(counts.iter().map(|(_, count)| count).sum::<u64>(), 200);
     }
 }

@@ -3,7 +3,7 @@
 use jsonschema::Validator;
 use serde_json::Value;
 
-/// A compiled JSON Schema (draft 4 to 2020-12, by its `$schema`).
+/// A compiled JSON Schema: the draft that its `$schema` names, from 4 to 2020-12; 2020-12 without one.
 pub struct SchemaCheck {
     validator: Validator,
 }
@@ -32,14 +32,12 @@ impl SchemaCheck {
         Ok(Self { validator })
     }
 
-    /// Checks a message, which must be a JSON document.
+    /// Checks a document.
     ///
     /// # Errors
     /// The first failing path and why, for the dead letter.
-    pub fn check(&self, message: &str) -> Result<(), String> {
-        let document: Value = serde_json::from_str(message)
-            .map_err(|error| format!("the message is not JSON: {error}"))?;
-        match self.validator.validate(&document) {
+    pub fn check(&self, document: &Value) -> Result<(), String> {
+        match self.validator.validate(document) {
             Ok(()) => Ok(()),
             Err(error) => {
                 let path = error.instance_path().to_string();
@@ -53,6 +51,8 @@ impl SchemaCheck {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     const ORDER: &str = r#"{
@@ -62,22 +62,36 @@ mod tests {
         "properties": {"order": {"type": "object", "properties": {"total": {"type": "number", "minimum": 0}}}}
     }"#;
 
-    fn check(message: &str) -> Result<(), String> {
-        SchemaCheck::compile(ORDER).unwrap().check(message)
+    fn check(schema: &str, document: &Value) -> Result<(), String> {
+        SchemaCheck::compile(schema).unwrap().check(document)
     }
 
     #[test]
     fn the_reason_names_the_failing_path_but_no_values() {
-        assert_eq!(check(r#"{"order":{"total":12.5}}"#), Ok(()));
-        let reason = check(r#"{"order":{"total":"secret"}}"#).unwrap_err();
+        assert_eq!(check(ORDER, &json!({"order": {"total": 12.5}})), Ok(()));
+        let reason = check(ORDER, &json!({"order": {"total": "secret"}})).unwrap_err();
         assert!(reason.starts_with("/order/total: "), "{reason}");
         assert!(!reason.contains("secret"), "{reason}");
-        assert!(check("{}").unwrap_err().contains("order"));
+        assert!(check(ORDER, &json!({})).unwrap_err().contains("order"));
     }
 
     #[test]
-    fn text_is_not_json() {
-        assert!(check("START RequestId").unwrap_err().starts_with("the message is not JSON"));
+    fn the_schema_names_its_draft() {
+        // Draft-07 has tuples in `items`; 2020-12 has them in `prefixItems`.
+        let tuple = |draft: &str, keyword: &str| {
+            format!(r#"{{"$schema":"{draft}","{keyword}":[{{"type":"string"}}]}}"#)
+        };
+        let (old, new) = (
+            "http://json-schema.org/draft-07/schema#",
+            "https://json-schema.org/draft/2020-12/schema",
+        );
+        let wrong = json!([1]);
+        assert!(check(&tuple(old, "items"), &wrong).unwrap_err().starts_with("/0: "));
+        assert!(check(&tuple(new, "prefixItems"), &wrong).unwrap_err().starts_with("/0: "));
+        assert_eq!(check(&tuple(old, "prefixItems"), &wrong), Ok(()));
+        assert!(SchemaCheck::compile(&tuple(new, "items")).is_err());
+        let undated = r#"{"prefixItems":[{"type":"string"}]}"#;
+        assert!(check(undated, &wrong).is_err());
     }
 
     #[test]

@@ -1,6 +1,15 @@
-//! Leases for tests.
+//! Leases and grants for tests.
 
-use crate::model::{Checkpoint, Lease, LeaseKey, ShardId, WorkerId};
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::LeaseGrant;
+use crate::model::{Checkpoint, Lease, LeaseKey, Progress, ShardId, WorkerId};
 
 /// Begins an unowned lease at the trim horizon.
 pub(crate) fn lease(shard: &str) -> LeaseBuilder {
@@ -28,4 +37,34 @@ impl LeaseBuilder {
     pub(crate) fn build(self) -> Lease {
         self.0
     }
+}
+
+/// What the coordinator holds of a grant.
+pub(crate) struct GrantHandle {
+    pub(crate) valid_until: watch::Sender<Instant>,
+    pub(crate) draining: CancellationToken,
+    pub(crate) progress: watch::Receiver<Option<Progress>>,
+}
+
+/// A grant of a lease, valid for a year.
+pub(crate) fn grant(lease: Lease) -> (LeaseGrant, GrantHandle) {
+    let valid_until = watch::Sender::new(Instant::now() + Duration::from_hours(365 * 24));
+    let draining = CancellationToken::new();
+    let progress = watch::Sender::new(None);
+    let handle =
+        GrantHandle { valid_until, draining: draining.clone(), progress: progress.subscribe() };
+    let grant = LeaseGrant {
+        lease,
+        stream: 0,
+        acquisition: 1,
+        first: true,
+        not_before: Instant::now(),
+        valid_until: handle.valid_until.subscribe(),
+        draining,
+        lost: CancellationToken::new(),
+        progress,
+        prepared: watch::Sender::new(None).subscribe(),
+        hurry: Arc::new(Notify::new()),
+    };
+    (grant, handle)
 }

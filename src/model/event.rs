@@ -1,6 +1,6 @@
 //! Events: what a record holds, and what a sink gets.
 
-use std::{fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ pub enum Format {
     CloudwatchLogs,
     /// One or more JSON documents, back to back or a line each.
     Json,
-    /// UTF-8 text, one event a record.
+    /// UTF-8 text, one event a record; under gzip or not.
     Text,
     /// Anything; the event carries the bytes as base64.
     Bytes,
@@ -26,12 +26,13 @@ pub enum Format {
 /// One decoded event, before filters, validation and transforms.
 ///
 /// Events of a CloudWatch Logs envelope carry its header. Events of the other formats have an empty
-/// header and take their id and timestamp from the record.
+/// header, no id, and the time their record arrived.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogEvent {
     /// The envelope's header, shared by all its events.
     pub source: Arc<LogSource>,
-    /// CloudWatch's id: a decimal of 56 digits, unique together with the subscription filter only.
+    /// CloudWatch's id: a decimal of 56 digits, unique together with the subscription filter only;
+    /// see [`LogEvent::identity`].
     pub id: String,
     /// When the event happened; `None` when its producer did not say.
     pub timestamp: Option<EpochMillis>,
@@ -39,6 +40,41 @@ pub struct LogEvent {
     pub message: String,
     /// Fields of the event that this version does not know (`extractedFields` and later ones).
     pub extra: Map<String, Value>,
+}
+
+impl LogEvent {
+    /// What tells a log event from all others, however often and by whatever way it is delivered:
+    /// owner, log group, log stream, names of the subscription filters, and id, with colons between
+    /// (none of them may hold one on AWS). `None` without an id.
+    ///
+    /// The id alone would not do: two subscription filters put the same events with the same ids.
+    pub fn identity(&self) -> Option<String> {
+        let LogSource { owner, log_group, log_stream, subscription_filters, .. } = &*self.source;
+        let filters = subscription_filters.join(",");
+        let id = &self.id;
+        (!id.is_empty()).then(|| format!("{owner}:{log_group}:{log_stream}:{filters}:{id}"))
+    }
+
+    /// The unknown fields of the header, then those of the event. One whose name is `taken`, or
+    /// there already, gets the prefix `header.` or `event.`.
+    pub fn unknown_fields<'e>(
+        &'e self,
+        taken: &'e [&str],
+    ) -> impl Iterator<Item = (Cow<'e, str>, &'e Value)> {
+        let header = &self.source.extra;
+        let renamed = |prefix: &str, name: &'e str, rename: bool| match rename {
+            true => Cow::Owned(format!("{prefix}.{name}")),
+            false => Cow::Borrowed(name),
+        };
+        let of_header = header
+            .iter()
+            .map(move |(name, value)| (renamed("header", name, taken.contains(&&**name)), value));
+        let of_event = self.extra.iter().map(move |(name, value)| {
+            let rename = taken.contains(&&**name) || header.contains_key(name);
+            (renamed("event", name, rename), value)
+        });
+        of_header.chain(of_event)
+    }
 }
 
 /// The header of a CloudWatch Logs envelope: where its events come from.
@@ -86,4 +122,29 @@ pub struct OutputEvent {
     pub arrival: EpochMillis,
     /// One JSON document in one line, without the line's end.
     pub json: Bytes,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_filters_make_two_events_of_one_id() {
+        let event = |filter: &str, id: &str| LogEvent {
+            source: Arc::new(LogSource {
+                owner: "111122223333".to_owned(),
+                log_group: "/app".to_owned(),
+                log_stream: "i-1".to_owned(),
+                subscription_filters: vec![filter.to_owned()],
+                extra: Map::new(),
+            }),
+            id: id.to_owned(),
+            timestamp: None,
+            message: String::new(),
+            extra: Map::new(),
+        };
+        assert_eq!(event("all", "7").identity().unwrap(), "111122223333:/app:i-1:all:7");
+        assert_ne!(event("all", "7").identity(), event("errors", "7").identity());
+        assert_eq!(event("all", "").identity(), None);
+    }
 }

@@ -20,11 +20,11 @@ pub enum Invariant {
     /// LS-3: at no instant have two workers valid grants of one lease, and nobody begins a delivery
     /// without one.
     OneValidGrant,
-    /// CP-1: a checkpoint never goes back.
+    /// CP-1: a checkpoint never goes back, unless an operator sets it.
     CheckpointAdvances,
     /// CP-2: every record at or below a checkpoint has its outcome.
     CheckpointIsSettled,
-    /// CP-3: only the holder of a lease moves its checkpoint.
+    /// CP-3: only the holder of a lease moves its checkpoint, or an operator.
     HolderCheckpoints,
     /// SH-1: a shard is started only when everything in its parents has its outcome.
     ParentsFirst,
@@ -35,6 +35,12 @@ pub enum Invariant {
     RetiredLast,
     /// OR-1: within one grant a sink sees a shard's events in their order.
     OrderKept,
+    /// RT-1: an event that its sink would take becomes a dead letter only when its attempts are spent,
+    /// or past its age.
+    AttemptsSpent,
+    /// RT-2: within one grant an event is tried once more than its retries, and once for each split
+    /// of its batch.
+    AttemptsBounded,
     /// RC-1: every user record comes to one kind of outcome, the one it must have.
     OneOutcome,
     /// RC-2: what was counted adds up: records to outcomes, events to outcomes.
@@ -49,7 +55,7 @@ pub enum Invariant {
 
 impl Invariant {
     /// All of them, in the order of their names.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::CounterGrows,
         Self::ChangesByCondition,
         Self::OneValidGrant,
@@ -60,6 +66,8 @@ impl Invariant {
         Self::EndIsSettled,
         Self::RetiredLast,
         Self::OrderKept,
+        Self::AttemptsSpent,
+        Self::AttemptsBounded,
         Self::OneOutcome,
         Self::CountsAddUp,
         Self::WithinBudget,
@@ -80,6 +88,8 @@ impl Invariant {
             Self::EndIsSettled => "SH-2",
             Self::RetiredLast => "SH-3",
             Self::OrderKept => "OR-1",
+            Self::AttemptsSpent => "RT-1",
+            Self::AttemptsBounded => "RT-2",
             Self::OneOutcome => "RC-1",
             Self::CountsAddUp => "RC-2",
             Self::WithinBudget => "BD-1",
@@ -116,18 +126,26 @@ pub struct Breach {
 /// The first of them that does not hold.
 pub fn check_write(before: &Lease, write: &LeaseWrite, after: &Lease) -> Result<(), Breach> {
     check_counter(before, write, after)?;
-    check_checkpoint(before, after)?;
-    let key = &before.key;
-    let by = author(write);
-    if after.checkpoint != before.checkpoint && (by.is_none() || before.holder() != by) {
-        let what = format!("{by:?} moves the checkpoint of {key}, held by {:?}", before.holder());
-        return Err(Invariant::HolderCheckpoints.broken(what));
+    // A person may set the checkpoint anywhere.
+    if !matches!(write, LeaseWrite::Evict { .. }) {
+        check_checkpoint(before, after)?;
+        check_author(before, write, after)?;
     }
     if write.apply(before).as_ref() != Some(after) {
         let what = format!("{write:?} turns {before:?} into {after:?}");
         return Err(Invariant::ChangesByCondition.broken(what));
     }
     Ok(())
+}
+
+/// CP-3.
+fn check_author(before: &Lease, write: &LeaseWrite, after: &Lease) -> Result<(), Breach> {
+    let (by, holder) = (author(write), before.holder());
+    if after.checkpoint == before.checkpoint || (by.is_some() && holder == by) {
+        return Ok(());
+    }
+    let what = format!("{by:?} moves the checkpoint of {}, held by {holder:?}", before.key);
+    Err(Invariant::HolderCheckpoints.broken(what))
 }
 
 /// LS-1, for two images of a row with one write between them.
@@ -232,7 +250,7 @@ fn author(write: &LeaseWrite) -> Option<&WorkerId> {
         | LeaseWrite::Release { by, .. }
         | LeaseWrite::End { by, .. } => by,
         LeaseWrite::RequestHandOver { to, .. } => to,
-        LeaseWrite::FillHashRange { .. } => return None,
+        LeaseWrite::FillHashRange { .. } | LeaseWrite::Evict { .. } => return None,
     })
 }
 
@@ -277,6 +295,21 @@ mod tests {
     #[test]
     fn a_write_that_was_applied_breaks_nothing() {
         check(&renew("a", "8"), |row| (row.counter, row.checkpoint) = (6, at("8")), None);
+    }
+
+    #[test]
+    fn an_operator_may_set_a_checkpoint_back() {
+        let write = LeaseWrite::Evict {
+            counter: 5,
+            owner: Some(WorkerId::new("a")),
+            checkpoint_owner: None,
+            checkpoint: Some(Box::new(at("6").into())),
+            children: vec![],
+        };
+        let back = |row: &mut Lease| (row.owner, row.checkpoint) = (None, at("6"));
+        check(&write, |row| (back(row), row.counter = 6).1, None);
+        check(&write, back, Some(Invariant::CounterGrows));
+        check(&write, |row| row.counter = 6, Some(Invariant::ChangesByCondition));
     }
 
     #[test]

@@ -197,6 +197,21 @@ pub enum LeaseWrite {
         /// The shard's range.
         range: HashKeyRange,
     },
+    /// An operator takes the lease from whoever has it; anyone may take it at once. Unlike every
+    /// other write it may set the checkpoint back.
+    Evict {
+        /// The counter that was seen.
+        counter: u64,
+        /// The owner that was seen.
+        owner: Option<WorkerId>,
+        /// The mark of a hand-over that was seen.
+        checkpoint_owner: Option<WorkerId>,
+        /// Where its next owner begins, when that is to change. Then nothing stays that belongs to
+        /// the old position: neither its arrival time nor the time of a first take at `LATEST`.
+        checkpoint: Option<Box<Progress>>,
+        /// The shards that go on, when the shard is declared ended; empty leaves them as they are.
+        children: Vec<ShardId>,
+    },
 }
 
 impl LeaseWrite {
@@ -244,6 +259,19 @@ impl LeaseWrite {
                 next.set_checkpoint(Some(&Checkpoint::ShardEnd.into()));
             }
             Self::FillHashRange { range } => next.hash_range = Some(*range),
+            Self::Evict { checkpoint, children, .. } => {
+                next.counter = row.counter.saturating_add(1);
+                next.owner = None;
+                next.checkpoint_owner = None;
+                if !children.is_empty() {
+                    next.children.clone_from(children);
+                }
+                next.set_checkpoint(checkpoint.as_deref());
+                if let Some(progress) = checkpoint {
+                    next.arrival = progress.arrival;
+                    next.latest_since = None;
+                }
+            }
         }
         Some(next)
     }
@@ -272,6 +300,11 @@ impl LeaseWrite {
                     && row.owner.as_ref() == Some(by)
                     && row.checkpoint_owner.is_none()
             }
+            Self::Evict { counter, owner, checkpoint_owner, .. } => {
+                row.counter == *counter
+                    && row.owner == *owner
+                    && row.checkpoint_owner == *checkpoint_owner
+            }
         }
     }
 
@@ -294,7 +327,10 @@ impl LeaseWrite {
             Self::Take { by, from, .. } if from.as_ref() == Some(by) => return false,
             Self::Take { by, counter, .. } => (counter, Some(by), Some(by)),
             Self::FinishHandOver { to, counter, .. } => (counter, Some(to), Some(to)),
-            Self::Release { counter, .. } => (counter, None, None),
+            Self::Evict { checkpoint: Some(set), .. } if row.checkpoint != set.checkpoint => {
+                return false;
+            }
+            Self::Release { counter, .. } | Self::Evict { counter, .. } => (counter, None, None),
         };
         row.counter == counter.saturating_add(1)
             && row.owner.as_ref() == owner
@@ -315,6 +351,9 @@ impl LeaseWrite {
             Self::Renew { checkpoint, .. }
             | Self::FinishHandOver { checkpoint, .. }
             | Self::Release { checkpoint, .. } => {
+                checkpoint.as_ref().map(|progress| &progress.checkpoint)
+            }
+            Self::Evict { checkpoint, .. } => {
                 checkpoint.as_ref().map(|progress| &progress.checkpoint)
             }
             Self::End { .. } => Some(&Checkpoint::ShardEnd),
@@ -474,5 +513,33 @@ mod tests {
         assert_eq!(ended.owner, None);
         assert_eq!(ended.children.len(), 2);
         assert_eq!(end.apply(&owned_by(Some("b"))), None);
+    }
+
+    #[test]
+    fn an_eviction_frees_the_row_as_it_was_seen_and_may_set_it_back() {
+        let mut row = owned_by(Some("b"));
+        row.checkpoint_owner = Some(worker("a"));
+        row.checkpoint = Checkpoint::parse("77", 3).unwrap();
+        row.owner_switches = 2;
+        row.arrival = Some(EpochMillis(77_000));
+        row.latest_since = Some(EpochMillis(5));
+        let evict = |counter, owner: Option<&str>, checkpoint: Option<Checkpoint>| {
+            let owner = owner.map(worker);
+            let checkpoint = checkpoint.map(|checkpoint| Box::new(checkpoint.into()));
+            let checkpoint_owner = Some(worker("a"));
+            LeaseWrite::Evict { counter, owner, checkpoint_owner, checkpoint, children: vec![] }
+        };
+        let freed = evict(5, Some("b"), None).apply(&row).unwrap();
+        assert_eq!((freed.holder(), freed.counter, freed.owner_switches), (None, 6, 2));
+        assert_eq!((&freed.checkpoint, freed.arrival), (&row.checkpoint, row.arrival));
+        let back = evict(5, Some("b"), Some(Checkpoint::Latest));
+        let moved = back.apply(&row).unwrap();
+        assert_eq!((&moved.checkpoint, moved.owner_switches), (&Checkpoint::Latest, 0));
+        assert_eq!((moved.arrival, moved.latest_since), (None, None), "LATEST is found anew");
+        assert!(back.shows_in(&moved));
+        assert!(!back.shows_in(&freed), "the owner released it at the same moment");
+        assert_eq!(evict(4, Some("b"), None).apply(&row), None, "renewed since");
+        assert_eq!(evict(5, Some("c"), None).apply(&row), None, "another owner");
+        assert_eq!(evict(5, Some("b"), None).apply(&owned_by(Some("b"))), None, "handed over");
     }
 }

@@ -19,4 +19,4 @@ pub use lease::{Lease, LeaseKey, LeaseWrite, PendingCheckpoint, Progress, Worker
 pub use record::{RawRecord, RecordPage, UserRecord};
 pub use sequence::{Position, SequenceNumber, SequenceNumberError};
 pub use shard::{ChildShard, HashKey, HashKeyRange, Shard, ShardId, StreamName};
-pub use units::{EpochMillis, rounded};
+pub use units::{EpochMillis, EpochMillisError, rounded};

@@ -1,13 +1,20 @@
 //! Sequence numbers and positions within a shard.
 
-use std::{cmp::Ordering, fmt, str::FromStr, sync::Arc};
+use std::{
+    cmp::Ordering,
+    fmt,
+    hash::{Hash, Hasher},
+    str::FromStr,
+    sync::Arc,
+};
 
 /// A Kinesis sequence number: an unsigned decimal of up to 56 digits.
 ///
-/// It does not fit `u128` (39 digits), so it is kept as canonical decimal text (no leading zeros)
-/// and ordered by length, then by bytes. Comparison means something within one shard and its
-/// ancestors only.
-#[derive(Clone, PartialEq, Eq, Hash)]
+/// It does not fit `u128` (39 digits), so it is kept as the text that the service wrote, and compared
+/// by its digits without leading zeros: by length, then by bytes. Comparison means something within
+/// one shard and its ancestors only. An emulator that pads its numbers finds a place only by the padded
+/// text.
+#[derive(Clone)]
 pub struct SequenceNumber(Arc<str>);
 
 /// Why a text is not a sequence number.
@@ -19,29 +26,47 @@ impl SequenceNumber {
     /// Longest text accepted. AWS's pattern is `0|([1-9]\d{0,128})` (API reference, Record).
     const MAX_DIGITS: usize = 129;
 
-    /// The canonical decimal text.
+    /// The text as the service wrote it.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    fn digits(&self) -> &str {
+        self.0.trim_start_matches('0')
     }
 }
 
 impl FromStr for SequenceNumber {
     type Err = SequenceNumberError;
 
-    /// Accepts decimal digits only. Leading zeros are dropped: some emulators pad.
+    /// Accepts decimal digits only, with leading zeros, since some emulators pad.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         if !digits || text.len() > Self::MAX_DIGITS {
             return Err(SequenceNumberError(text.chars().take(140).collect()));
         }
-        let canonical = text.trim_start_matches('0');
-        Ok(Self(Arc::from(if canonical.is_empty() { "0" } else { canonical })))
+        Ok(Self(Arc::from(text)))
     }
 }
 
 impl Ord for SequenceNumber {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.0.len().cmp(&other.0.len()).then_with(|| self.0.cmp(&other.0))
+        let (own, other) = (self.digits(), other.digits());
+        own.len().cmp(&other.len()).then_with(|| own.cmp(other))
+    }
+}
+
+impl PartialEq for SequenceNumber {
+    fn eq(&self, other: &Self) -> bool {
+        self.digits() == other.digits()
+    }
+}
+
+impl Eq for SequenceNumber {}
+
+impl Hash for SequenceNumber {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.digits().hash(state);
     }
 }
 
@@ -94,7 +119,8 @@ mod tests {
         assert!(number("9") < number("10"));
         assert!(number("49671086172344534535") < number("149671086172344534535"));
         assert_eq!(number("0007"), number("7"));
-        assert_eq!(number("000").as_str(), "0");
+        assert!(number("000") < number("1") && number("000") == number("0"));
+        assert_eq!(number("0007").as_str(), "0007", "an emulator that pads knows no other");
     }
 
     #[test]

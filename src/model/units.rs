@@ -1,6 +1,6 @@
 //! Small units with a name.
 
-use std::{fmt, time::Duration};
+use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -32,5 +32,38 @@ impl fmt::Display for EpochMillis {
             Ok(timestamp) => write!(f, "{timestamp:.3}"),
             Err(_) => write!(f, "{}", self.0),
         }
+    }
+}
+
+/// Why a text is not a time.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected a time as in 2026-01-31T08:00:00Z")]
+pub struct EpochMillisError;
+
+impl FromStr for EpochMillis {
+    type Err = EpochMillisError;
+
+    /// Reads what [`Display`](fmt::Display) writes: RFC 3339 with any offset, or the bare number.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if let Ok(millis) = text.parse() {
+            return Ok(Self(millis));
+        }
+        let timestamp: jiff::Timestamp = text.parse().map_err(|_| EpochMillisError)?;
+        Ok(Self(timestamp.as_millisecond()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_printed_time_reads_as_itself() {
+        for millis in [0, -1, 1_700_000_000_123, i64::MAX, i64::MIN] {
+            let time = EpochMillis(millis);
+            assert_eq!(time.to_string().parse(), Ok(time));
+        }
+        assert_eq!("2026-01-31T09:00:00+01:00".parse(), Ok(EpochMillis(1_769_846_400_000)));
+        assert_eq!("yesterday".parse::<EpochMillis>(), Err(EpochMillisError));
     }
 }

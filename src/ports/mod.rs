@@ -11,4 +11,6 @@ mod stream;
 pub use clock::{SystemClock, WallClock};
 pub use lease_store::{LeaseStore, StoreError, Swap};
 pub use sink::{Sink, SinkError, Verdict};
-pub use stream::{ShardIterator, StartAt, StreamError, StreamReader};
+pub use stream::{
+    ShardIterator, ShardSubscriber, StartAt, StreamError, StreamReader, Subscription,
+};

@@ -24,6 +24,10 @@ pub enum SinkError {
     /// A human must change the configuration or a policy; sent again all the same.
     #[error("{0}")]
     Misconfigured(String),
+    /// The sink was reached and refused the batch as a whole, perhaps for one of its events: a part
+    /// of the batch may fare better. A sink that knows which event it is says [`Verdict::Refused`].
+    #[error("{0}")]
+    BatchRefused(String),
 }
 
 /// A place that events are delivered to. Its documentation says what it does to order, and what a
@@ -33,7 +37,8 @@ pub trait Sink: Send + Sync {
     /// Delivers a batch, in order; one verdict for each event, in the order of the batch.
     ///
     /// # Errors
-    /// When nothing can be said of single events; the caller sends all of them again.
+    /// When nothing can be said of single events; the caller sends all of them again, after
+    /// [`SinkError::BatchRefused`] perhaps in parts.
     ///
     /// # Cancel safety
     /// Any part of the batch may have been delivered when this future is dropped.

@@ -1,6 +1,7 @@
 //! One Kinesis data stream, as a reader sees it.
 
 use async_trait::async_trait;
+use futures_util::stream::BoxStream;
 
 use crate::model::{EpochMillis, RecordPage, SequenceNumber, Shard, ShardId};
 
@@ -50,6 +51,10 @@ pub enum StreamError {
     /// A passing fault; try again.
     #[error("stream unavailable: {0}")]
     Unavailable(String),
+    /// Another subscription of the same consumer holds the shard. For five seconds after it has begun
+    /// nobody can take its place (API reference, `SubscribeToShard`).
+    #[error("another subscription holds the shard: {0}")]
+    Taken(String),
 }
 
 /// Reads one stream. Nothing here changes it.
@@ -80,4 +85,32 @@ pub trait StreamReader: Send + Sync {
         iterator: &ShardIterator,
         limit: u32,
     ) -> Result<RecordPage<ShardIterator>, StreamError>;
+}
+
+/// What one subscription pushes, event by event. A page's `next` is the place to subscribe after
+/// (`ContinuationSequenceNumber`); only children tell that the shard has ended, since some servers name
+/// no place. Empty pages are signs of life. An error is the last item.
+///
+/// Nothing is received while it is not polled, and dropping it ends the subscription. Polling may be
+/// broken off at any time without losing an event.
+pub type Subscription = BoxStream<'static, Result<RecordPage<SequenceNumber>, StreamError>>;
+
+/// Subscribes to the shards of one stream as a registered consumer with enhanced fan-out, which is
+/// registered when it is first needed.
+#[async_trait]
+pub trait ShardSubscriber: Send + Sync {
+    /// Begins a subscription, which lasts five minutes at most. It takes the place of an older one.
+    ///
+    /// # Errors
+    /// When the stream does not answer, the place is not one of this shard, or
+    /// [`StreamError::Taken`].
+    ///
+    /// # Cancel safety
+    /// The subscription may have begun when this future is dropped, and holds the shard for five
+    /// seconds then.
+    async fn subscribe(
+        &self,
+        shard: &ShardId,
+        start: &StartAt,
+    ) -> Result<Subscription, StreamError>;
 }

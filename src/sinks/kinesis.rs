@@ -232,7 +232,7 @@ impl Sink for KinesisSink {
             let (indices, entries): (Vec<_>, Vec<_>) = request.into_iter().unzip();
             let found = match self.put(entries).await {
                 Ok(found) => found,
-                Err(fault) if !put_any => return Err(fault.into_sink()),
+                Err(fault) if !put_any => return Err(fault.into_delivery()),
                 Err(fault) => vec![Verdict::Retry(fault.message); indices.len()],
             };
             put_any = true;
@@ -302,6 +302,17 @@ mod tests {
         let server = Canned::start(vec![ok(r#"{"Records":[]}"#)]).await;
         let error = sink(&server, "").await.deliver(&events(0..2)).await.unwrap_err();
         assert!(matches!(error, SinkError::Unavailable(_)), "{error:?}");
+    }
+
+    #[tokio::test]
+    async fn a_request_that_is_found_invalid_may_be_so_for_one_of_its_events() {
+        let too_long = || fault(400, "ValidationException");
+        let server = Canned::start(vec![too_long(), too_long()]).await;
+        let sink = sink(&server, "").await;
+        let error = sink.deliver(&events(0..2)).await.unwrap_err();
+        assert!(matches!(error, SinkError::BatchRefused(_)), "{error:?}");
+        let error = sink.check().await.unwrap_err();
+        assert!(matches!(error, SinkError::Misconfigured(_)), "{error:?}");
     }
 
     #[tokio::test]

@@ -17,7 +17,7 @@ mod lines;
 mod stdout;
 
 pub use build::{SinkConfig, build};
-pub use file::{Compression, FileConfig, FileSink, Fsync};
+pub use file::{Compression, FileConfig, FileSink, Fsync, Line, LineFile, written_files};
 pub use kinesis::{KinesisSink, KinesisSinkConfig, PartitionKey};
 pub use stdout::{StdoutConfig, StdoutSink};
 

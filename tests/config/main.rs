@@ -4,11 +4,12 @@
 
 mod case;
 mod refused;
+mod routes;
 
-use std::{collections::HashMap, fs, path::PathBuf};
+use std::{collections::HashMap, fs, path::PathBuf, time::Duration};
 
 use case::Case;
-use shardwright::config::{Layers, compile};
+use shardwright::config::{Layers, RetrySettings, compile};
 
 #[test]
 fn a_small_configuration_is_enough() {
@@ -44,6 +45,26 @@ fn the_environment_sets_every_kind_of_key() {
     let compiled = case.compile().unwrap_or_else(|problems| panic!("{problems}"));
     assert!(!compiled.settings.lease.create_table);
     assert_eq!(compiled.settings.streams.len(), 1);
+}
+
+#[test]
+fn limits_of_retries_are_absent_unless_they_are_set() {
+    let sink = "[sinks.b]\ntype = \"file\"\npath = \"b\"\n";
+    let limits = |case: Case| {
+        let compiled = case.compile().unwrap_or_else(|problems| panic!("{problems}"));
+        let RetrySettings { maximum_retry_attempts, maximum_record_age, bisect_batch_on_error } =
+            compiled.settings.sinks["b"].retry;
+        (maximum_retry_attempts, maximum_record_age, bisect_batch_on_error)
+    };
+    assert_eq!(limits(Case::around("", sink)), (None, None, true));
+    let set =
+        "maximum_retry_attempts = 5\nmaximum_record_age = \"6h\"\nbisect_batch_on_error = false";
+    let set = || Case::around("", &format!("{sink}{set}"));
+    assert_eq!(limits(set()), (Some(5), Some(Duration::from_hours(6)), false));
+    let unset = set()
+        .variable("SHARDWRIGHT__SINKS__B__MAXIMUM_RETRY_ATTEMPTS", "-1")
+        .variable("SHARDWRIGHT__SINKS__B__MAXIMUM_RECORD_AGE", "-1");
+    assert_eq!(limits(unset), (None, None, false));
 }
 
 #[test]

@@ -202,6 +202,30 @@ fn what_is_refused_in_sinks() {
             "0.toml:21: sinks.b.batch_bytes: must be at least 1B",
         ),
         (
+            "[sinks.b]\ntype = \"file\"\npath = \"b\"\nparallelization_factor = 0",
+            "0.toml:21: sinks.b.parallelization_factor: must be from 1 to 10",
+        ),
+        (
+            "[sinks.b]\ntype = \"file\"\npath = \"b\"\nparallelization_factor = 11",
+            "0.toml:21: sinks.b.parallelization_factor: must be from 1 to 10",
+        ),
+        (
+            "[sinks.b]\ntype = \"file\"\npath = \"b\"\nmaximum_retry_attempts = -2",
+            "0.toml:21: sinks.b.maximum_retry_attempts: expected a whole number from 0 to 10000, or -1 for no limit; found -2",
+        ),
+        (
+            "[sinks.b]\ntype = \"file\"\npath = \"b\"\nmaximum_record_age = \"0s\"",
+            "0.toml:21: sinks.b.maximum_record_age: must be at least 1s, or -1 for no limit",
+        ),
+        (
+            "[sinks.b]\ntype = \"file\"\npath = \"b\"\nmaximum_record_age = 3600",
+            "0.toml:21: sinks.b.maximum_record_age: expected a duration such as \"1h\", or -1 for no limit; found 3600",
+        ),
+        (
+            "[sinks.b]\ntype = \"file\"\npath = \"b\"\nbisect_batch_on_error = \"yes\"",
+            "0.toml:21: sinks.b.bisect_batch_on_error: expected true or false",
+        ),
+        (
             "[sinks.b]\ntype = \"file\"\npath = \"b\"\nstream = \"c\"",
             "0.toml:21: sinks.b.stream: unknown key; [sinks.b] has type,",
         ),
@@ -231,6 +255,19 @@ fn what_is_refused_in_sinks() {
     ] {
         println!("{after}");
         Case::around("", after).refused(&[expect]);
+    }
+}
+
+#[test]
+fn the_dead_letter_sink_is_tried_for_ever() {
+    for (name, value, key) in [
+        ("SHARDWRIGHT__SINKS__OUT__MAXIMUM_RETRY_ATTEMPTS", "3", "maximum_retry_attempts"),
+        ("SHARDWRIGHT__SINKS__OUT__MAXIMUM_RECORD_AGE", "1h", "maximum_record_age"),
+    ] {
+        let case = Case::around("", "").variable(name, value);
+        let expect = format!("{name}: sinks.out.{key}: a dead letter has nowhere else to go");
+        case.refused(&[&expect]);
+        assert_eq!(Case::around("", "").variable(name, "-1").problems(), [""; 0]);
     }
 }
 
@@ -307,4 +344,42 @@ fn bad_variables_are_named() {
         let found = problems.iter().any(|problem| problem.starts_with(&expect));
         assert!(found, "{expect}\n{problems:#?}");
     }
+}
+
+#[test]
+fn consumers_of_fan_out_are_named_as_kinesis_takes_them() {
+    let check = |keys: &str, expect: &str| {
+        let base = BASE.replace("[[streams]]\n", &format!("[[streams]]\n{keys}\n"));
+        Case::new(&[&format!("application = \"orders\"\n{base}")]).refused(&[expect]);
+    };
+    let arn = "arn:aws:kinesis:eu-west-1:111122223333:stream";
+    check(
+        "retrieval = \"push\"",
+        "0.toml:4: streams[0].retrieval: expected \"polling\" or \"fan-out\"; found \"push\"",
+    );
+    check(
+        "consumer_name = \"a b\"",
+        "0.toml:4: streams[0].consumer_name: Kinesis takes no consumer of this name",
+    );
+    check(
+        &format!("consumer_arn = \"{arn}/app-logs\""),
+        "0.toml:4: streams[0].consumer_arn: is not the ARN of a consumer: expected arn:aws:kinesis:",
+    );
+    check(
+        &format!("consumer_arn = \"{arn}/other/consumer/app:1\""),
+        "0.toml:4: streams[0].consumer_arn: is the ARN of a consumer of another stream",
+    );
+    let own = format!("consumer_arn = \"{arn}/app-logs/consumer/app:1\"\n");
+    check(
+        &format!("{own}consumer_name = \"app\""),
+        "0.toml:5: streams[0].consumer_name: needs either consumer_name or consumer_arn",
+    );
+    check(
+        &format!("{own}deregister_on_exit = true"),
+        "0.toml:5: streams[0].deregister_on_exit: would deregister a consumer that somebody else",
+    );
+    let long = "a".repeat(129);
+    let base = BASE.replace("[[streams]]\n", "[[streams]]\nretrieval = \"fan-out\"\n");
+    Case::new(&[&format!("application = \"{long}\"\n{base}")])
+        .refused(&["0.toml:1: application: Kinesis takes no consumer of this name"]);
 }

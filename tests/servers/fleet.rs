@@ -16,7 +16,7 @@ async fn fleet_on_kinesalite_and_moto() {
     through_split_merge_and_drain(&World::kinesalite_and_moto(&installed).await).await;
 }
 
-async fn through_split_merge_and_drain(world: &World) {
+pub(crate) async fn through_split_merge_and_drain(world: &World) {
     let mut books = Books::default();
     let stream = Stream::create(&world.aws, 2).await;
     let mut producer = Producer::new(&stream);

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Installs the servers that the test target `servers` runs against, into target/servers/ only:
-# kinesis-local and kinesalite from npm, moto from PyPI. What is there already is left alone.
-# Needs node, npm and python3.
+# Installs the servers that the test targets `servers` and `contracts` run against, into
+# target/servers/ only: kinesis-local and kinesalite from npm, moto and ministack from PyPI. What is there
+# already is left alone. Needs node, npm and python3.
 set -euo pipefail
 
 KINESIS_LOCAL=0.6.2
 KINESALITE=3.3.3
 MOTO=5.2.5
+MINISTACK=1.5.33
 
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 servers="${CARGO_TARGET_DIR:-target}/servers"
@@ -29,18 +30,19 @@ npm_package() {
     done_with "$name" "$version"
 }
 
-moto_server() {
-    if installed moto "$MOTO"; then
-        echo "moto $MOTO: already there"
+pypi_package() {
+    local name=$1 version=$2 package=$3
+    if installed "$name" "$version"; then
+        echo "$name $version: already there"
         return
     fi
-    echo "moto $MOTO: installing from PyPI"
-    rm -rf "${servers:?}/moto"
+    echo "$name $version: installing from PyPI"
+    rm -rf "${servers:?}/$name"
     mkdir -p "$servers"
-    python3 -m venv "$servers/moto"
-    "$servers/moto/bin/python" -m pip install --quiet --disable-pip-version-check \
-        "moto[server]==$MOTO"
-    done_with moto "$MOTO"
+    python3 -m venv "$servers/$name"
+    "$servers/$name/bin/python" -m pip install --quiet --disable-pip-version-check \
+        "$package==$version"
+    done_with "$name" "$version"
 }
 
 for tool in node npm python3; do
@@ -48,5 +50,6 @@ for tool in node npm python3; do
 done
 npm_package kinesis-local "$KINESIS_LOCAL"
 npm_package kinesalite "$KINESALITE"
-moto_server
+pypi_package moto "$MOTO" 'moto[server]'
+pypi_package ministack "$MINISTACK" ministack
 echo "installed in $servers"

@@ -9,6 +9,9 @@
 //! | fleet | kinesalite | moto | the same without child shards, ARNs and shard filters |
 //! | crash | kinesis-local | dynoxide | SIGKILL: nothing lost, twice only what was beyond the checkpoint |
 //! | crash, lifecycle | embedded | embedded | the same; deadlines, second signals, health |
+//! | fan-out | embedded, kinesis-local | dynoxide | the fleet's scenario by enhanced fan-out |
+//! | fan-out | embedded | embedded | broken streams, hidden ends, polling and fan-out by turns, deregistration |
+//! | fan-out | kinesis-local, ministack | dynoxide | five minutes pass; a reshard by another server's rules |
 //! | subscription | moto | moto | CloudWatch Logs itself feeds the stream |
 #![cfg(feature = "embedded")]
 #![expect(
@@ -19,7 +22,9 @@
 )]
 
 mod crash;
+mod fan_out;
 mod fleet;
+#[path = "../harness/mod.rs"]
 mod harness;
 mod lifecycle;
 mod subscription;

@@ -20,6 +20,8 @@ use tokio::time::Instant;
 use crate::{
     beliefs::Beliefs,
     flight::Flight,
+    limits::Limits,
+    order::{Came, Order},
     stream::{Place, Stream},
     world::WorkerNo,
 };
@@ -62,8 +64,8 @@ pub(crate) struct Audit {
     rows: BTreeMap<LeaseKey, Lease>,
     /// Leases that were deleted, as it should be.
     retired: BTreeSet<LeaseKey>,
-    /// The last position that a sink acknowledged under a grant, per kind of sink.
-    acknowledged: BTreeMap<(Grant, Place, bool), Position>,
+    pub(crate) limits: Limits,
+    order: Order,
     /// Shards that are not listed any more.
     trimmed: BTreeSet<Place>,
     /// Whether the streams are read from `LATEST`: what was put before the fleet began is not read.
@@ -89,7 +91,8 @@ impl Audit {
             books: BTreeMap::new(),
             rows: BTreeMap::new(),
             retired: BTreeSet::new(),
-            acknowledged: BTreeMap::new(),
+            limits: Limits::default(),
+            order: Order::default(),
             trimmed: BTreeSet::new(),
             from_latest: false,
             leased: BTreeSet::new(),
@@ -190,7 +193,9 @@ impl Audit {
         }
         self.rows.insert(after.key.clone(), after.clone());
         self.check(invariant::check_write(before, write, after));
-        if let Some(next) = write.checkpoint() {
+        if !matches!(write, LeaseWrite::Evict { .. })
+            && let Some(next) = write.checkpoint()
+        {
             self.checkpointed(stream, before, next);
         }
         match write {
@@ -213,7 +218,10 @@ impl Audit {
             }
             // The owner may throw away what it has fetched from now on.
             LeaseWrite::RequestHandOver { .. } => self.flight.left(&Place::of(before), None),
-            LeaseWrite::WithdrawRequest { .. } | LeaseWrite::FillHashRange { .. } => {}
+            // Only operators evict.
+            LeaseWrite::WithdrawRequest { .. }
+            | LeaseWrite::FillHashRange { .. }
+            | LeaseWrite::Evict { .. } => {}
         }
     }
 
@@ -295,8 +303,8 @@ impl Audit {
         self.beliefs.is_zombie(worker, Instant::now())
     }
 
-    pub(crate) fn counted(&mut self, worker: WorkerNo, tally: Tally) {
-        let Tally { user_records, decoded, undecodable, events, .. } = tally;
+    pub(crate) fn counted(&mut self, worker: WorkerNo, tally: &Tally) {
+        let Tally { user_records, decoded, undecodable, events, .. } = *tally;
         let outcomes = tally.delivered + tally.filtered + tally.dead_lettered;
         if outcomes > events || decoded + undecodable > user_records {
             self.broken(Invariant::CountsAddUp, format!("w{worker} counted {tally:?}"));
@@ -338,35 +346,71 @@ impl Audit {
     // === The sinks ===
 
     /// A worker begins a delivery. Answers its grant.
-    pub(crate) fn begins_delivery(&mut self, worker: WorkerNo, events: &[OutputEvent]) -> Grant {
+    pub(crate) fn begins_delivery(
+        &mut self,
+        worker: WorkerNo,
+        events: &[OutputEvent],
+        dead_letters: bool,
+    ) -> Grant {
         let place = events.first().map(|event| Place::of_event(&event.id));
         let Some(place) = place else { return (worker, 0) };
         let valid = self.beliefs.valid(&place, worker, Instant::now());
         let key = LeaseKey::new(place.to_string());
         self.check(invariant::check_grants(&key, Some(&worker), &valid));
-        (worker, self.beliefs.grant(&place, worker))
+        let grant = (worker, self.beliefs.grant(&place, worker));
+        if !dead_letters && let Some(event) = self.limits.tried(grant, events) {
+            let what = format!("w{worker} tries {} too often", event.id);
+            self.broken(Invariant::AttemptsBounded, what);
+        }
+        grant
     }
 
     /// A sink has taken an event.
-    pub(crate) fn delivered(&mut self, event: &OutputEvent, dead_letters: bool) {
+    pub(crate) fn delivered(&mut self, event: &OutputEvent) {
+        if let Some((must, _)) = self.outcome(event)
+            && must != Must::Deliver
+        {
+            self.wrong_outcome(event, must, Must::Deliver);
+        }
+    }
+
+    /// An event has become a dead letter. Answers whether it was given up.
+    pub(crate) fn parked(&mut self, grant: Grant, event: &OutputEvent, now: EpochMillis) -> bool {
+        match self.outcome(event) {
+            None | Some((Must::DeadLetter, _) | (_, true)) => false,
+            Some((Must::Deliver, _)) if self.limits.any() => {
+                if !self.limits.may_give_up(grant, event, now) {
+                    let what = format!("w{} gives {} up too early", grant.0, event.id);
+                    self.broken(Invariant::AttemptsSpent, what);
+                }
+                true
+            }
+            Some((must, _)) => {
+                self.wrong_outcome(event, must, Must::DeadLetter);
+                false
+            }
+        }
+    }
+
+    /// Notes that an event has an outcome. Answers which it must have, and whether a sink refused it.
+    fn outcome(&mut self, event: &OutputEvent) -> Option<(Must, bool)> {
         let id = &event.id;
         let book = self.books.get_mut(&Place::of_event(id));
-        let Some((book, entry)) = book.and_then(|book| {
-            let entry = book.entries.get_mut(&id.position)?;
-            Some((&mut book.open, entry))
-        }) else {
+        let Some((open, entry)) =
+            book.and_then(|book| Some((&mut book.open, book.entries.get_mut(&id.position)?)))
+        else {
             self.broken(Invariant::OneOutcome, format!("{id} was never put"));
-            return;
+            return None;
         };
-        book.remove(&id.position);
+        open.remove(&id.position);
         self.duplicates += u64::from(entry.outcomes > 0);
         entry.outcomes += 1;
-        let came = if dead_letters { Must::DeadLetter } else { Must::Deliver };
-        let may = entry.must == came || (entry.refused && dead_letters);
-        if !may {
-            let what = format!("{id} must come to {:?}, not {came:?}", entry.must);
-            self.broken(Invariant::OneOutcome, what);
-        }
+        Some((entry.must, entry.refused))
+    }
+
+    fn wrong_outcome(&mut self, event: &OutputEvent, must: Must, came: Must) {
+        let what = format!("{} must come to {must:?}, not {came:?}", event.id);
+        self.broken(Invariant::OneOutcome, what);
     }
 
     /// A sink says that it will never take an event.
@@ -377,22 +421,24 @@ impl Audit {
         }
     }
 
-    pub(crate) fn acknowledged(
-        &mut self,
-        grant: Grant,
-        events: &[OutputEvent],
-        dead_letters: bool,
-    ) {
-        let (Some(first), Some(last)) = (events.first(), events.last()) else { return };
-        let order = events.windows(2).all(|pair| pair[0].id.position <= pair[1].id.position);
-        let key = (grant, Place::of_event(&first.id), dead_letters);
-        let before = self.acknowledged.insert(key, last.id.position.clone());
-        let follows = before.is_none_or(|before| before <= first.id.position);
-        // Letters of events that a sink refused come when it has refused them.
-        if self.check_order && !dead_letters && !(order && follows) {
-            let what = format!("w{} delivers {} out of order", grant.0, first.id);
-            self.broken(Invariant::OrderKept, what);
+    /// A sink has answered for a batch. Answers whether an event came through after a later one of
+    /// its shard.
+    pub(crate) fn acknowledged(&mut self, grant: Grant, events: &[OutputEvent]) -> bool {
+        if !self.check_order {
+            return false;
         }
+        let mut overtaken = false;
+        for event in events {
+            match self.order.came(grant, event, self.limits.order(event)) {
+                Came::InOrder => {}
+                Came::Overtaken => overtaken = true,
+                Came::TooLate => {
+                    let what = format!("w{} delivers {} out of order", grant.0, event.id);
+                    self.broken(Invariant::OrderKept, what);
+                }
+            }
+        }
+        overtaken
     }
 
     // === The end ===

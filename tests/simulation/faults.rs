@@ -67,6 +67,7 @@ impl Faults {
 /// Counters that a sweep must have moved, or it has proven nothing of them.
 pub(crate) const MUST_HAPPEN: &[&str] = &[
     "answer lost",
+    "batch refused",
     "call while cut off",
     "crash",
     "crash of a frozen worker",
@@ -77,8 +78,9 @@ pub(crate) const MUST_HAPPEN: &[&str] = &[
     "cut off from everything",
     "drain",
     "drain of a frozen worker",
-    "event refused",
+    "event given up",
     "event put off",
+    "event refused",
     "forced take",
     "freeze",
     "hand-over asked",
@@ -86,6 +88,7 @@ pub(crate) const MUST_HAPPEN: &[&str] = &[
     "hand-over withdrawn",
     "iterator expired",
     "iterators expired by the server",
+    "lane overtaken",
     "late write applied",
     "late write refused",
     "lease released by an operator",

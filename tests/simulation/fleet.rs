@@ -183,7 +183,7 @@ impl Fleet {
             if !matches!(done, Ok(Ok(_))) {
                 state.audit.broken(Invariant::ReachesTip, format!("w{number} broke"));
             }
-            state.audit.counted(*number, member.context.tally.get());
+            state.audit.counted(*number, &member.context.tally.get());
             // A worker that is cut off from the table cannot release; its leases expire.
             if healed {
                 state.audit.drained(*number);

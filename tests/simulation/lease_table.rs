@@ -100,10 +100,16 @@ impl State {
     /// An operator sets the lease of a worker free, who may be dead or only seem so.
     pub(crate) fn release_by_force(&mut self, key: &LeaseKey) {
         let Some(row) = self.table.rows.get(key).cloned() else { return };
-        let Some(owner) = row.owner.clone().filter(|_| row.checkpoint_owner.is_none()) else {
+        if row.owner.is_none() {
             return;
+        }
+        let write = LeaseWrite::Evict {
+            counter: row.counter,
+            owner: row.owner.clone(),
+            checkpoint_owner: row.checkpoint_owner.clone(),
+            checkpoint: None,
+            children: vec![],
         };
-        let write = LeaseWrite::Release { by: owner, counter: row.counter, checkpoint: None };
         let Some(next) = write.apply(&row) else { return };
         self.count("lease released by an operator");
         self.note(format!("an operator releases {key}"));
@@ -192,6 +198,7 @@ fn describe(write: &LeaseWrite) -> String {
         LeaseWrite::FinishHandOver { to, .. } => format!("hands it to {to}{checkpoint}"),
         LeaseWrite::Release { .. } => format!("releases it{checkpoint}"),
         LeaseWrite::End { .. } => "ends it".to_owned(),
+        LeaseWrite::Evict { .. } => format!("evicts its owner{checkpoint}"),
         LeaseWrite::FillHashRange { .. } => "fills in its hash range".to_owned(),
     }
 }
@@ -285,16 +292,17 @@ impl SimTable {
         let deleted = {
             let mut state = self.world.lock();
             state.arrive();
-            let row = state.table.rows.get(&lease.key).cloned();
-            let deleted = row.is_some_and(|row| row.counter == lease.counter);
-            if deleted {
+            let row = state.table.rows.get(&lease.key);
+            let (is_there, changed) =
+                (row.is_some(), row.is_some_and(|row| row.counter != lease.counter));
+            if is_there && !changed {
                 state.note(format!("w{} deletes {}", self.worker, lease.key));
                 state.count("lease retired");
                 let State { audit, stream, .. } = &mut *state;
                 audit.deleted(stream, &lease);
                 state.put(lease.key.clone(), None);
             }
-            deleted
+            !changed
         };
         self.world.answer().await;
         Ok(deleted)

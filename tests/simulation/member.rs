@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use crate::{
     fleet::{Setup, params},
     lease_table::SimTable,
+    limits::BATCH,
     reader::SimStream,
     sink::SimSink,
     stream,
@@ -40,29 +41,30 @@ fn streams(world: &World) -> (usize, InitialPosition) {
 pub(crate) fn context(world: &World, worker: WorkerNo, setup: &Setup) -> Arc<ConsumerContext> {
     let (streams, initial_position) = streams(world);
     let consumed = |number| ConsumerStream {
+        fan_out: None,
         name: stream::name(number),
         format: Format::Text,
         initial_position,
         reader: reader(world, worker, number),
     };
+    let (lanes, retry) = {
+        let limits = &world.lock().audit.limits;
+        (limits.lanes, limits.retry)
+    };
     let sink = |name: &str, dead_letters, window| NamedSink {
         name: Arc::from(name),
         sink: Arc::new(SimSink { world: world.clone(), worker, dead_letters }) as Arc<dyn Sink>,
-        batch: BatchLimits { events: 7, bytes: 4096, window },
+        batch: BatchLimits { events: BATCH, bytes: 4096, window },
+        lanes,
+        retry,
     };
-    let route = Route {
-        name: "all".to_owned(),
-        filter: Some(FilterPattern::parse("-drop").unwrap()),
-        log_groups: Vec::new(),
-        also: false,
-        validate: None,
-        transform: None,
-        sink: 0,
-    };
+    let route =
+        Route { filter: Some(FilterPattern::parse("-drop").unwrap()), ..Route::new("all", 0) };
     Arc::new(ConsumerContext {
         streams: (0..streams).map(consumed).collect(),
         pipeline: Arc::new(Pipeline::new(PipelineParts {
             routes: vec![route],
+            sinks: vec!["out".to_owned(), "parked".to_owned()],
             dead_letters: 1,
             limits: DecodeLimits::default(),
             configuration: "sim".to_owned(),

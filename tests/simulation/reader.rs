@@ -29,6 +29,7 @@ struct Iterator {
 }
 
 const ITERATOR_LIFE: Duration = Duration::from_mins(5);
+const PAGE_BYTES: usize = 10 * 1024 * 1024;
 
 #[derive(Clone)]
 pub(crate) struct SimStream {
@@ -166,8 +167,12 @@ impl State {
             return Err(StreamError::NotFound(format!("{place} is trimmed")));
         };
         let index = index.max(shard.trimmed);
-        let kept = shard.records.iter().skip(index);
-        let records: Vec<RawRecord> = kept.take(most).cloned().collect();
+        let mut bytes = 0;
+        let kept = shard.records.iter().skip(index).take(most).take_while(|record| {
+            bytes += record.data.len();
+            bytes <= PAGE_BYTES
+        });
+        let records: Vec<RawRecord> = kept.cloned().collect();
         let next = index + records.len();
         let at_end = next == shard.records.len();
         let ended = at_end && !shard.open;

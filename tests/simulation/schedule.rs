@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 use crate::{
     faults::Faults,
     fleet::{Fleet, Setup},
+    limits::Limits,
     world::{Port, WorkerNo, World},
 };
 
@@ -115,6 +116,7 @@ async fn history(seed: u64) -> History {
 /// Makes the streams, and decides how the fleet is set up.
 fn prepare(world: &World, seed: u64, rng: &mut StdRng) -> Setup {
     let mut state = world.lock();
+    state.audit.limits = Limits::of(seed);
     let streams = if rng.random_bool(0.2) { 2 } else { 1 };
     for _ in 0..streams {
         state.stream.add_stream(rng.random_range(1..5));

@@ -41,8 +41,13 @@ impl SimSink {
                 state.count("sink down");
                 return Err(down());
             }
+            if !self.dead_letters && events.iter().any(|event| has(event, b"spoil ")) {
+                state.count("batch refused");
+                return Err(SinkError::BatchRefused("simulated".to_owned()));
+            }
             state.arrived(self.worker, &events, self.dead_letters);
-            let verdicts = events.iter().map(|event| self.verdict(&mut state, event)).collect();
+            let verdicts =
+                events.iter().map(|event| self.verdict(&mut state, grant, event)).collect();
             (verdicts, state.rng.random_bool(faults.sink_answer_lost))
         };
         self.world.answer().await;
@@ -51,7 +56,9 @@ impl SimSink {
             state.count("sink answer lost");
             return Err(down());
         }
-        state.audit.acknowledged(grant, &events, self.dead_letters);
+        if !self.dead_letters && state.audit.acknowledged(grant, &events) {
+            state.count("lane overtaken");
+        }
         Ok(verdicts)
     }
 
@@ -73,7 +80,7 @@ impl SimSink {
         }
     }
 
-    fn verdict(&self, state: &mut State, event: &OutputEvent) -> Verdict {
+    fn verdict(&self, state: &mut State, grant: Grant, event: &OutputEvent) -> Verdict {
         let faults = state.faults;
         let picky = has(event, b"refuse ") || state.rng.random_bool(faults.sink_refuses);
         if picky && !self.dead_letters {
@@ -85,7 +92,14 @@ impl SimSink {
             state.count("event put off");
             return Verdict::Retry("simulated".to_owned());
         }
-        state.audit.delivered(event, self.dead_letters);
+        if self.dead_letters {
+            let now = state.now();
+            if state.audit.parked(grant, event, now) {
+                state.count("event given up");
+            }
+        } else {
+            state.audit.delivered(event);
+        }
         Verdict::Accepted
     }
 }
@@ -104,7 +118,7 @@ impl State {
 #[async_trait]
 impl Sink for SimSink {
     async fn deliver(&self, events: &[OutputEvent]) -> Result<Vec<Verdict>, SinkError> {
-        let grant = self.world.lock().audit.begins_delivery(self.worker, events);
+        let grant = self.world.lock().audit.begins_delivery(self.worker, events, self.dead_letters);
         self.world.wire(self.clone().take(grant, events.to_vec())).await
     }
 

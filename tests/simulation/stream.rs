@@ -54,7 +54,7 @@ pub(crate) fn identifier(stream: usize) -> Arc<str> {
 #[derive(Default)]
 pub(crate) struct Stream {
     pub(crate) streams: usize,
-    shards: BTreeMap<Place, SimShard>,
+    pub(crate) shards: BTreeMap<Place, SimShard>,
     next_sequence: u64,
     next_event: u64,
     /// Bytes that are added to each payload.
@@ -73,6 +73,21 @@ pub(crate) struct SimShard {
     closed: EpochMillis,
     /// Closed, and nothing of it is kept any more.
     gone: bool,
+}
+
+impl SimShard {
+    pub(crate) fn new(parents: Vec<ShardId>, range: HashKeyRange, now: EpochMillis) -> Self {
+        Self {
+            parents,
+            children: vec![],
+            range,
+            records: vec![],
+            open: true,
+            trimmed: 0,
+            closed: now,
+            gone: false,
+        }
+    }
 }
 
 impl Stream {
@@ -122,18 +137,24 @@ impl Stream {
             parent.children.push(shard.clone());
         }
         let place = Place { stream, shard };
-        let new = SimShard {
-            parents,
-            children: vec![],
-            range,
-            records: vec![],
-            open: true,
-            trimmed: 0,
-            closed: now,
-            gone: false,
-        };
-        self.shards.insert(place.clone(), new);
+        self.shards.insert(place.clone(), SimShard::new(parents, range, now));
         place
+    }
+
+    pub(crate) fn split(&mut self, place: &Place, now: EpochMillis) {
+        let HashKeyRange { start, end } = self.shard(place).range;
+        let middle = start.0 + (end.0 - start.0) / 2;
+        let low = HashKeyRange { start, end: HashKey(middle) };
+        let high = HashKeyRange { start: HashKey(middle + 1), end };
+        self.add_shard(place.stream, vec![place.shard.clone()], low, now);
+        self.add_shard(place.stream, vec![place.shard.clone()], high, now);
+    }
+
+    pub(crate) fn merge(&mut self, low: &Place, high: &Place, now: EpochMillis) {
+        let range =
+            HashKeyRange { start: self.shard(low).range.start, end: self.shard(high).range.end };
+        let parents = vec![low.shard.clone(), high.shard.clone()];
+        self.add_shard(low.stream, parents, range, now);
     }
 
     /// A stream of so many shards of the same width.
@@ -161,13 +182,8 @@ impl State {
         if end.0 - start.0 < 2 || self.stream.open_shards().len() > 6 {
             return;
         }
-        let middle = start.0 + (end.0 - start.0) / 2;
-        let Place { stream, shard } = place.clone();
-        let low = HashKeyRange { start, end: HashKey(middle) };
-        let high = HashKeyRange { start: HashKey(middle + 1), end };
         let now = self.now();
-        self.stream.add_shard(stream, vec![shard.clone()], low, now);
-        self.stream.add_shard(stream, vec![shard], high, now);
+        self.stream.split(&place, now);
         self.count("split");
         self.note(format!("split {place}"));
     }
@@ -182,16 +198,14 @@ impl State {
         }
         let index = self.rng.random_range(0..open.len() - 1);
         let (low, high) = (open[index].clone(), open[index + 1].clone());
-        let start = self.stream.shard(&low).range.start;
-        let end = self.stream.shard(&high).range.end;
         self.count("merge");
         self.note(format!("merge {low} and {high}"));
-        let range = HashKeyRange { start, end };
         let now = self.now();
-        self.stream.add_shard(stream, vec![low.shard, high.shard], range, now);
+        self.stream.merge(&low, &high, now);
     }
 
-    /// Puts one record anywhere: plain, filtered, refused, poison, or an aggregate of these.
+    /// Puts one record anywhere: plain, filtered, refused alone or with its batch, poison, or an
+    /// aggregate of these.
     pub(crate) fn put_record(&mut self) {
         let place = self.any_open_shard();
         self.put_into(&place);
@@ -200,21 +214,21 @@ impl State {
     pub(crate) fn put_into(&mut self, place: &Place) {
         self.stream.next_sequence += 1;
         let sequence: SequenceNumber = self.stream.next_sequence.to_string().parse().unwrap();
+        let partition_key = self.audit.limits.key(self.stream.next_event);
         let members = if self.rng.random_bool(0.2) { self.rng.random_range(1..5) } else { 0 };
         let data = if members == 0 {
             self.payload(place, &sequence, 0)
         } else {
             let members: Vec<KplRecord> = (0..members)
                 .map(|index| KplRecord {
-                    partition_key: "key".to_owned(),
+                    partition_key: self.audit.limits.key(self.stream.next_event),
                     explicit_hash_key: None,
                     data: self.payload(place, &sequence, index),
                 })
                 .collect();
             aggregate(&members)
         };
-        let record =
-            RawRecord { sequence, partition_key: "key".to_owned(), data, arrival: self.now() };
+        let record = RawRecord { sequence, partition_key, data, arrival: self.now() };
         self.stream.shards.get_mut(place).unwrap().records.push(record);
     }
 
@@ -226,6 +240,9 @@ impl State {
             0 => (Bytes::from_static(b"\xff\xfe"), Must::DeadLetter),
             1 => (Bytes::from(format!("refuse {number}")), Must::DeadLetter),
             2 | 3 => (Bytes::from(format!("drop {number}")), Must::Nothing),
+            _ if self.audit.limits.any() && number.is_multiple_of(19) => {
+                (Bytes::from(format!("spoil {number}")), Must::DeadLetter)
+            }
             _ => (Bytes::from(format!("event {number} {ballast}")), Must::Deliver),
         };
         let position = Position { sequence: sequence.clone(), sub_sequence };

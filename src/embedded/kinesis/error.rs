@@ -1,6 +1,7 @@
 //! Refusals as the service words them: an HTTP status, an error code and a message.
 
 use axum::http::StatusCode;
+use serde::Serialize;
 
 /// The server's answer to a call that it refuses.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -68,6 +69,11 @@ impl ApiError {
         Self::refused("ExpiredNextTokenException", message)
     }
 
+    /// The failure that a test asked for.
+    pub(super) fn injected(code: &'static str) -> Self {
+        Self::refused(code, "injected fault")
+    }
+
     pub(super) fn serialization(message: impl Into<String>) -> Self {
         Self::refused("SerializationException", message)
     }
@@ -90,5 +96,25 @@ impl ApiError {
             message: message.into(),
             status: StatusCode::INTERNAL_SERVER_ERROR.as_u16(),
         }
+    }
+}
+
+/// A refusal as it travels.
+#[derive(Serialize)]
+pub(super) struct Failure<'e> {
+    #[serde(rename = "__type")]
+    code: &'e str,
+    message: &'e str,
+}
+
+impl<'e> From<&'e ApiError> for Failure<'e> {
+    fn from(error: &'e ApiError) -> Self {
+        Self { code: error.code, message: &error.message }
+    }
+}
+
+impl Failure<'_> {
+    pub(super) fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("two texts always serialize")
     }
 }

@@ -25,6 +25,57 @@ pub enum FaultKind {
     CutConnection,
     /// The work is done, then the connection is closed without an answer.
     LoseResponse,
+    /// The subscription begins as it should, and suffers this later. Calls other than
+    /// `SubscribeToShard` go through.
+    Stream(StreamFault),
+}
+
+/// What happens to a subscription, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamFault {
+    pub(super) kind: StreamFaultKind,
+    /// Once so many events were sent; `None` in place of the shard's end.
+    after: Option<u64>,
+}
+
+/// What can happen to a subscription.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StreamFaultKind {
+    /// The connection is closed in the middle of the stream.
+    Cut,
+    /// The stream ends as if its time were over.
+    End,
+    /// Nothing more is sent, not even empty events, and the connection stays open.
+    Stall,
+    /// Only empty events come from now on.
+    Idle,
+    /// An exception of this name in the stream, which ends it.
+    Fail(&'static str),
+}
+
+impl StreamFault {
+    /// Once so many events were sent, empty ones included.
+    pub fn after(events: u64, kind: StreamFaultKind) -> Self {
+        Self { kind, after: Some(events) }
+    }
+
+    /// In place of the event that tells the end of the shard.
+    pub fn at_end(kind: StreamFaultKind) -> Self {
+        Self { kind, after: None }
+    }
+
+    pub(super) fn is_due(self, sent: u64) -> bool {
+        self.after.is_some_and(|events| sent >= events)
+    }
+
+    pub(super) fn is_at_end(self) -> bool {
+        self.after.is_none()
+    }
+
+    /// The end is there.
+    pub(super) fn make_due(&mut self) {
+        self.after = Some(0);
+    }
 }
 
 /// Which calls fail, how, and how often.
@@ -214,7 +265,10 @@ pub(super) fn refusal(kind: FaultKind, operation: Operation) -> Option<ApiError>
         FaultKind::Throttle => Some(ApiError::limit_exceeded("rate exceeded: injected fault")),
         FaultKind::InternalFailure => Some(ApiError::internal("injected fault")),
         FaultKind::ExpiredIterator => Some(ApiError::expired_iterator("injected fault")),
-        FaultKind::Delay(_) | FaultKind::CutConnection | FaultKind::LoseResponse => None,
+        FaultKind::Delay(_)
+        | FaultKind::CutConnection
+        | FaultKind::LoseResponse
+        | FaultKind::Stream(_) => None,
     }
 }
 

@@ -1,4 +1,4 @@
-//! One HTTP exchange: target and body in, faults applied, JSON out.
+//! One HTTP exchange: target and body in, faults applied, JSON or a stream of events out.
 
 use std::sync::Arc;
 
@@ -6,19 +6,22 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::Response;
-use serde::{Deserialize, Serialize};
+use futures_util::stream;
+use serde::Deserialize;
 
 use super::connection::Cutter;
-use super::error::ApiError;
-use super::faults::{FaultKind, Verdict, refusal};
+use super::error::{ApiError, Failure};
+use super::faults::{FaultKind, StreamFault, Verdict, refusal};
+use super::frame::EVENT_STREAM;
 use super::operation::Operation;
 use super::service::Service;
 use super::shard::shard_id;
+use super::subscription::Subscription;
 use super::token::{Position, Token};
 
 /// 500 records at 10 MiB in all, as base64, with room for long keys; a larger body is refused.
 const MAX_BODY_BYTES: usize = 70 * 1024 * 1024;
-const JSON: &str = "application/x-amz-json-1.1";
+pub(super) const JSON: &str = "application/x-amz-json-1.1";
 const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 
@@ -31,11 +34,17 @@ pub(super) async fn handle(
     response(exchange(&service, &cutter, request).await)
 }
 
+/// What a call is answered with.
+enum Answer {
+    Document(Vec<u8>),
+    Events(Box<Subscription>),
+}
+
 async fn exchange(
-    service: &Service,
+    service: &Arc<Service>,
     cutter: &Cutter,
     request: Request,
-) -> Result<Vec<u8>, ApiError> {
+) -> Result<Answer, ApiError> {
     let (parts, body) = request.into_parts();
     let operation = operation_of(&parts.headers)?;
     let body = to_bytes(body, MAX_BODY_BYTES).await.map_err(|_| ApiError::too_large())?;
@@ -44,21 +53,34 @@ async fn exchange(
         tokio::time::sleep(verdict.delay).await;
     }
     match verdict.outcome {
-        None => service.call(operation, &body),
+        None => perform(service, operation, &body, None),
         Some(FaultKind::CutConnection) => {
             cutter.cut();
-            Ok(Vec::new())
+            Ok(Answer::Document(Vec::new()))
         }
         Some(FaultKind::LoseResponse) => {
-            let done = service.call(operation, &body);
+            let done = perform(service, operation, &body, None);
             cutter.cut();
             done
         }
+        Some(FaultKind::Stream(fault)) => perform(service, operation, &body, Some(fault)),
         Some(kind) => match refusal(kind, operation) {
             Some(error) => Err(error),
-            None => service.call(operation, &body),
+            None => perform(service, operation, &body, None),
         },
     }
+}
+
+fn perform(
+    service: &Arc<Service>,
+    operation: Operation,
+    body: &[u8],
+    fault: Option<StreamFault>,
+) -> Result<Answer, ApiError> {
+    if operation == Operation::SubscribeToShard {
+        return Ok(Answer::Events(Box::new(Subscription::begin(service, body, fault)?)));
+    }
+    service.call(operation, body).map(Answer::Document)
 }
 
 fn operation_of(headers: &HeaderMap) -> Result<Operation, ApiError> {
@@ -102,27 +124,26 @@ fn shard_in(body: &[u8]) -> Option<String> {
     named.id.or(named.to_split).or(named.to_merge).or_else(in_iterator)
 }
 
-fn response(outcome: Result<Vec<u8>, ApiError>) -> Response {
-    #[derive(Serialize)]
-    struct Failure<'a> {
-        #[serde(rename = "__type")]
-        code: &'a str,
-        message: &'a str,
-    }
-    let (status, body) = match outcome {
-        Ok(body) => (StatusCode::OK, body),
+fn response(outcome: Result<Answer, ApiError>) -> Response {
+    let (status, content_type, body) = match outcome {
+        Ok(Answer::Document(body)) => (StatusCode::OK, JSON, Body::from(body)),
+        Ok(Answer::Events(subscription)) => {
+            let frames = stream::unfold(subscription, async |mut subscription| {
+                Some((subscription.next().await?, subscription))
+            });
+            (StatusCode::OK, EVENT_STREAM, Body::from_stream(frames))
+        }
         Err(error) => {
             tracing::trace!(%error, "refused");
-            let failure = Failure { code: error.code, message: &error.message };
-            let body = serde_json::to_vec(&failure).unwrap_or_default();
             let status = StatusCode::from_u16(error.status);
-            (status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), body)
+            let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            (status, JSON, Body::from(Failure::from(&error).to_json()))
         }
     };
-    let mut response = Response::new(Body::from(body));
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(JSON));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     let id = uuid::Uuid::new_v4().to_string();
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(REQUEST_ID, id);

@@ -1,4 +1,5 @@
-//! The quotas of a shard: 5 reads and 2 MiB out, 1000 records and 1 MiB in, each second.
+//! The quotas of a shard: 5 reads and 2 MiB out, 1000 records and 1 MiB in, each second; 2 MiB more
+//! for each subscription.
 
 /// Bytes of the data and partition keys that one `GetRecords` call returns at most.
 pub(super) const MAX_PAGE_BYTES: u64 = 10 * MIB;
@@ -8,6 +9,24 @@ pub(super) const MAX_PAGE_RECORDS: u64 = 10_000;
 pub(super) const MAX_PUT_RECORDS: usize = 500;
 /// Bytes of data and partition keys that one `PutRecords` call takes at most.
 pub(super) const MAX_PUT_BYTES: u64 = 10 * MIB;
+/// Bytes of the data and partition keys that one event of a subscription carries at most, unless a
+/// single record is larger.
+pub(super) const MAX_EVENT_BYTES: u64 = MIB;
+/// Records that one event carries at most.
+pub(super) const MAX_EVENT_RECORDS: usize = 10_000;
+/// Consumers that may be registered with a stream.
+pub(super) const MAX_CONSUMERS: usize = 20;
+/// Consumers of a stream that may be `CREATING` at a time.
+pub(super) const MAX_CREATING_CONSUMERS: usize = 5;
+/// Calls of `RegisterStreamConsumer` and `DeregisterStreamConsumer` in a second.
+pub(super) const CONSUMER_CHANGES: u64 = 5;
+/// A subscription ends after this long (`SubscribeToShard` in the API reference).
+pub(super) const SUBSCRIPTION_MS: u64 = 300_000;
+/// For this long after a subscription has begun, another one of the same consumer and shard is
+/// refused; later it takes over.
+pub(super) const TAKE_OVER_MS: u64 = 5_000;
+/// A subscription on which nothing comes sends an empty event this often.
+pub(super) const HEARTBEAT_MS: u64 = 5_000;
 /// Shard iterators and page tokens live this long.
 pub(super) const TOKEN_LIFETIME_MS: u64 = 300_000;
 
@@ -24,6 +43,9 @@ pub struct Limits {
     pub reads: bool,
     /// 1000 records and 1 MiB a second.
     pub writes: bool,
+    /// For each consumer and shard one `SubscribeToShard` call and 2 MiB a second; five consumers
+    /// registered or deregistered a second.
+    pub fan_out: bool,
     /// How many seconds of quota an idle shard saves up (at least 1). The documented quotas are
     /// those of 1; the real service lets short bursts through.
     pub burst_seconds: u32,
@@ -32,12 +54,12 @@ pub struct Limits {
 impl Limits {
     /// All quotas, to the letter.
     pub fn enforced() -> Self {
-        Self { reads: true, writes: true, burst_seconds: 1 }
+        Self { reads: true, writes: true, fan_out: true, burst_seconds: 1 }
     }
 
     /// No quota on rates. The limits on sizes (a record, a page, a call) stay.
     pub fn off() -> Self {
-        Self { reads: false, writes: false, burst_seconds: 1 }
+        Self { reads: false, writes: false, fan_out: false, burst_seconds: 1 }
     }
 
     /// The same quotas, with bursts of `seconds` worth of quota let through.
@@ -103,6 +125,37 @@ impl Usage {
     }
 }
 
+/// What one subscription has pushed.
+#[derive(Debug, Default)]
+pub(super) struct Pushed(Window);
+
+impl Pushed {
+    /// When more may be pushed; now, unless the quota is spent.
+    pub(super) fn free_at(&mut self, limits: Limits, now_ms: u64) -> u64 {
+        let burst = u64::from(limits.burst_seconds.max(1));
+        let spent = self.0.used(READ_BYTES, now_ms) >= READ_BYTES * burst;
+        if limits.fan_out && spent { self.0.started_ms + 1000 } else { now_ms }
+    }
+
+    /// Charges the bytes of an event.
+    pub(super) fn charge(&mut self, bytes: u64) {
+        self.0.used = self.0.used.saturating_add(bytes);
+    }
+}
+
+/// Calls that are allowed so many times a second.
+#[derive(Debug, Default)]
+pub(super) struct Calls(Window);
+
+impl Calls {
+    /// Counts a call if it may go on.
+    pub(super) fn admit(&mut self, per_second: u64, now_ms: u64) -> bool {
+        let free = self.0.used(per_second, now_ms) < per_second;
+        self.0.used += u64::from(free);
+        free
+    }
+}
+
 /// Use of one quota, counted in seconds that begin with the first use after an idle one; what
 /// exceeds a second's quota is carried into the next.
 #[derive(Debug, Default)]
@@ -164,6 +217,17 @@ mod tests {
         assert!(usage.admit_write(Limits::enforced(), T, 5 * MIB));
         assert!(!usage.admit_write(Limits::enforced(), T + 4_000, 1));
         assert!(usage.admit_write(Limits::enforced(), T + 5_000, 1));
+    }
+
+    #[test]
+    fn a_subscription_pushes_two_mebibytes_a_second() {
+        let mut pushed = Pushed::default();
+        pushed.charge(3 * MIB);
+        assert_eq!(pushed.free_at(Limits::off(), T), T);
+        assert_eq!(pushed.free_at(Limits::enforced(), T), T, "an idle one takes what there is");
+        pushed.charge(3 * MIB);
+        assert_eq!(pushed.free_at(Limits::enforced(), T + 10), T + 1000);
+        assert_eq!(pushed.free_at(Limits::enforced(), T + 1000), T + 1000);
     }
 
     #[test]

@@ -48,6 +48,8 @@ struct Common {
     stream_creation_timestamp: Timestamp,
     enhanced_monitoring: [Monitoring; 1],
     encryption_type: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_id: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -140,7 +142,8 @@ impl From<&Stream> for Common {
             retention_period_hours: stream.retention_hours,
             stream_creation_timestamp: Timestamp(stream.created_ms),
             enhanced_monitoring: [Monitoring { shard_level_metrics: [] }],
-            encryption_type: "NONE",
+            encryption_type: if stream.encryption_key.is_some() { "KMS" } else { "NONE" },
+            key_id: stream.encryption_key.clone(),
         }
     }
 }
@@ -186,7 +189,7 @@ impl Service {
             let stream_description_summary = Summary {
                 common: (&*stream).into(),
                 open_shard_count: stream.open_count(),
-                consumer_count: 0,
+                consumer_count: stream.consumers.len(),
                 max_record_kib: stream.max_record_kib,
             };
             Ok(SummaryAnswer { stream_description_summary })

@@ -3,10 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
-use super::limits::{MAX_PAGE_RECORDS, TOKEN_LIFETIME_MS};
-use super::sequence::{ParseError, SequenceNumber};
+use super::limits::{MAX_PAGE_BYTES, MAX_PAGE_RECORDS, TOKEN_LIFETIME_MS};
+use super::position::Start;
 use super::service::Service;
-use super::shard::{Shard, parse_shard_id};
 use super::token::{Position, Token};
 use super::wire::{ChildShard, RecordView, Timestamp, page_limit, required};
 
@@ -55,17 +54,19 @@ impl Service {
     ) -> Result<GetShardIteratorAnswer, ApiError> {
         let name = self.name_of(request.stream_name.as_deref(), request.stream_arn.as_deref())?;
         let shard_id = required(request.shard_id.as_deref(), "shardId")?;
+        let start = Start {
+            kind: request.shard_iterator_type.as_deref(),
+            sequence_number: request.starting_sequence_number.as_deref(),
+            timestamp: request.timestamp,
+            member: "shardIteratorType",
+        };
         self.with_shards_of(&name, |stream, now_ms| {
-            let number = parse_shard_id(shard_id);
-            let shard = number.and_then(|number| stream.shards.get(&number)).ok_or_else(|| {
-                let place = self.place(&name);
-                ApiError::not_found(format!("shard {shard_id} in {place} does not exist"))
-            })?;
+            let shard = self.shard_of(stream, shard_id)?;
             let position = Position {
                 stream: name.clone(),
                 stream_id: stream.id,
                 shard: shard.number,
-                sequence: starting_position(request, shard, now_ms)?,
+                sequence: start.resolve(shard, now_ms)?,
             };
             Ok(GetShardIteratorAnswer { shard_iterator: Token::new(position, now_ms).seal() })
         })
@@ -102,7 +103,7 @@ impl Service {
                 let message = format!("rate exceeded for shard {id} in {place}");
                 return Err(ApiError::throughput_exceeded(message));
             }
-            let page = shard.page(position.sequence, limit);
+            let page = shard.page(position.sequence, limit, MAX_PAGE_BYTES);
             shard.usage.charge_read(page.bytes);
             let children = shard.children.clone();
             let children = || children.iter().filter_map(|number| stream.shards.get(number));
@@ -119,64 +120,4 @@ impl Service {
             })
         })
     }
-}
-
-fn starting_position(
-    request: &GetShardIterator,
-    shard: &Shard,
-    now_ms: u64,
-) -> Result<SequenceNumber, ApiError> {
-    match required(request.shard_iterator_type.as_deref(), "shardIteratorType")? {
-        "TRIM_HORIZON" => Ok(shard.start),
-        "LATEST" => Ok(shard.tip()),
-        "AT_SEQUENCE_NUMBER" => starting_number(request, shard),
-        "AFTER_SEQUENCE_NUMBER" => starting_number(request, shard).map(SequenceNumber::following),
-        "AT_TIMESTAMP" => {
-            let at = request.timestamp.ok_or_else(|| {
-                ApiError::invalid_argument("a Timestamp is needed with AT_TIMESTAMP")
-            })?;
-            if at.0 > now_ms {
-                return Err(ApiError::invalid_argument(format!(
-                    "the timestampInMillis parameter cannot be greater than the \
-                     currentTimestampInMillis: {} is after {now_ms}",
-                    at.0
-                )));
-            }
-            Ok(shard.position_at(at.0))
-        }
-        other => Err(ApiError::constraint(
-            "shardIteratorType",
-            other,
-            "Member must satisfy enum value set: [AFTER_SEQUENCE_NUMBER, LATEST, AT_TIMESTAMP, \
-             AT_SEQUENCE_NUMBER, TRIM_HORIZON]",
-        )),
-    }
-}
-
-/// The request's sequence number, if this shard can have given it out.
-fn starting_number(request: &GetShardIterator, shard: &Shard) -> Result<SequenceNumber, ApiError> {
-    let text = request.starting_sequence_number.as_deref().ok_or_else(|| {
-        ApiError::invalid_argument("a StartingSequenceNumber is needed with this iterator type")
-    })?;
-    let invalid = |why: &str| {
-        let id = shard.id();
-        ApiError::invalid_argument(format!(
-            "StartingSequenceNumber {text} used in GetShardIterator on shard {id} is invalid: {why}"
-        ))
-    };
-    let number = SequenceNumber::parse(text).map_err(|error| match error {
-        ParseError::Malformed => ApiError::constraint(
-            "startingSequenceNumber",
-            text,
-            "Member must satisfy regular expression pattern: 0|([1-9]\\d{0,128})",
-        ),
-        ParseError::OutOfRange => invalid("it is out of range"),
-    })?;
-    if number < shard.start || number > shard.last() {
-        return Err(invalid("it did not come from this shard"));
-    }
-    if number.shard() != shard.number {
-        return Err(invalid("it encodes another shard"));
-    }
-    Ok(number)
 }

@@ -1,5 +1,7 @@
 //! Operations that make, change and remove streams.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::error::ApiError;
@@ -25,14 +27,16 @@ pub(super) struct CreateStream {
     stream_mode_details: Option<ModeDetailsRequest>,
     #[serde(rename = "MaxRecordSizeInKiB")]
     max_record_kib: Option<u64>,
+    tags: Option<BTreeMap<String, String>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct NamedStream {
+pub(super) struct DeleteStream {
     stream_name: Option<String>,
     #[serde(rename = "StreamARN")]
     stream_arn: Option<String>,
+    enforce_consumer_deletion: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -83,7 +87,7 @@ pub(super) struct EnhancedMonitoringAnswer {
 impl Service {
     pub(super) fn create_stream(&self, request: CreateStream) -> Result<(), ApiError> {
         let name = required(request.stream_name, "streamName")?;
-        check_name(&name)?;
+        check_name(&name, "streamName")?;
         let mode = request.stream_mode_details.map_or(Ok(Mode::Provisioned), |m| m.mode())?;
         let shards = match mode {
             Mode::OnDemand => ON_DEMAND_SHARDS,
@@ -105,15 +109,23 @@ impl Service {
         }
         let now_ms = self.now_ms();
         let mut stream = Stream::new(name.clone(), self.arn(&name), mode, record_kib, now_ms);
+        stream.tags.add(request.tags.unwrap_or_default())?;
         stream.begin(Change::Create { shards }, now_ms, self.status_window_ms());
         self.insert(stream)
     }
 
-    pub(super) fn delete_stream(&self, request: &NamedStream) -> Result<(), ApiError> {
+    pub(super) fn delete_stream(&self, request: &DeleteStream) -> Result<(), ApiError> {
         let name = self.name_of(request.stream_name.as_deref(), request.stream_arn.as_deref())?;
         self.with_stream(&name, |stream, now_ms| {
+            if stream.consumers.len() > 0 && request.enforce_consumer_deletion != Some(true) {
+                return Err(ApiError::in_use(format!(
+                    "{} has registered consumers: deregister them, or set EnforceConsumerDeletion",
+                    self.place(&name)
+                )));
+            }
             if stream.status() != Status::Deleting {
                 stream.begin(Change::Delete, now_ms, self.status_window_ms());
+                stream.wake();
             }
             Ok(())
         })?;
@@ -203,11 +215,12 @@ impl Service {
     }
 }
 
-fn check_name(name: &str) -> Result<(), ApiError> {
+/// The characters of a stream's or a consumer's name.
+pub(super) fn check_name(name: &str, member: &str) -> Result<(), ApiError> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
     if name.is_empty() || name.len() > MAX_NAME || !name.chars().all(allowed) {
         let constraint = "Member must satisfy regular expression pattern: [a-zA-Z0-9_.-]{1,128}";
-        return Err(ApiError::constraint("streamName", name, constraint));
+        return Err(ApiError::constraint(member, name, constraint));
     }
     Ok(())
 }

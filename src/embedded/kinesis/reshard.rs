@@ -156,7 +156,7 @@ mod tests {
             }
             let mut read: Vec<String> = Vec::new();
             for shard in stream.shards.values() {
-                let page = shard.page(shard.start, 10_000);
+                let page = shard.page(shard.start, 10_000, u64::MAX);
                 read.extend(page.records.iter().map(|record| record.partition_key.clone()));
             }
             read.sort();

@@ -62,6 +62,12 @@ impl SequenceNumber {
         Self { hi: self.hi.saturating_add(u64::from(carry)), lo }
     }
 
+    /// The greatest number below this one: what a reader goes on *after* to begin here.
+    pub(super) fn preceding(self) -> Self {
+        let (lo, borrow) = self.lo.overflowing_sub(1);
+        Self { hi: self.hi.saturating_sub(u64::from(borrow)), lo }
+    }
+
     pub(super) fn parse(text: &str) -> Result<Self, ParseError> {
         let digits = text.as_bytes();
         let canonical = text == "0" || !text.starts_with('0');

@@ -30,7 +30,7 @@ const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 /// Dropping it closes the port: calls in flight are still answered, idle connections end.
 pub struct KinesisServer {
     address: SocketAddr,
-    service: Arc<Service>,
+    pub(super) service: Arc<Service>,
     /// Dropping it tells the serving task to stop.
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
@@ -122,7 +122,8 @@ impl KinesisServer {
         listed.unwrap_or_default()
     }
 
-    /// Stops listening, lets calls in flight finish (for two seconds at most), ends connections.
+    /// Stops listening, ends subscriptions, lets calls in flight finish (for two seconds at most),
+    /// ends connections.
     ///
     /// # Cancel safety
     /// Dropping the future leaves a server that is closing on its own.
@@ -197,13 +198,15 @@ impl KinesisServerBuilder {
         let service = Arc::new(Service::new(self.settings));
         let app = Router::new().fallback(http::handle).with_state(Arc::clone(&service));
         let (stop, stopped) = oneshot::channel::<()>();
+        let closing = service.closing.clone();
         let serving = axum::serve(
             CuttableListener(listener),
             app.into_make_service_with_connect_info::<Cutter>(),
         )
-        .with_graceful_shutdown(async {
+        .with_graceful_shutdown(async move {
             // Both a message and a dropped sender mean stop.
             let _ = stopped.await;
+            closing.cancel();
         });
         let task = tokio::spawn(async move {
             if let Err(error) = serving.await {

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
 
 use super::clock::{Clock, millis};
 use super::error::ApiError;
 use super::faults::Faults;
 use super::limits::Limits;
 use super::operation::Operation;
+use super::shard::{Shard, parse_shard_id};
 use super::stream::{Status, Stream};
 
 /// How to reach a stream from several calls at a time.
@@ -30,27 +32,36 @@ pub(super) struct Settings {
 
 pub(super) struct Service {
     pub(super) settings: Settings,
+    /// Ends the subscriptions when the server shuts down.
+    pub(super) closing: CancellationToken,
     streams: RwLock<BTreeMap<String, Handle>>,
 }
 
 impl Service {
     pub(super) fn new(settings: Settings) -> Self {
-        Self { settings, streams: RwLock::default() }
+        Self { settings, closing: CancellationToken::new(), streams: RwLock::default() }
     }
 
     /// Performs one call: a JSON document in, a JSON document (or nothing) out.
     pub(super) fn call(&self, operation: Operation, body: &[u8]) -> Result<Vec<u8>, ApiError> {
         match operation {
+            Operation::AddTagsToStream => silent(body, |r| self.add_tags_to_stream(r)),
             Operation::CreateStream => silent(body, |r| self.create_stream(r)),
             Operation::DecreaseStreamRetentionPeriod => {
                 silent(body, |r| self.decrease_retention(&r))
             }
             Operation::DeleteStream => silent(body, |r| self.delete_stream(&r)),
+            Operation::DeregisterStreamConsumer => {
+                silent(body, |r| self.deregister_stream_consumer(&r))
+            }
             Operation::DescribeAccountSettings => {
                 answer(body, |_: Nothing| Ok(Self::describe_account_settings()))
             }
             Operation::DescribeLimits => answer(body, |_: Nothing| Ok(self.describe_limits())),
             Operation::DescribeStream => answer(body, |r| self.describe_stream(&r)),
+            Operation::DescribeStreamConsumer => {
+                answer(body, |r| self.describe_stream_consumer(&r))
+            }
             Operation::DescribeStreamSummary => answer(body, |r| self.describe_stream_summary(&r)),
             Operation::DisableEnhancedMonitoring | Operation::EnableEnhancedMonitoring => {
                 answer(body, |r| self.enhanced_monitoring(r))
@@ -61,11 +72,23 @@ impl Service {
                 silent(body, |r| self.increase_retention(&r))
             }
             Operation::ListShards => answer(body, |r| self.list_shards(&r)),
+            Operation::ListStreamConsumers => answer(body, |r| self.list_stream_consumers(&r)),
             Operation::ListStreams => answer(body, |r| self.list_streams(r)),
+            Operation::ListTagsForResource => answer(body, |r| self.list_tags_for_resource(r)),
+            Operation::ListTagsForStream => answer(body, |r| self.list_tags_for_stream(&r)),
             Operation::MergeShards => silent(body, |r| self.merge_shards(r)),
             Operation::PutRecord => answer(body, |r| self.put_record(r)),
             Operation::PutRecords => answer(body, |r| self.put_records(r)),
+            Operation::RegisterStreamConsumer => answer(body, |r| self.register_stream_consumer(r)),
+            Operation::RemoveTagsFromStream => silent(body, |r| self.remove_tags_from_stream(r)),
             Operation::SplitShard => silent(body, |r| self.split_shard(r)),
+            Operation::StartStreamEncryption => silent(body, |r| self.start_stream_encryption(r)),
+            Operation::StopStreamEncryption => silent(body, |r| self.stop_stream_encryption(r)),
+            Operation::SubscribeToShard => Err(ApiError::unknown_operation(
+                "SubscribeToShard answers with a stream of events: call it over HTTP",
+            )),
+            Operation::TagResource => silent(body, |r| self.tag_resource(r)),
+            Operation::UntagResource => silent(body, |r| self.untag_resource(r)),
             Operation::UpdateMaxRecordSize => silent(body, |r| self.update_max_record_size(r)),
             Operation::UpdateShardCount => answer(body, |r| self.update_shard_count(r)),
             Operation::UpdateStreamMode => silent(body, |r| self.update_stream_mode(r)),
@@ -205,6 +228,15 @@ impl Service {
         }
     }
 
+    /// The shard that a call names.
+    pub(super) fn shard_of<'s>(&self, stream: &'s Stream, id: &str) -> Result<&'s Shard, ApiError> {
+        let number = parse_shard_id(id);
+        number.and_then(|number| stream.shards.get(&number)).ok_or_else(|| {
+            let place = self.place(&stream.name);
+            ApiError::not_found(format!("shard {id} in {place} does not exist"))
+        })
+    }
+
     pub(super) fn no_such_stream(&self, name: &str) -> ApiError {
         ApiError::not_found(format!("{} not found", self.place(name)))
     }
@@ -222,7 +254,7 @@ fn lock(handle: &Handle) -> MutexGuard<'_, Stream> {
 #[derive(serde::Deserialize)]
 struct Nothing {}
 
-fn request<Q: DeserializeOwned>(body: &[u8]) -> Result<Q, ApiError> {
+pub(super) fn request<Q: DeserializeOwned>(body: &[u8]) -> Result<Q, ApiError> {
     let body = if body.is_empty() { b"{}" } else { body };
     serde_json::from_slice(body).map_err(|error| ApiError::serialization(error.to_string()))
 }

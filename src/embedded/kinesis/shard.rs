@@ -4,9 +4,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tokio::sync::watch;
 
 use super::hash_range::HashRange;
-use super::limits::{MAX_PAGE_BYTES, Usage};
+use super::limits::Usage;
 use super::sequence::{END_INDEX, SequenceNumber};
 
 /// A record as it lies in a shard.
@@ -60,6 +61,9 @@ pub(super) struct Shard {
     pub(super) start: SequenceNumber,
     pub(super) closed: Option<Closed>,
     pub(super) usage: Usage,
+    /// Wakes the subscriptions: a record came, the shard was closed, or something else happened to
+    /// it or to its subscribers.
+    pub(super) news: watch::Sender<()>,
     last: SequenceNumber,
     last_arrival_ms: u64,
     next_index: u64,
@@ -85,6 +89,7 @@ impl Shard {
             start,
             closed: None,
             usage: Usage::default(),
+            news: watch::Sender::new(()),
             last: start,
             last_arrival_ms: now_ms,
             next_index: 1,
@@ -111,6 +116,7 @@ impl Shard {
         self.next_index += 1;
         let record = Record { sequence: self.last, arrived_ms, partition_key, data };
         self.records.push_back(Arc::new(record));
+        self.news.send_replace(());
         self.last
     }
 
@@ -119,6 +125,7 @@ impl Shard {
         let end = SequenceNumber::new(self.number, self.epoch_second, END_INDEX, now_ms / 1000);
         self.closed = Some(Closed { at_ms: now_ms, end });
         self.children = children;
+        self.news.send_replace(());
     }
 
     /// Drops the records that arrived before `horizon_ms`.
@@ -148,14 +155,14 @@ impl Shard {
         self.records.get(first).map_or_else(|| self.tip(), |record| record.sequence)
     }
 
-    /// The records from `position`, as many as `limit` and the page size allow (at least one).
-    pub(super) fn page(&self, position: SequenceNumber, limit: usize) -> Page {
+    /// The records from `position`, at most `limit` of them and `max_bytes` (but at least one).
+    pub(super) fn page(&self, position: SequenceNumber, limit: usize, max_bytes: u64) -> Page {
         let first = self.records.partition_point(|record| record.sequence < position);
         let mut bytes = 0;
         let mut records = Vec::new();
         for record in self.records.range(first..).take(limit) {
             let size = record.size();
-            if !records.is_empty() && bytes + size > MAX_PAGE_BYTES {
+            if !records.is_empty() && bytes + size > max_bytes {
                 break;
             }
             bytes += size;
@@ -188,6 +195,7 @@ pub(super) fn parse_shard_id(id: &str) -> Option<u32> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::limits::MAX_PAGE_BYTES;
     use super::*;
 
     const T: u64 = 1_767_225_600_000;
@@ -205,7 +213,11 @@ mod tests {
         let mib = 1024 * 1024;
         let check = |sizes: &[usize], expect: usize| {
             let shard = shard_of(sizes);
-            assert_eq!(shard.page(shard.start, 10_000).records.len(), expect, "{sizes:?}");
+            assert_eq!(
+                shard.page(shard.start, 10_000, MAX_PAGE_BYTES).records.len(),
+                expect,
+                "{sizes:?}"
+            );
         };
         check(&[], 0);
         check(&[4 * mib, 4 * mib, 4 * mib], 2);
@@ -216,7 +228,7 @@ mod tests {
     #[test]
     fn positions_by_time_and_by_number() {
         let shard = shard_of(&[1, 1, 1]);
-        let left = |position| shard.page(position, 10_000).records.len();
+        let left = |position| shard.page(position, 10_000, MAX_PAGE_BYTES).records.len();
         let second = shard.records[1].sequence;
         assert_eq!((left(shard.start), left(second), left(second.following())), (3, 2, 1));
         assert_eq!(left(shard.tip()), 0);
@@ -227,13 +239,13 @@ mod tests {
     #[test]
     fn only_the_end_of_a_closed_shard_has_no_next_position() {
         let mut shard = shard_of(&[1, 1]);
-        assert!(shard.page(shard.start, 10_000).next.is_some());
+        assert!(shard.page(shard.start, 10_000, MAX_PAGE_BYTES).next.is_some());
         shard.close(T + 9_000, vec![4]);
-        let half = shard.page(shard.start, 1);
+        let half = shard.page(shard.start, 1, MAX_PAGE_BYTES);
         assert_eq!(half.unread_since_ms, Some(T + 1000));
-        let rest = shard.page(half.next.unwrap(), 1);
+        let rest = shard.page(half.next.unwrap(), 1, MAX_PAGE_BYTES);
         assert_eq!((rest.records.len(), rest.next, rest.unread_since_ms), (1, None, None));
-        assert_eq!(shard.page(shard.tip(), 1).next, None);
+        assert_eq!(shard.page(shard.tip(), 1, MAX_PAGE_BYTES).next, None);
         assert!(shard.last() > shard.records[1].sequence);
     }
 
@@ -241,7 +253,7 @@ mod tests {
     fn trims_what_is_older_than_the_horizon() {
         let mut shard = shard_of(&[1, 1, 1]);
         shard.trim(T + 1000);
-        assert_eq!(shard.page(shard.start, 10_000).records.len(), 2);
+        assert_eq!(shard.page(shard.start, 10_000, MAX_PAGE_BYTES).records.len(), 2);
     }
 
     #[test]

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::consumer::Consumers;
 use super::error::ApiError;
 use super::hash_range::HashRange;
 use super::shard::Shard;
+use super::tags::Tags;
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -60,7 +62,11 @@ pub(super) struct Stream {
     pub(super) mode: Mode,
     pub(super) retention_hours: u64,
     pub(super) max_record_kib: u64,
+    /// The KMS key that its records are said to be encrypted with.
+    pub(super) encryption_key: Option<String>,
+    pub(super) tags: Tags,
     pub(super) shards: BTreeMap<u32, Shard>,
+    pub(super) consumers: Consumers,
     /// The start of each open shard's hash range, for routing.
     open: BTreeMap<u128, u32>,
     next_shard: u32,
@@ -84,7 +90,10 @@ impl Stream {
             mode,
             retention_hours: 24,
             max_record_kib,
+            encryption_key: None,
+            tags: Tags::default(),
             shards: BTreeMap::new(),
+            consumers: Consumers::default(),
             open: BTreeMap::new(),
             next_shard: 0,
             pending: None,
@@ -118,11 +127,22 @@ impl Stream {
         if let Some(pending) = self.pending.take_if(|pending| pending.due_ms <= now_ms) {
             self.apply(pending.change, pending.due_ms);
         }
+        self.consumers.settle(now_ms);
         let horizon_ms = self.horizon_ms(now_ms);
         self.shards.retain(|_, shard| {
             shard.trim(horizon_ms);
             shard.closed.is_none_or(|closed| closed.at_ms >= horizon_ms)
         });
+    }
+
+    /// When a change takes effect that somebody may wait for.
+    pub(super) fn due_ms(&self) -> Option<u64> {
+        self.pending.as_ref().map(|pending| pending.due_ms)
+    }
+
+    /// Wakes all subscriptions.
+    pub(super) fn wake(&self) {
+        self.shards.values().for_each(|shard| shard.news.send_replace(()));
     }
 
     fn apply(&mut self, change: Change, at_ms: u64) {

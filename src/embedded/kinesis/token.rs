@@ -40,6 +40,14 @@ pub(super) struct ShardsAfter {
     pub(super) filter: Filter,
 }
 
+/// Where a listing of consumers goes on.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct ConsumersAfter {
+    pub(super) stream: String,
+    pub(super) stream_id: u128,
+    pub(super) after: String,
+}
+
 impl<T: Serialize + DeserializeOwned> Token<T> {
     pub(super) fn new(content: T, now_ms: u64) -> Self {
         Self { created_ms: now_ms, content }

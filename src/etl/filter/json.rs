@@ -46,12 +46,9 @@ impl JsonPattern {
         Err(cursor.error("expected `&&`, `||` or `}`"))
     }
 
-    /// Messages that are not exactly one JSON object never match.
-    pub(super) fn matches(&self, message: &str) -> bool {
-        let Some(root) = raw::root(message) else {
-            return false;
-        };
-        self.expression.holds(&|test| test.holds(root))
+    /// `root` is the message's; messages that are not exactly one JSON object never match.
+    pub(super) fn matches(&self, root: Option<&RawValue>) -> bool {
+        root.is_some_and(|root| self.expression.holds(&|test| test.holds(root)))
     }
 }
 

@@ -18,16 +18,18 @@ mod error;
 mod fields;
 mod json;
 mod logic;
-mod number;
-mod raw;
+pub(super) mod number;
+pub(super) mod raw;
 mod regexes;
-mod selector;
+pub(super) mod selector;
 mod terms;
 #[cfg(test)]
 mod tests;
 mod wildcard;
 
 use std::{fmt, str::FromStr};
+
+use serde_json::value::RawValue;
 
 use self::{
     cursor::Cursor, delimited::Delimited, json::JsonPattern, regexes::SearchRegex, terms::Terms,
@@ -86,13 +88,28 @@ impl FilterPattern {
         Err(cursor.error("nothing may follow the end of the pattern"))
     }
 
+    /// Whether this is the empty pattern, which matches everything.
+    pub fn is_everything(&self) -> bool {
+        self.kind == Kind::Everything
+    }
+
     /// Whether the message of a log event passes the filter.
     pub fn matches(&self, message: &str) -> bool {
+        self.matches_with(message, || raw::root(message))
+    }
+
+    /// [`Self::matches`] where others want the message's root too: it is asked for only by JSON
+    /// patterns.
+    pub(super) fn matches_with<'m>(
+        &self,
+        message: &str,
+        root: impl FnOnce() -> Option<&'m RawValue>,
+    ) -> bool {
         match &self.kind {
             Kind::Everything => true,
             Kind::Terms(terms) => terms.matches(message),
             Kind::Regex(regex) => regex.is_match(message),
-            Kind::Json(json) => json.matches(message),
+            Kind::Json(json) => json.matches(root()),
             Kind::Delimited(delimited) => delimited.matches(message),
         }
     }

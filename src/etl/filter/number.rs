@@ -4,7 +4,7 @@ use std::{borrow::Cow, cmp::Ordering};
 
 /// A decimal number by its text, in a pattern or a message.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Number<'a> {
+pub(in crate::etl) struct Number<'a> {
     text: &'a str,
     /// Sign and digits without leading zeros; zero is positive and has no digits.
     integer: Option<(bool, &'a str)>,
@@ -13,7 +13,7 @@ pub(super) struct Number<'a> {
 impl<'a> Number<'a> {
     /// Reads `[+-] digits [. digits] [e [+-] digits]`; `.5` and `1.` count. `None` if it is
     /// anything else.
-    pub(super) fn parse(text: &'a str) -> Option<Self> {
+    pub(in crate::etl) fn parse(text: &'a str) -> Option<Self> {
         let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
         if is_digits(unsigned) {
             let digits = unsigned.trim_start_matches('0');
@@ -38,7 +38,7 @@ impl<'a> Number<'a> {
     /// Two integers compare exactly, beyond 2^53 too. If one side is not written as an integer,
     /// both are doubles (1e-999 is 0); `None` if one of these is infinite (1e309), which on AWS
     /// satisfies no comparison.
-    pub(super) fn compare(self, other: Number<'_>) -> Option<Ordering> {
+    pub(in crate::etl) fn compare(self, other: Number<'_>) -> Option<Ordering> {
         match (self.integer, other.integer) {
             (Some(left), Some(right)) => Some(compare_integers(left, right)),
             _ => self.finite()?.partial_cmp(&other.finite()?),

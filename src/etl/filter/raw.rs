@@ -12,7 +12,7 @@ use serde::de::{
 use serde_json::value::RawValue;
 
 /// A JSON value by what the tests tell apart.
-pub(super) enum Scalar<'m> {
+pub(in crate::etl) enum Scalar<'m> {
     Null,
     Bool(bool),
     /// Source text.
@@ -22,12 +22,12 @@ pub(super) enum Scalar<'m> {
 }
 
 /// The whole message as one JSON object, or `None`.
-pub(super) fn root(message: &str) -> Option<&RawValue> {
+pub(in crate::etl) fn root(message: &str) -> Option<&RawValue> {
     let value: &RawValue = serde_json::from_str(message).ok()?;
     value.get().starts_with('{').then_some(value)
 }
 
-pub(super) fn scalar(value: &RawValue) -> Scalar<'_> {
+pub(in crate::etl) fn scalar(value: &RawValue) -> Scalar<'_> {
     match value.get() {
         "null" => Scalar::Null,
         "true" => Scalar::Bool(true),

@@ -12,7 +12,7 @@ use super::{
 
 /// A path from the root of the message, with at most one wildcard.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Selector {
+pub(in crate::etl) struct Selector {
     prefix: Vec<Step>,
     /// What follows the wildcard, if there is one.
     each: Option<Vec<Step>>,
@@ -30,6 +30,18 @@ enum Token {
 }
 
 impl Selector {
+    /// Reads a path as it stands in a configuration: a selector with or without its `$.`, and nothing
+    /// behind it.
+    pub(in crate::etl) fn from_path(path: &str) -> Result<Self, PatternError> {
+        let text = if path.starts_with("$.") { path.to_owned() } else { format!("$.{path}") };
+        let mut cursor = Cursor::new(&text);
+        let selector = Self::parse(&mut cursor)?;
+        match cursor.at_end() {
+            true => Ok(selector),
+            false => Err(cursor.error("expected `.` or `[` before the next part of the path")),
+        }
+    }
+
     pub(super) fn parse(cursor: &mut Cursor<'_>) -> Result<Self, PatternError> {
         if !cursor.eat("$") {
             return Err(cursor.error("expected a selector such as `$.name`"));
@@ -65,7 +77,7 @@ impl Selector {
     }
 
     /// Whether any value that the selector leads to passes `test`.
-    pub(super) fn any(&self, root: &RawValue, test: &dyn Fn(&RawValue) -> bool) -> bool {
+    pub(in crate::etl) fn any(&self, root: &RawValue, test: &dyn Fn(&RawValue) -> bool) -> bool {
         let Some(base) = descend(root, &self.prefix) else {
             return false;
         };

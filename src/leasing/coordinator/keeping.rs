@@ -148,7 +148,8 @@ impl Coordinator {
             LeaseWrite::Take { .. }
             | LeaseWrite::RequestHandOver { .. }
             | LeaseWrite::WithdrawRequest { .. }
-            | LeaseWrite::FillHashRange { .. } => {}
+            | LeaseWrite::FillHashRange { .. }
+            | LeaseWrite::Evict { .. } => {}
         }
     }
 

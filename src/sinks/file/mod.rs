@@ -15,10 +15,11 @@
 //!   A compressed one may end in half a member: nothing in it had been accepted.
 //!
 //! `config` is what people write, `writer` the one file being written, `recover` what a crash left,
-//! `sink` the port on top of them.
+//! `sink` the port on top of them; `read` reads the files back.
 
 mod config;
 mod encode;
+mod read;
 mod recover;
 mod sink;
 #[cfg(test)]
@@ -26,4 +27,5 @@ mod tests;
 mod writer;
 
 pub use config::{Compression, FileConfig, Fsync};
+pub use read::{Line, LineFile, written_files};
 pub use sink::FileSink;

@@ -45,6 +45,7 @@ impl Putter {
             generator: Generator::new(seed, Profile::default()),
             oracle: Pipeline::new(PipelineParts {
                 routes: compiled.routes,
+                sinks: compiled.settings.sinks.into_keys().collect(),
                 dead_letters: compiled.dead_letters,
                 limits: compiled.limits,
                 configuration: compiled.hash,
@@ -90,7 +91,7 @@ impl Putter {
             format: Format::CloudwatchLogs,
         });
         for user in deaggregate(&raw).records {
-            let record = SourceRecord { source: Arc::clone(&source), record: user };
+            let record = SourceRecord::new(Arc::clone(&source), user);
             self.enter_user_record(&record);
         }
         self.books.open().records += 1;

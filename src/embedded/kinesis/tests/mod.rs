@@ -1,5 +1,6 @@
 //! The server as its callers see it: whole operations by a clock that the test moves.
 
+mod fan_out;
 mod over_http;
 mod reading;
 mod refusals;

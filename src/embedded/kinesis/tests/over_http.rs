@@ -1,7 +1,12 @@
 //! What only a socket shows: answers, cut connections, shutdown.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
+use aws_smithy_eventstream::frame::{DecodedFrame, MessageFrameDecoder};
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -31,7 +36,7 @@ async fn answers_over_http() {
     let answer = exchange(&rig.server, "ListStreams", &json!({})).await;
     assert!(answer.starts_with("HTTP/1.1 200 OK") && answer.contains(r#""StreamNames":["s"]"#));
     assert!(answer.contains("content-type: application/x-amz-json-1.1"));
-    let answer = exchange(&rig.server, "SubscribeToShard", &json!({})).await;
+    let answer = exchange(&rig.server, "PutResourcePolicy", &json!({})).await;
     assert!(answer.starts_with("HTTP/1.1 400"));
     assert!(answer.contains(r#"{"__type":"UnknownOperationException","message":""#));
 }
@@ -66,6 +71,75 @@ async fn a_read_fault_finds_its_shard_in_the_iterator() {
         let answer = exchange(&rig.server, "GetRecords", &request).await;
         assert!(answer.starts_with(expect), "{answer}");
     }
+}
+
+/// The first two frames of a subscription: the initial response and an event.
+async fn two_events(mut body: hyper::body::Incoming) -> [String; 2] {
+    let mut seen = Vec::new();
+    let mut bytes = BytesMut::new();
+    let mut decoder = MessageFrameDecoder::new();
+    loop {
+        if let DecodedFrame::Complete(message) = decoder.decode_frame(&mut bytes).unwrap() {
+            let kind = message.headers().iter().find(|h| h.name().as_str() == ":event-type");
+            seen.push(kind.unwrap().value().as_string().unwrap().as_str().to_owned());
+            if let Ok(seen) = seen.clone().try_into() {
+                return seen;
+            }
+            continue;
+        }
+        let frame = body.frame().await.unwrap().unwrap();
+        bytes.extend_from_slice(&frame.into_data().unwrap());
+    }
+}
+
+#[tokio::test]
+async fn events_are_streamed_over_http_1_and_http_2() {
+    let rig = Rig::new(1).await;
+    let stream_arn = "arn:aws:kinesis:us-east-1:000000000000:stream/s";
+    let request = json!({"StreamARN": stream_arn, "ConsumerName": "app"});
+    let consumer = rig.ok(Operation::RegisterStreamConsumer, &request);
+    rig.put("a");
+    let subscribe = json!({
+        "ConsumerARN": consumer["Consumer"]["ConsumerARN"],
+        "ShardId": FIRST,
+        "StartingPosition": {"Type": "TRIM_HORIZON"},
+    });
+    let request = || {
+        hyper::Request::post(rig.server.endpoint())
+            .header("host", "x")
+            .header("x-amz-target", "Kinesis_20131202.SubscribeToShard")
+            .body(Full::new(Bytes::from(subscribe.to_string())))
+            .unwrap()
+    };
+    let socket = async || TokioIo::new(TcpStream::connect(rig.server.address()).await.unwrap());
+
+    let (mut one, connection) =
+        hyper::client::conn::http1::handshake(socket().await).await.unwrap();
+    tokio::spawn(connection);
+    let answer = one.send_request(request()).await.unwrap();
+    let kind = answer.headers().get("content-type").unwrap();
+    assert_eq!(kind, "application/vnd.amazon.eventstream");
+    let expect = ["initial-response", "SubscribeToShardEvent"].map(str::to_owned);
+    assert_eq!(two_events(answer.into_body()).await, expect);
+
+    rig.clock.advance(Duration::from_secs(5));
+    let (mut two, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), socket().await).await.unwrap();
+    tokio::spawn(connection);
+    let answer = two.send_request(request()).await.unwrap();
+    assert_eq!(answer.version(), hyper::Version::HTTP_2);
+    assert_eq!(two_events(answer.into_body()).await, expect);
+}
+
+#[tokio::test]
+async fn a_subscription_that_is_refused_is_answered_with_a_document() {
+    let rig = Rig::new(1).await;
+    let arn = "arn:aws:kinesis:us-east-1:000000000000:stream/s/consumer/app:1";
+    let position = json!({"Type": "LATEST"});
+    let request = json!({"ConsumerARN": arn, "ShardId": FIRST, "StartingPosition": position});
+    let answer = exchange(&rig.server, "SubscribeToShard", &request).await;
+    assert!(answer.starts_with("HTTP/1.1 400"), "{answer}");
+    assert!(answer.contains(r#"{"__type":"ResourceNotFoundException","#), "{answer}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -66,3 +66,49 @@ async fn changes_take_effect_at_the_end_of_their_window() {
     let gone = rig.refusal(Operation::DescribeStream, &json!({"StreamName": "s"}));
     assert_eq!(gone, "ResourceNotFoundException");
 }
+
+#[tokio::test]
+async fn tags_of_streams_and_consumers() {
+    let rig = Rig::new(1).await;
+    let arn = "arn:aws:kinesis:us-east-1:000000000000:stream/s";
+    let registered = json!({"StreamARN": arn, "ConsumerName": "app", "Tags": {"own": "1"}});
+    let consumer = rig.ok(Operation::RegisterStreamConsumer, &registered);
+    let consumer = consumer["Consumer"]["ConsumerARN"].clone();
+    let tags = json!({"StreamName": "s", "Tags": {"a": "1", "b": "2", "c": ""}});
+    rig.ok(Operation::AddTagsToStream, &tags);
+    rig.ok(Operation::TagResource, &json!({"ResourceARN": arn, "Tags": {"b": "3"}}));
+    rig.ok(Operation::RemoveTagsFromStream, &json!({"StreamName": "s", "TagKeys": ["c", "x"]}));
+    let page = rig.ok(Operation::ListTagsForStream, &json!({"StreamName": "s", "Limit": 1}));
+    assert_eq!(page, json!({"Tags": [{"Key": "a", "Value": "1"}], "HasMoreTags": true}));
+    let next = json!({"StreamName": "s", "ExclusiveStartTagKey": "a"});
+    let page = rig.ok(Operation::ListTagsForStream, &next);
+    assert_eq!(page, json!({"Tags": [{"Key": "b", "Value": "3"}], "HasMoreTags": false}));
+
+    rig.ok(Operation::TagResource, &json!({"ResourceARN": consumer, "Tags": {"more": "2"}}));
+    rig.ok(Operation::UntagResource, &json!({"ResourceARN": consumer, "TagKeys": ["own"]}));
+    let own = rig.ok(Operation::ListTagsForResource, &json!({"ResourceARN": consumer}));
+    assert_eq!(own, json!({"Tags": [{"Key": "more", "Value": "2"}]}));
+
+    let many: serde_json::Map<_, _> = (0..49).map(|n| (format!("k{n}"), json!("v"))).collect();
+    let many = json!({"StreamName": "s", "Tags": many});
+    assert_eq!(rig.refusal(Operation::AddTagsToStream, &many), "LimitExceededException");
+    let long = json!({"StreamName": "s", "Tags": {"k".repeat(129): "v"}});
+    assert_eq!(rig.refusal(Operation::AddTagsToStream, &long), "ValidationException");
+}
+
+#[tokio::test]
+async fn an_encrypted_stream_says_so() {
+    let rig = Rig::new(1).await;
+    let described = || {
+        let answer = rig.ok(Operation::DescribeStreamSummary, &json!({"StreamName": "s"}));
+        let summary = &answer["StreamDescriptionSummary"];
+        (summary["EncryptionType"].clone(), summary["KeyId"].clone())
+    };
+    let key = json!({"StreamName": "s", "EncryptionType": "KMS", "KeyId": "alias/aws/kinesis"});
+    rig.ok(Operation::StartStreamEncryption, &key);
+    assert_eq!(described(), (json!("KMS"), json!("alias/aws/kinesis")));
+    rig.ok(Operation::StopStreamEncryption, &key);
+    assert_eq!(described(), (json!("NONE"), serde_json::Value::Null));
+    let odd = json!({"StreamName": "s", "EncryptionType": "ROT13", "KeyId": "k"});
+    assert_eq!(rig.refusal(Operation::StartStreamEncryption, &odd), "ValidationException");
+}

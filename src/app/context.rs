@@ -1,0 +1,72 @@
+//! What all consumers of a process share, made from the configuration.
+
+use std::sync::Arc;
+
+use super::StartError;
+use crate::{
+    config::{Compiled, Settings},
+    consumer::{
+        BatchLimits, Budget, ConsumerContext, ConsumerParams, ConsumerStream, FailureLog, LossLog,
+        NamedSink, PacingParams, RetryLimits, RetryPause, SharedTally,
+    },
+    etl::{Pipeline, PipelineParts},
+    ports::SystemClock,
+    sinks,
+};
+
+/// Makes pipeline and sinks ready.
+pub(super) async fn context(
+    compiled: Compiled,
+    streams: Vec<ConsumerStream>,
+) -> Result<(Settings, ConsumerContext), StartError> {
+    let Compiled { settings, routes, dead_letters, limits, hash, .. } = compiled;
+    let mut named = Vec::with_capacity(settings.sinks.len());
+    for (name, entry) in &settings.sinks {
+        let sink = sinks::build(&entry.sink, &settings.aws)
+            .await
+            .map_err(|problem| StartError::Sink { name: name.clone(), problem })?;
+        let batch = BatchLimits {
+            events: entry.batch.batch_size.max(1),
+            bytes: usize_of(entry.batch.batch_bytes.as_u64()).max(1),
+            window: entry.batch.maximum_batching_window,
+        };
+        let lanes = entry.batch.parallelization_factor.max(1);
+        let retry = RetryLimits {
+            attempts: entry.retry.maximum_retry_attempts,
+            age: entry.retry.maximum_record_age,
+            bisect: entry.retry.bisect_batch_on_error,
+        };
+        named.push(NamedSink { name: Arc::from(name.as_str()), sink, batch, lanes, retry });
+    }
+    let parts = PipelineParts {
+        routes,
+        sinks: settings.sinks.keys().cloned().collect(),
+        dead_letters,
+        limits,
+        configuration: hash,
+    };
+    let consumer = &settings.consumer;
+    let context = ConsumerContext {
+        streams,
+        pipeline: Arc::new(Pipeline::new(parts)),
+        sinks: named,
+        budget: Budget::new(consumer.in_flight_bytes.as_u64()),
+        params: ConsumerParams {
+            pacing: PacingParams {
+                poll_interval: consumer.poll_interval,
+                idle_poll_interval: consumer.idle_poll_interval,
+            },
+            queue_bytes: usize_of(consumer.queue_bytes.as_u64()),
+            retry: RetryPause { min: consumer.retry_min, max: consumer.retry_max },
+        },
+        clock: Arc::new(SystemClock),
+        tally: SharedTally::default(),
+        failures: FailureLog::default(),
+        losses: LossLog::default(),
+    };
+    Ok((settings, context))
+}
+
+fn usize_of(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}

@@ -1,0 +1,203 @@
+//! From processed records to settled ones: the lanes to the sinks, the batches under way, and the
+//! ledger.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use rand::{RngExt, rngs::StdRng};
+use tokio::time::{Instant, sleep_until};
+
+use super::{
+    ConsumerContext, Ledger, Mark, Reservation, Ticket,
+    delivery::BatchDelivery,
+    lanes::{LaneId, Lanes},
+    permit::Permit,
+    queue::Queued,
+    retry_policy::RetryPolicy,
+};
+use crate::etl::{Delivery, SourceRecord, Stage, Tally};
+
+/// What waits for the sinks, and what is on its way to them. Where its records come from is its
+/// owner's business: a leased shard, or dead letters.
+pub(super) struct Outbox {
+    permit: Permit,
+    context: Arc<ConsumerContext>,
+    ledger: Ledger,
+    lanes: Lanes,
+    deliveries: FuturesUnordered<BoxFuture<'static, Delivered>>,
+    /// Deliveries that each event still waits for, and whether one of them is a dead letter.
+    open_events: BTreeMap<(Ticket, Option<u32>), OpenEvent>,
+    /// The last record of which a sink has seen something.
+    begun: Option<Ticket>,
+    rng: StdRng,
+}
+
+#[derive(Default)]
+struct OpenEvent {
+    deliveries: usize,
+    dead: bool,
+    refused: Option<String>,
+}
+
+/// A batch that is through: each delivery, with the reason if it has to become a dead letter.
+struct Delivered {
+    lane: LaneId,
+    verdicts: Vec<(Queued, Option<String>)>,
+}
+
+/// An event all of whose deliveries are through.
+#[derive(Debug)]
+pub(super) struct SettledEvent {
+    /// Its record.
+    pub(super) ticket: Ticket,
+    /// Whether a part of it is a dead letter now.
+    pub(super) dead: bool,
+    /// Why a sink never took a part of it, if that is so.
+    pub(super) refused: Option<String>,
+}
+
+impl Outbox {
+    pub(super) fn new(permit: Permit, context: Arc<ConsumerContext>, rng: StdRng) -> Self {
+        let lanes = Lanes::new(context.sinks.iter().map(|sink| (sink.batch, sink.lanes)));
+        Self {
+            permit,
+            context,
+            ledger: Ledger::default(),
+            lanes,
+            deliveries: FuturesUnordered::new(),
+            open_events: BTreeMap::new(),
+            begun: None,
+            rng,
+        }
+    }
+
+    /// Whether nothing is under way. After [`Self::forget_rest`] the ledger still holds the records
+    /// that were forgotten.
+    pub(super) fn idle(&self) -> bool {
+        self.deliveries.is_empty() && self.lanes.is_empty()
+    }
+
+    /// Whether it has its share of bytes; then batches close early, and nothing should be added until
+    /// they are through.
+    pub(super) fn full(&self) -> bool {
+        self.lanes.bytes() >= self.context.params.queue_bytes
+    }
+
+    /// Records that still wait for an outcome.
+    pub(super) fn open_records(&self) -> usize {
+        self.ledger.len()
+    }
+
+    /// The last place up to which everything is settled, once there is one.
+    pub(super) fn frontier(&self) -> Option<&Mark> {
+        self.ledger.frontier()
+    }
+
+    /// Opens a record on the ledger and queues its deliveries.
+    pub(super) fn enter(
+        &mut self,
+        mark: Mark,
+        deliveries: Vec<Delivery>,
+        record: Option<&Arc<SourceRecord>>,
+        reservation: Option<Reservation>,
+    ) -> Ticket {
+        let ticket = self.ledger.open(mark, deliveries.len(), reservation);
+        let Some(record) = record else { return ticket };
+        for delivery in deliveries {
+            self.open_events.entry((ticket, delivery.event)).or_default().deliveries += 1;
+            let queued = Queued { delivery, ticket, record: Arc::clone(record) };
+            self.lanes.push(queued, Instant::now());
+        }
+        ticket
+    }
+
+    /// Forgets records of which no sink has seen anything; the others are finished.
+    pub(super) fn forget_rest(&mut self) {
+        self.lanes.forget_after(self.begun);
+    }
+
+    /// Sends off the batches that are due; with `flush` all that is there.
+    pub(super) fn send(&mut self, flush: bool) {
+        for (lane, batch) in self.lanes.take_due(Instant::now(), flush || self.full()) {
+            self.begun = self.begun.max(batch.iter().map(|queued| queued.ticket).max());
+            let seed = self.rng.random();
+            let delivery = self.delivery(lane);
+            self.deliveries.push(Box::pin(async move {
+                Delivered { lane, verdicts: delivery.run(batch, seed).await }
+            }));
+        }
+    }
+
+    fn delivery(&self, lane: LaneId) -> BatchDelivery {
+        let sink = self.context.sinks.get(lane.sink).expect("lanes are made for these sinks");
+        BatchDelivery {
+            sink: Arc::clone(&sink.sink),
+            name: Arc::clone(&sink.name),
+            permit: self.permit.clone(),
+            policy: RetryPolicy { limits: sink.retry, pause: self.context.params.retry },
+            clock: Arc::clone(&self.context.clock),
+        }
+    }
+
+    /// Waits until a batch is through, and answers the events that are; or until the next batch is
+    /// due for [`Self::send`]. Waits for ever when nothing is there.
+    ///
+    /// # Cancel safety
+    /// Safe: batches that are under way stay under way.
+    pub(super) async fn turn(&mut self) -> Vec<SettledEvent> {
+        let due = self.lanes.next_due();
+        tokio::select! { biased;
+            Some(delivered) = self.deliveries.next(), if !self.deliveries.is_empty() => {
+                self.delivered(delivered)
+            }
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => Vec::new(),
+            else => std::future::pending().await,
+        }
+    }
+
+    fn delivered(&mut self, delivered: Delivered) -> Vec<SettledEvent> {
+        self.lanes.free(delivered.lane);
+        let mut tally = Tally::default();
+        let mut settled = Vec::new();
+        for (queued, dead) in delivered.verdicts {
+            match dead {
+                None => settled.extend(self.settle(&queued, &mut tally)),
+                Some(reason) => self.park(queued, reason),
+            }
+        }
+        self.context.tally.add(tally);
+        settled
+    }
+
+    fn settle(&mut self, queued: &Queued, tally: &mut Tally) -> Option<SettledEvent> {
+        let key = (queued.ticket, queued.delivery.event);
+        let event = self.open_events.get_mut(&key)?;
+        event.dead |= queued.is_letter();
+        event.deliveries -= 1;
+        let through = event.deliveries == 0;
+        self.ledger.settle(queued.ticket);
+        if !through {
+            return None;
+        }
+        let OpenEvent { dead, refused, .. } = self.open_events.remove(&key)?;
+        match (queued.delivery.event, dead) {
+            (None, _) => tally.undecodable += 1,
+            (Some(_), true) => tally.dead_lettered += 1,
+            (Some(_), false) => tally.delivered += 1,
+        }
+        Some(SettledEvent { ticket: queued.ticket, dead, refused })
+    }
+
+    /// An event that its sink refused, or that was given up, becomes a dead letter under the same
+    /// ticket.
+    fn park(&mut self, queued: Queued, reason: String) {
+        let record = &queued.record;
+        let failures = &self.context.failures;
+        failures.record(&record.source, &record.record.position, &Stage::Deliver, &reason);
+        if let Some(event) = self.open_events.get_mut(&(queued.ticket, queued.delivery.event)) {
+            event.refused = Some(reason.clone());
+        }
+        let letter = self.context.pipeline.refused(record, &queued.delivery, reason);
+        self.lanes.push(Queued { delivery: letter, ..queued }, Instant::now());
+    }
+}

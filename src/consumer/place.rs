@@ -1,0 +1,87 @@
+//! Where a shard is read from, polled or pushed.
+
+use std::sync::Arc;
+
+use tracing::warn;
+
+use crate::{
+    leasing::LeaseGrant,
+    model::{Checkpoint, InitialPosition, Lease, SequenceNumber},
+    ports::{StartAt, StreamReader},
+};
+
+/// The place in a shard where reading goes on.
+pub(super) struct Place {
+    grant: Arc<LeaseGrant>,
+    start: StartAt,
+}
+
+impl Place {
+    pub(super) fn new(grant: Arc<LeaseGrant>, initial: InitialPosition) -> Self {
+        let start = start_at(&grant.lease, grant.first, initial);
+        Self { grant, start }
+    }
+
+    pub(super) fn start(&self) -> &StartAt {
+        &self.start
+    }
+
+    /// Kinesis has accepted the place. Should the way there be lost, the next one must not skip what
+    /// came in between.
+    pub(super) fn accepted(&mut self) {
+        if let (StartAt::Latest, Some(since)) = (&self.start, self.grant.lease.latest_since) {
+            self.start = StartAt::Timestamp(since);
+        }
+    }
+
+    /// Everything up to here was read.
+    pub(super) fn read(&mut self, last: &SequenceNumber) {
+        self.start = StartAt::After(last.clone());
+    }
+
+    /// The last record read, if there was any.
+    pub(super) fn last_read(&self) -> Option<&SequenceNumber> {
+        match &self.start {
+            StartAt::After(last) => Some(last),
+            _ => None,
+        }
+    }
+
+    /// Kinesis does not accept the place: it has been trimmed, or belongs to another stream of that
+    /// name. Everything kept is read, and what was processed already is recognised by its position.
+    /// `false` when that was the place already.
+    pub(super) fn refused(&mut self, reason: &str) -> bool {
+        if self.start == StartAt::TrimHorizon {
+            return false;
+        }
+        warn!(lease = %self.grant.lease.key, %reason,
+            "position refused, reading from the oldest record kept");
+        self.start = StartAt::TrimHorizon;
+        true
+    }
+
+    /// Whether the stream exists but no longer lists this shard.
+    pub(super) async fn shard_is_gone(&self, reader: &dyn StreamReader) -> bool {
+        let shards = reader.shards().await;
+        shards.is_ok_and(|shards| {
+            !shards.is_empty() && shards.iter().all(|shard| shard.id != self.grant.lease.shard)
+        })
+    }
+}
+
+/// Where reading begins. A record that was checkpointed is read again, since it may be an aggregate
+/// that is half done; what was processed is dropped by its position (KCL `IteratorBuilder`).
+///
+/// `LATEST` means now only once: a shard on which nothing came before a restart is read from where it
+/// was first taken (the KCL skips what came in between). `first` is whether this is the first take.
+pub fn start_at(lease: &Lease, first: bool, initial: InitialPosition) -> StartAt {
+    match (&lease.checkpoint, initial) {
+        (Checkpoint::After(position), _) => StartAt::At(position.sequence.clone()),
+        (Checkpoint::Latest, _) => match lease.latest_since.filter(|_| !first) {
+            Some(since) => StartAt::Timestamp(since),
+            None => StartAt::Latest,
+        },
+        (Checkpoint::AtTimestamp, InitialPosition::AtTimestamp(time)) => StartAt::Timestamp(time),
+        _ => StartAt::TrimHorizon,
+    }
+}

@@ -1,0 +1,170 @@
+//! Fields of a message that is a JSON object, by their paths.
+
+use std::{cmp::Ordering, fmt};
+
+use serde_json::value::RawValue;
+
+use super::filter::{
+    number::Number,
+    raw::{self, Scalar},
+    selector::Selector,
+};
+
+/// A path to a field: `order.id`, `items[0].sku`, `items[*].sku` (any of them), `['a b'].c`. As the
+/// selectors of filter patterns, with or without their `$.`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldPath {
+    selector: Selector,
+    /// As it was written.
+    text: String,
+}
+
+/// A path that leads nowhere.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{path:?} is no path: {reason}; write it as in \"order.id\", \"items[0].sku\" or \"['a b'].c\""
+)]
+pub struct PathError {
+    path: String,
+    reason: String,
+}
+
+impl FieldPath {
+    /// Reads a path.
+    ///
+    /// # Errors
+    /// When it is not one.
+    pub fn parse(path: &str) -> Result<Self, PathError> {
+        match Selector::from_path(path) {
+            Ok(selector) => Ok(Self { selector, text: path.to_owned() }),
+            Err(error) => {
+                Err(PathError { path: path.to_owned(), reason: error.reason().to_owned() })
+            }
+        }
+    }
+
+    /// Whether a message has this field, whatever it holds (`null` too).
+    pub(super) fn exists(&self, root: &RawValue) -> bool {
+        self.selector.any(root, &|_| true)
+    }
+}
+
+impl fmt::Display for FieldPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// What a field may hold.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FieldValue {
+    /// This text, or a number, `true` or `false` that is written so.
+    Text(String),
+    /// A number of this value, however it is written; the text is a decimal number.
+    Number(String),
+    /// `true` or `false`.
+    Flag(bool),
+}
+
+impl FieldValue {
+    fn accepts(&self, value: &RawValue) -> bool {
+        match (self, raw::scalar(value)) {
+            (Self::Text(text), Scalar::String(found)) => *text == found,
+            (Self::Text(text), Scalar::Number(_) | Scalar::Bool(_)) => text == value.get(),
+            (Self::Number(number), Scalar::Number(found)) => equal(number, found),
+            (Self::Flag(flag), Scalar::Bool(found)) => *flag == found,
+            _ => false,
+        }
+    }
+}
+
+fn equal(left: &str, right: &str) -> bool {
+    let (left, right) = (Number::parse(left), Number::parse(right));
+    left.zip(right).and_then(|(left, right)| left.compare(right)) == Some(Ordering::Equal)
+}
+
+/// A field that must hold one of some values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FieldTest {
+    path: FieldPath,
+    values: Vec<FieldValue>,
+}
+
+impl FieldTest {
+    /// The field at `path` must hold one of `values`.
+    pub fn new(path: FieldPath, values: Vec<FieldValue>) -> Self {
+        Self { path, values }
+    }
+
+    /// Whether a message passes; one without a root (no JSON object) has no fields.
+    pub(super) fn holds(&self, root: Option<&RawValue>) -> bool {
+        let accepts = |found: &RawValue| self.values.iter().any(|value| value.accepts(found));
+        root.is_some_and(|root| self.path.selector.any(root, &accepts))
+    }
+
+    /// Whether each message that passes `other` passes this test too.
+    pub(super) fn covers(&self, other: &Self) -> bool {
+        self.path.selector == other.path.selector
+            && other.values.iter().all(|value| self.values.contains(value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ORDER: &str = r#"{"type":"order","code":200,"big":9007199254740993,"ok":true,"none":null,
+        "header":{"source":"web","a.b":1},"items":[{"sku":"x"},{"sku":"y"}],"n":1e2}"#;
+
+    fn test(path: &str, value: FieldValue) -> bool {
+        let test = FieldTest::new(FieldPath::parse(path).unwrap(), vec![value]);
+        test.holds(raw::root(ORDER))
+    }
+
+    #[test]
+    fn a_field_is_compared_by_value() {
+        let text = |path: &str, text: &str| test(path, FieldValue::Text(text.to_owned()));
+        let number = |path: &str, text: &str| test(path, FieldValue::Number(text.to_owned()));
+        assert!(text("type", "order") && text("$.type", "order") && !text("type", "orde"));
+        assert!(text("header.source", "web") && text("items[1].sku", "y"));
+        assert!(text("items[*].sku", "y") && !text("items[*].sku", "z"));
+        assert!(text("code", "200") && text("ok", "true") && !text("none", "null"));
+        assert!(number("code", "200") && number("code", "2e2") && number("n", "100"));
+        assert!(number("big", "9007199254740993") && !number("big", "9007199254740992"));
+        assert!(number("header.['a.b']", "1") && number("$.['header'].['a.b']", "1.0"));
+        assert!(test("ok", FieldValue::Flag(true)) && !test("ok", FieldValue::Flag(false)));
+        assert!(!text("header", "web") && !text("absent.deeper", "x"));
+    }
+
+    #[test]
+    fn a_message_that_is_no_object_has_no_fields() {
+        let test = FieldTest::new(FieldPath::parse("a").unwrap(), vec![FieldValue::Flag(true)]);
+        for message in ["", "text", "[1]", "{\"a\":true"] {
+            assert!(!test.holds(raw::root(message)), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_key_exists_even_with_null() {
+        let root = raw::root(ORDER).unwrap();
+        for (path, expect) in
+            [("none", true), ("items[0].sku", true), ("items[2]", false), ("header.no", false)]
+        {
+            assert_eq!(FieldPath::parse(path).unwrap().exists(root), expect, "{path}");
+        }
+    }
+
+    #[test]
+    fn bad_paths_say_why() {
+        for (path, part) in [
+            ("", "expected a name"),
+            ("a..b", "expected a name"),
+            ("a b", "expected `.` or `[`"),
+            ("a[x]", "expected an index"),
+            ("a[*].b[*]", "only one wildcard"),
+        ] {
+            let shown = FieldPath::parse(path).unwrap_err().to_string();
+            assert!(shown.contains(part) && shown.contains("order.id"), "{shown}");
+        }
+    }
+}
