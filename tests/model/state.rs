@@ -4,20 +4,19 @@
 //! is kept as how far it is behind the row's, a time as how many ticks it is ago. Both stop growing
 //! where nothing depends on them any more.
 
-use shardwright::model::{Checkpoint, Lease, LeaseKey, LeaseWrite, Progress, ShardId, WorkerId};
+use shardwright::model::Invariant;
 
 /// A worker.
 pub(crate) type Id = usize;
 
+/// Ticks without renewal after which others take a lease; a grant is valid for as many.
+pub(crate) const FAILOVER: u8 = 2;
+/// Ticks that an owner has to hand a lease over.
+pub(crate) const TIME_OUT: u8 = 1;
+/// Records of the shard.
+pub(crate) const RECORDS: u8 = 2;
 /// Behind by so many or more: no condition holds for it.
-const OLD: u8 = 4;
-/// The row's counter in the real [`Lease`].
-const COUNTER: u64 = 100;
-
-/// What is too old to be told from what is older still is equal to nothing.
-fn counter(behind: u8) -> u64 {
-    if behind < OLD { COUNTER - u64::from(behind) } else { 0 }
-}
+pub(crate) const OLD: u8 = 3;
 
 /// The row, without its counter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,7 +40,7 @@ pub(crate) struct Image {
     pub(crate) row: Row,
 }
 
-/// A write to the lease, but for its counter and its author.
+/// A write to the lease, but for its counter and its author. `Some(number)` is a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
     Renew(Option<u8>),
@@ -56,9 +55,11 @@ pub(crate) enum Kind {
     Release(Option<u8>),
 }
 
+/// How far a write has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Stage {
     OnTheWay,
+    /// Its answer is on the way.
     Applied(Image),
     Refused(Image),
     /// The answer was lost.
@@ -82,6 +83,7 @@ pub(crate) struct Flight {
 pub(crate) struct Held {
     /// The counter it last knew.
     pub(crate) behind: u8,
+    /// A hand-over was asked for.
     pub(crate) wanted: bool,
     /// When the last renewal that succeeded was sent.
     pub(crate) sent: u8,
@@ -95,14 +97,6 @@ pub(crate) struct Held {
     pub(crate) checkpoint: u8,
 }
 
-/// What a worker last saw of the row, and for how long it has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Seen {
-    pub(crate) behind: u8,
-    pub(crate) holder: Option<Id>,
-    pub(crate) age: u8,
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Life {
     Working,
@@ -113,11 +107,13 @@ pub(crate) enum Life {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Node {
+pub(crate) struct Worker {
     pub(crate) life: Life,
     pub(crate) held: Option<Held>,
     pub(crate) flight: Option<Flight>,
-    pub(crate) seen: Option<Seen>,
+    /// For how long it has seen the counter and the holder that the row has now, of a lease that it
+    /// does not hold.
+    pub(crate) seen: Option<u8>,
     /// Since when it waits for a hand-over that it asked for.
     pub(crate) asked: Option<u8>,
 }
@@ -130,44 +126,63 @@ pub(crate) struct Late {
     pub(crate) behind: u8,
 }
 
+/// What may still go wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Faults {
+    pub(crate) crashes: u8,
+    /// Answers that get lost.
+    pub(crate) losses: u8,
+    /// Workers that are told to drain.
+    pub(crate) departures: u8,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct State {
     pub(crate) row: Row,
-    pub(crate) nodes: [Node; 2],
+    pub(crate) workers: [Worker; 2],
     pub(crate) late: Vec<Late>,
-    /// Crashes, lost answers and departures that may still happen.
-    pub(crate) crashes: u8,
-    pub(crate) losses: u8,
-    pub(crate) departures: u8,
+    pub(crate) faults: Faults,
     /// An invariant of single writes that was broken.
-    pub(crate) breach: Option<&'static str>,
+    pub(crate) broken: Option<Invariant>,
 }
 
 impl State {
-    pub(crate) fn start() -> Self {
-        let node = Node { life: Life::Working, held: None, flight: None, seen: None, asked: None };
+    pub(crate) fn start(faults: Faults) -> Self {
+        let life = Life::Working;
+        let worker = Worker { life, held: None, flight: None, seen: None, asked: None };
         Self {
             row: Row { owner: None, checkpoint_owner: None, checkpoint: 0 },
-            nodes: [node; 2],
+            workers: [worker; 2],
             late: Vec::new(),
-            crashes: 1,
-            losses: 1,
-            departures: 1,
-            breach: None,
+            faults,
+            broken: None,
+        }
+    }
+
+    /// The row as it is.
+    pub(crate) fn image(&self) -> Image {
+        Image { behind: 0, row: self.row }
+    }
+
+    /// A write was applied and has left `row` behind, with a higher counter if it is `counted`.
+    pub(crate) fn changes(&mut self, row: Row, counted: bool) {
+        if counted || row.holder() != self.row.holder() {
+            self.workers.iter_mut().for_each(|worker| worker.seen = None);
+        }
+        self.row = row;
+        if counted {
+            self.fall_behind();
         }
     }
 
     /// The row's counter grows: everything known of it is further behind.
-    pub(crate) fn fall_behind(&mut self) {
+    fn fall_behind(&mut self) {
         let fall = |behind: &mut u8| *behind = (*behind + 1).min(OLD);
-        for node in &mut self.nodes {
-            if let Some(held) = &mut node.held {
+        for worker in &mut self.workers {
+            if let Some(held) = &mut worker.held {
                 fall(&mut held.behind);
             }
-            if let Some(seen) = &mut node.seen {
-                fall(&mut seen.behind);
-            }
-            if let Some(flight) = &mut node.flight {
+            if let Some(flight) = &mut worker.flight {
                 fall(&mut flight.behind);
                 if let Stage::Applied(image) | Stage::Refused(image) = &mut flight.stage {
                     fall(&mut image.behind);
@@ -180,76 +195,22 @@ impl State {
         // What can never be applied is of no account.
         self.late.retain(|late| late.behind < OLD);
     }
-}
 
-/// The words of the real table.
-pub(crate) struct Words {
-    names: [WorkerId; 2],
-    checkpoints: Vec<Checkpoint>,
-    lease: Lease,
-}
-
-impl Words {
-    pub(crate) fn new() -> Self {
-        let mut checkpoints = vec![Checkpoint::TrimHorizon];
-        for number in 1..8 {
-            checkpoints.push(Checkpoint::parse(&number.to_string(), 0).unwrap());
-        }
-        let (key, shard) = (LeaseKey::new("shard"), ShardId::new("shard"));
-        Self {
-            names: [WorkerId::new("a"), WorkerId::new("b")],
-            lease: Lease::new(key, None, shard, checkpoints[0].clone()),
-            checkpoints,
-        }
-    }
-
-    pub(crate) fn key(&self) -> &LeaseKey {
-        &self.lease.key
-    }
-
-    fn name(&self, id: Option<Id>) -> Option<WorkerId> {
-        id.map(|id| self.names[id].clone())
-    }
-
-    pub(crate) fn lease(&self, image: Image) -> Lease {
-        Lease {
-            counter: counter(image.behind),
-            owner: self.name(image.row.owner),
-            checkpoint_owner: self.name(image.row.checkpoint_owner),
-            checkpoint: self.checkpoints[usize::from(image.row.checkpoint)].clone(),
-            ..self.lease.clone()
-        }
-    }
-
-    pub(crate) fn row(&self, lease: &Lease) -> Row {
-        let id = |name: &Option<WorkerId>| {
-            name.as_ref().and_then(|name| self.names.iter().position(|one| one == name))
-        };
-        let number = self.checkpoints.iter().position(|one| *one == lease.checkpoint);
-        Row {
-            owner: id(&lease.owner),
-            checkpoint_owner: id(&lease.checkpoint_owner),
-            checkpoint: number.and_then(|number| u8::try_from(number).ok()).unwrap(),
-        }
-    }
-
-    pub(crate) fn write(&self, by: Id, kind: Kind, behind: u8) -> LeaseWrite {
-        let counter = counter(behind);
-        let progress =
-            |to: Option<u8>| to.map(|to| Progress::from(self.checkpoints[usize::from(to)].clone()));
-        let (me, other) = (self.names[by].clone(), self.names[1 - by].clone());
-        match kind {
-            Kind::Renew(to) => LeaseWrite::Renew { by: me, counter, checkpoint: progress(to) },
-            Kind::Take { from, .. } => {
-                LeaseWrite::Take { by: me, counter, from: self.name(from), latest_since: None }
+    /// Time passes.
+    pub(crate) fn tick(&mut self) {
+        let older = |age: &mut u8| *age = (*age + 1).min(FAILOVER);
+        for worker in &mut self.workers {
+            if let Some(held) = &mut worker.held {
+                older(&mut held.sent);
+                held.wait = held.wait.saturating_sub(1);
+                held.unsure.iter_mut().for_each(older);
             }
-            Kind::Ask => LeaseWrite::RequestHandOver { from: other, to: me },
-            Kind::Withdraw => LeaseWrite::WithdrawRequest { from: other, by: me },
-            Kind::Finish(to) => {
-                let checkpoint = progress(to);
-                LeaseWrite::FinishHandOver { by: me, to: other, counter, checkpoint }
+            if let Some(flight) = &mut worker.flight {
+                older(&mut flight.sent);
+                flight.unsure.iter_mut().for_each(older);
             }
-            Kind::Release(to) => LeaseWrite::Release { by: me, counter, checkpoint: progress(to) },
+            worker.seen.iter_mut().for_each(older);
+            worker.asked.iter_mut().for_each(|age| *age = (*age + 1).min(TIME_OUT));
         }
     }
 }
