@@ -25,16 +25,18 @@ use shardwright::model::Invariant;
 use state::Faults;
 use stateright::{Checker, HasDiscoveries, Model};
 
-const FAULTS: Faults = Faults { crashes: 1, losses: 1, departures: 0 };
+const FAULTS: Faults = Faults { crashes: 1, delays: 2, losses: 1, departures: 1 };
 
 #[test]
 fn the_protocol_keeps_its_invariants_in_every_history() {
-  for faults in [Faults{crashes:0,losses:1,departures:0}] {
+  for f in [(0,0,0,0),(0,1,0,0),(0,1,1,0),(1,1,1,0),(0,2,1,0),(0,1,1,1),(1,2,1,0),(1,1,1,1), (1,2,1,1)] {
+    let faults = Faults{crashes:f.0,delays:f.1,losses:f.2,departures:f.3};
     let start = Instant::now();
-    let checker = Protocol::new(faults, None).checker().threads(2).timeout(Duration::from_secs(40)).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
-    if let Some(path) = checker.discovery("LS-3") { for a in path.clone().into_actions() { println!("{a:?}"); } println!("{:#?}", path.last_state()); }
+    let checker = Protocol::new(faults, None).checker().threads(2).timeout(Duration::from_secs(60)).finish_when(HasDiscoveries::AnyFailures).spawn_bfs().join();
+    for name in ["LS-3", "LV-1"] {
+    if let Some(path) = checker.discovery(name) { for a in path.clone().into_actions() { println!("{name} {a:?}"); } println!("{:?}", path.last_state()); }}
     println!(
-        "{faults:?} {} states, {} steps, depth {}, {:?} {:?}",
+        "{f:?} {} states, {} steps, depth {}, {:?} {:?}",
         checker.unique_state_count(),
         checker.state_count(),
         checker.max_depth(),
@@ -46,6 +48,6 @@ fn the_protocol_keeps_its_invariants_in_every_history() {
 #[test]
 fn each_rule_of_the_protocol_is_needed() {
     for (rule, invariant) in [(Rule::ThiefWaits, Invariant::OneValidGrant)] {
-        let _ = (rule, invariant, HasDiscoveries::AnyFailures);
+        let _ = (rule, invariant, FAULTS);
     }
 }

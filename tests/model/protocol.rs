@@ -31,6 +31,8 @@ pub(crate) enum Rule {
     ExpiryIsPatient,
     /// A lease that has expired is taken.
     ExpiredIsTaken,
+    /// A thief that does not know whether its take was applied waits all the same.
+    DoubtfulTakeIsKept,
     /// An owner hands over only when its consumer has drained.
     DrainsFirst,
     /// A write names the counter that its worker last knew.
@@ -54,7 +56,9 @@ pub(crate) enum Action {
     Tick,
     /// A worker looks at the row.
     Scan(Id),
-    /// A worker sends a write.
+    /// A worker makes a write, and hears of it at once.
+    Write(Id, Kind),
+    /// A worker sends a write that takes its time.
     Send(Id, Kind),
     /// A write reaches the table.
     Arrive(Id),
@@ -89,7 +93,7 @@ impl Model for Protocol {
         actions.extend((0..state.late.len()).map(Action::ArriveLate));
         for id in 0..2 {
             self.actions_of(state, id, actions);
-            faults_of(state, id, actions);
+            self.faults_of(state, id, actions);
         }
     }
 
@@ -123,8 +127,8 @@ impl Model for Protocol {
                 state.workers.iter().any(|worker| worker.held.is_some_and(|held| held.wait > 0))
             }),
             Property::sometimes("a shard is processed though everything failed", |_, state: &State| {
-                let Faults { crashes, losses, departures } = state.faults;
-                crashes + losses + departures == 0 && state.row.checkpoint == RECORDS
+                let Faults { crashes, delays, losses, departures } = state.faults;
+                crashes + delays + losses + departures == 0 && state.row.checkpoint == RECORDS
             }),
         ]
     }
@@ -137,21 +141,6 @@ const PATIENCE: usize = 30;
 /// Whether a worker may begin a delivery now.
 fn is_valid(worker: &Worker) -> bool {
     worker.held.is_some_and(|held| held.sent < FAILOVER && held.wait == 0 && !held.finished)
-}
-
-/// What may go wrong with a worker.
-fn faults_of(state: &State, id: Id, actions: &mut Vec<Action>) {
-    let Worker { life, flight, .. } = state.workers[id];
-    if life != Life::Gone && state.faults.crashes > 0 {
-        actions.push(Action::Crash(id));
-    }
-    if life == Life::Working && state.faults.departures > 0 {
-        actions.push(Action::Leave(id));
-    }
-    let answered = flight.is_some_and(|flight| flight.stage != Stage::Unanswered);
-    if answered && state.faults.losses > 0 {
-        actions.push(Action::Lose(id));
-    }
 }
 
 impl Protocol {
@@ -175,7 +164,7 @@ impl Protocol {
                 Stage::Applied(_) | Stage::Refused(_) => Action::Hear(id),
                 Stage::Unanswered => Action::Reconcile(id),
             }),
-            None => actions.extend(self.next_write(state, id).map(|kind| Action::Send(id, kind))),
+            None => actions.extend(self.next_write(state, id).map(|kind| Action::Write(id, kind))),
         }
         let Some(held) = worker.held else { return };
         if is_valid(worker) && held.done < RECORDS {
@@ -189,11 +178,31 @@ impl Protocol {
         }
     }
 
+    /// What may go wrong with a worker.
+    fn faults_of(&self, state: &State, id: Id, actions: &mut Vec<Action>) {
+        let Worker { life, flight, .. } = state.workers[id];
+        let Faults { crashes, delays, losses, departures } = state.faults;
+        if life != Life::Gone && crashes > 0 {
+            actions.push(Action::Crash(id));
+        }
+        if life == Life::Working && departures > 0 {
+            actions.push(Action::Leave(id));
+        }
+        match flight {
+            Some(flight) if flight.stage != Stage::Unanswered && losses > 0 => {
+                actions.push(Action::Lose(id));
+            }
+            None if delays > 0 => {
+                actions.extend(self.next_write(state, id).map(|kind| Action::Send(id, kind)));
+            }
+            _ => {}
+        }
+    }
+
     /// LV-1: whether a worker that lives comes to a valid grant, when nothing goes wrong any more and
     /// everyone has its turn.
     fn comes_to_a_live_worker(&self, state: &State) -> bool {
-        let works = |worker: &Worker| worker.life == Life::Working;
-        if !state.workers.iter().any(works) {
+        if state.workers.iter().all(|worker| worker.life != Life::Working) {
             return true;
         }
         let mut state = state.clone();
@@ -202,19 +211,19 @@ impl Protocol {
             let mut hasher = DefaultHasher::new();
             (state.row, state.workers, &state.late).hash(&mut hasher);
             passed.push(hasher.finish());
-            let valid = state.workers.iter().any(|worker| works(worker) && is_valid(worker));
-            let mut healing = self.healing.lock().unwrap();
-            if valid || healing.contains(&hasher.finish()) {
-                healing.extend(passed);
+            let healed = self.healing.lock().unwrap().contains(&hasher.finish());
+            if healed || self.fair_round(&mut state) {
+                self.healing.lock().unwrap().extend(passed);
                 return true;
             }
-            drop(healing);
-            self.fair_round(&mut state);
         }
         false
     }
 
-    fn fair_round(&self, state: &mut State) {
+    /// Everyone has its turn. Answers whether a worker that lives had a valid grant.
+    fn fair_round(&self, state: &mut State) -> bool {
+        let works = |worker: &Worker| worker.life == Life::Working && is_valid(worker);
+        let mut valid = state.workers.iter().any(works);
         while !state.late.is_empty() {
             self.act(state, Action::ArriveLate(0));
         }
@@ -223,29 +232,36 @@ impl Protocol {
             for _ in 0..4 {
                 let mut actions = Vec::new();
                 self.actions_of(state, id, &mut actions);
-                actions.into_iter().for_each(|action| self.act(state, action));
+                // The fleet is in balance, so nobody asks for more.
+                actions.retain(|action| !matches!(action, Action::Write(_, Kind::Ask)));
+                for action in actions {
+                    self.act(state, action);
+                    valid |= state.workers.iter().any(works);
+                }
             }
         }
         state.tick();
+        valid
     }
 
     fn act(&self, state: &mut State, action: Action) {
         match action {
             Action::Tick => state.tick(),
             Action::Scan(id) => state.scan(id),
-            Action::Send(id, kind) => state.send(id, kind),
+            Action::Write(id, kind) => {
+                state.send(id, kind);
+                self.arrive(state, id);
+                self.hear(state, id);
+            }
+            Action::Send(id, kind) => {
+                state.faults.delays -= 1;
+                state.send(id, kind);
+            }
             Action::Arrive(id) => self.arrive(state, id),
+            Action::Hear(id) => self.hear(state, id),
             Action::ArriveLate(index) => {
                 let Late { by, kind, behind } = state.late.remove(index);
                 self.write(state, by, kind, behind);
-            }
-            Action::Hear(id) => {
-                let Some(flight) = state.workers[id].flight.take() else { return };
-                match flight.stage {
-                    Stage::Applied(image) => self.applied(state, id, flight, image),
-                    Stage::Refused(image) => self.refused(state, id, flight, image),
-                    Stage::OnTheWay | Stage::Unanswered => {}
-                }
             }
             Action::Lose(id) => {
                 state.faults.losses -= 1;
@@ -277,9 +293,7 @@ impl Protocol {
             Action::Crash(id) => {
                 state.faults.crashes -= 1;
                 state.abandon(id);
-                let life = Life::Gone;
-                state.workers[id] =
-                    Worker { life, held: None, flight: None, seen: None, asked: None };
+                state.workers[id] = Worker::new(Life::Gone);
             }
         }
     }
@@ -290,6 +304,15 @@ impl Protocol {
         let image = state.image();
         if let Some(flight) = &mut state.workers[id].flight {
             flight.stage = if applied { Stage::Applied(image) } else { Stage::Refused(image) };
+        }
+    }
+
+    fn hear(&self, state: &mut State, id: Id) {
+        let Some(flight) = state.workers[id].flight.take() else { return };
+        match flight.stage {
+            Stage::Applied(image) => self.applied(state, id, flight, image),
+            Stage::Refused(image) => self.refused(state, id, flight, image),
+            Stage::OnTheWay | Stage::Unanswered => {}
         }
     }
 

@@ -106,10 +106,10 @@ impl Protocol {
             }
             Kind::Take { forced, .. } => {
                 worker.asked = None;
-                let waits = forced && self.keeps(Rule::ThiefWaits);
-                let wait = if waits { FAILOVER.saturating_sub(flight.sent) } else { 0 };
+                let wait = self.wait_of(flight).max(worker.wary);
+                worker.wary = 0;
                 let leaving = worker.life == Life::Leaving;
-                if leaving && forced && self.keeps(Rule::WaitingIsKept) {
+                if leaving && wait > 0 && self.keeps(Rule::WaitingIsKept) {
                     // The row expires: a release would invite the other one in at once.
                     return;
                 }
@@ -143,7 +143,11 @@ impl Protocol {
         let worker = &mut state.workers[id];
         match flight.kind {
             Kind::Take { forced, .. } if ours => state.take(id, image, forced),
-            Kind::Take { .. } => {}
+            Kind::Take { .. } => {
+                if flight.unsure.is_some() && self.keeps(Rule::DoubtfulTakeIsKept) {
+                    worker.wary = worker.wary.max(self.wait_of(flight));
+                }
+            }
             // Without an answer it may have been asked for.
             Kind::Ask => worker.asked = flight.unsure.map(|_| 0),
             // Handed over in the meantime: taken, to be released.
@@ -169,6 +173,13 @@ impl Protocol {
                 }
             }
         }
+    }
+
+    /// How long a take makes its worker wait, from now on.
+    fn wait_of(&self, flight: Flight) -> u8 {
+        let forced = matches!(flight.kind, Kind::Take { forced: true, .. });
+        let waits = forced && self.keeps(Rule::ThiefWaits);
+        if waits { FAILOVER - flight.sent } else { 0 }
     }
 
     /// Whether the row shows a write.

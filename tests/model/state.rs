@@ -116,6 +116,15 @@ pub(crate) struct Worker {
     pub(crate) seen: Option<u8>,
     /// Since when it waits for a hand-over that it asked for.
     pub(crate) asked: Option<u8>,
+    /// For how long an old owner may believe in its lease: it may have been taken by force.
+    pub(crate) wary: u8,
+}
+
+impl Worker {
+    /// A worker that knows nothing.
+    pub(crate) fn new(life: Life) -> Self {
+        Self { life, held: None, flight: None, seen: None, asked: None, wary: 0 }
+    }
 }
 
 /// A write that nobody waits for any more, and that may arrive yet.
@@ -130,7 +139,9 @@ pub(crate) struct Late {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Faults {
     pub(crate) crashes: u8,
-    /// Answers that get lost.
+    /// Writes that take their time: they arrive, and are answered, whenever. All others do at once.
+    pub(crate) delays: u8,
+    /// Delayed writes whose answers get lost.
     pub(crate) losses: u8,
     /// Workers that are told to drain.
     pub(crate) departures: u8,
@@ -148,11 +159,9 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn start(faults: Faults) -> Self {
-        let life = Life::Working;
-        let worker = Worker { life, held: None, flight: None, seen: None, asked: None };
         Self {
             row: Row { owner: None, checkpoint_owner: None, checkpoint: 0 },
-            workers: [worker; 2],
+            workers: [Worker::new(Life::Working); 2],
             late: Vec::new(),
             faults,
             broken: None,
@@ -210,6 +219,7 @@ impl State {
                 flight.unsure.iter_mut().for_each(older);
             }
             worker.seen.iter_mut().for_each(older);
+            worker.wary = worker.wary.saturating_sub(1);
             worker.asked.iter_mut().for_each(|age| *age = (*age + 1).min(TIME_OUT));
         }
     }
