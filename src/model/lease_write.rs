@@ -3,9 +3,7 @@
 //! [`LeaseWrite::apply`] is the meaning as a pure function. The DynamoDB adapter says the same as
 //! condition and update expressions; the contract tests hold the two against each other.
 
-use super::{
-    Checkpoint, EpochMillis, HashKeyRange, Lease, Progress, ShardId, WorkerId,
-};
+use super::{Checkpoint, EpochMillis, HashKeyRange, Lease, Progress, ShardId, WorkerId};
 
 /// One conditional write to an existing lease. It is applied as a whole or refused as a whole.
 ///

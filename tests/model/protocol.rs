@@ -19,14 +19,8 @@ use crate::{
 pub(crate) enum Rule {
     /// A thief does not deliver while the old owner may believe in its lease.
     ThiefWaits,
-    /// A thief that still waits does not give the lease away.
-    WaitingIsKept,
     /// A lease is valid from the sending of a renewal, not from its answer.
     ValidFromSending,
-    /// A write that is inferred counts from the first of those that were lost.
-    InferredFromFirst,
-    /// A take of what names its taker is never inferred.
-    OwnTakeIsCertain,
     /// A lease expires only when its counter stood still for as long as a grant is valid.
     ExpiryIsPatient,
     /// A lease that has expired is taken.
@@ -126,10 +120,13 @@ impl Model for Protocol {
             Property::sometimes("a lease is taken by force", |_, state: &State| {
                 state.workers.iter().any(|worker| worker.held.is_some_and(|held| held.wait > 0))
             }),
-            Property::sometimes("a shard is processed though everything failed", |_, state: &State| {
-                let Faults { crashes, delays, losses, departures } = state.faults;
-                crashes + delays + losses + departures == 0 && state.row.checkpoint == RECORDS
-            }),
+            Property::sometimes(
+                "a shard is processed though everything failed",
+                |_, state: &State| {
+                    let Faults { crashes, delays, losses, departures } = state.faults;
+                    crashes + delays + losses + departures == 0 && state.row.checkpoint == RECORDS
+                },
+            ),
         ]
     }
 }
@@ -144,6 +141,16 @@ fn is_valid(worker: &Worker) -> bool {
 }
 
 impl Protocol {
+    /// Those that the model checks.
+    pub(crate) const INVARIANTS: [Invariant; 6] = [
+        Invariant::OneValidGrant,
+        Invariant::CounterGrows,
+        Invariant::ChangesByCondition,
+        Invariant::CheckpointAdvances,
+        Invariant::HolderCheckpoints,
+        Invariant::ReachesTip,
+    ];
+
     pub(crate) fn new(faults: Faults, without: Option<Rule>) -> Self {
         Self { words: Words::new(), faults, without, healing: Mutex::default() }
     }

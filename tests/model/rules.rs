@@ -65,7 +65,7 @@ impl Protocol {
             return None;
         }
         let news = (held.done > held.checkpoint).then_some(held.done);
-        let may_go = held.wait == 0 || !self.keeps(Rule::WaitingIsKept);
+        let may_go = held.wait == 0;
         let drained = held.finished || (held.wanted && !self.keeps(Rule::DrainsFirst));
         if drained && may_go {
             Some(if held.wanted { Kind::Finish(news) } else { Kind::Release(news) })
@@ -104,12 +104,12 @@ impl Protocol {
                     held.renewed(id, image, sent);
                 }
             }
-            Kind::Take { forced, .. } => {
+            Kind::Take { .. } => {
                 worker.asked = None;
                 let wait = self.wait_of(flight).max(worker.wary);
                 worker.wary = 0;
                 let leaving = worker.life == Life::Leaving;
-                if leaving && wait > 0 && self.keeps(Rule::WaitingIsKept) {
+                if leaving && wait > 0 {
                     // The row expires: a release would invite the other one in at once.
                     return;
                 }
@@ -134,10 +134,9 @@ impl Protocol {
     /// A write was refused, or its answer was lost and the row reads like this.
     pub(crate) fn refused(&self, state: &mut State, id: Id, flight: Flight, image: Image) {
         if let Some(first) = flight.unsure
-            && self.shows(id, flight, image)
+            && self.words.write(id, flight.kind, flight.behind).shows_in(&self.words.lease(image))
         {
-            let sent = if self.keeps(Rule::InferredFromFirst) { first } else { flight.sent };
-            return self.applied(state, id, Flight { sent, ..flight }, image);
+            return self.applied(state, id, Flight { sent: first, ..flight }, image);
         }
         let ours = image.row.holder() == Some(id);
         let worker = &mut state.workers[id];
@@ -180,19 +179,6 @@ impl Protocol {
         let forced = matches!(flight.kind, Kind::Take { forced: true, .. });
         let waits = forced && self.keeps(Rule::ThiefWaits);
         if waits { FAILOVER - flight.sent } else { 0 }
-    }
-
-    /// Whether the row shows a write.
-    fn shows(&self, id: Id, flight: Flight, image: Image) -> bool {
-        let own_take = matches!(flight.kind, Kind::Take { from, .. } if from == Some(id));
-        if own_take && !self.keeps(Rule::OwnTakeIsCertain) {
-            // As for any other take.
-            return image.behind + 1 == flight.behind
-                && image.row.owner == Some(id)
-                && image.row.holder() == Some(id);
-        }
-        let write = self.words.write(id, flight.kind, flight.behind);
-        write.shows_in(&self.words.lease(image))
     }
 }
 
