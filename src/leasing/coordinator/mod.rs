@@ -87,6 +87,9 @@ pub struct Coordinator {
     pending: BTreeSet<LeaseKey>,
     /// Hand-overs that this worker asked for: of whom, and when.
     asked: BTreeMap<LeaseKey, (WorkerId, Instant)>,
+    /// Leases that this worker may have taken by force without knowing: until when their old owners may
+    /// believe in them.
+    doubtful: BTreeMap<LeaseKey, Instant>,
     observations: Observations,
     acquisitions: u64,
     /// Why takes were begun that are under way.
@@ -151,6 +154,7 @@ impl Coordinator {
             held: BTreeMap::new(),
             pending: BTreeSet::new(),
             asked: BTreeMap::new(),
+            doubtful: BTreeMap::new(),
             observations: Observations::default(),
             acquisitions: 0,
             reasons: BTreeMap::new(),

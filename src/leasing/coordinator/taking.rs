@@ -171,6 +171,7 @@ impl Coordinator {
         if !self.pending.insert(lease.key.clone()) {
             return;
         }
+        let wait = wait.max(self.doubtful_wait(&lease.key));
         let age = self.observations.age(&lease.key, now);
         let asked = self.asked.get(&lease.key).map(|(from, _)| from);
         let (change, why) = why(lease, &self.me, wait, age, asked);
@@ -189,6 +190,13 @@ impl Coordinator {
         self.operations.push(operations::take(Arc::clone(&self.store), written, parents));
     }
 
+    /// For how long an old owner may still believe in a lease that this worker may have taken by force:
+    /// the answer was lost, and the write may have arrived since.
+    fn doubtful_wait(&self, key: &LeaseKey) -> Duration {
+        let until = self.doubtful.get(key).copied();
+        until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()))
+    }
+
     /// The leases of the parents of a shard that nobody has started yet.
     fn parents_of_new(&self, lease: &Lease) -> Vec<LeaseKey> {
         let stream = self.streams.iter().find(|stream| stream.identifier.owns(lease));
@@ -204,6 +212,12 @@ impl Coordinator {
         if result.is_ok() {
             // Leases are moving, and others move theirs: the next round need not wait.
             self.look_soon();
+        }
+        if !matches!(result, Ok(Swap::Applied(_))) && written.unsure.is_some() {
+            let now = Instant::now();
+            self.doubtful.retain(|_, until| *until > now);
+            let until = self.doubtful.entry(written.key.clone()).or_insert(now);
+            *until = (*until).max(written.sent + written.wait);
         }
         match result {
             Ok(Swap::Applied(row)) => {
@@ -224,6 +238,7 @@ impl Coordinator {
 
     fn acquired(&mut self, row: Lease, written: &Written) {
         self.asked.remove(&written.key);
+        self.doubtful.remove(&written.key);
         let Some(stream) = self.streams.iter().position(|s| s.identifier.owns(&row)) else {
             return;
         };
