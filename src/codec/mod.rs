@@ -35,5 +35,5 @@ pub use envelope::{Envelope, EnvelopeError, parse_envelopes};
 pub use error::DecodeError;
 pub use event_line::{EventLineError, parse_event_line};
 pub use gunzip::{GunzipError, gunzip, gzip};
-pub use render::render_event;
+pub use render::{render_event, render_header, render_rest};
 pub use shard_keys::ShardKeys;

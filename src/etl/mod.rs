@@ -18,6 +18,8 @@ mod explain;
 mod field;
 pub mod filter;
 mod functions;
+mod header;
+mod lines;
 mod outcome;
 mod pipeline;
 mod program;

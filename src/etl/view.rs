@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json, value::RawValue};
 use vrl::value as program;
 
-use super::{SourceRecord, filter::raw};
+use super::{SourceRecord, filter::raw, header::Header};
 use crate::model::LogEvent;
 
 /// The names that the fields of an event have for schemas and programs.
@@ -27,6 +27,8 @@ pub(super) const FIELDS: [&str; 7] =
 pub(super) struct EventView<'e> {
     pub(super) record: &'e SourceRecord,
     pub(super) event: &'e LogEvent,
+    /// What it shares with the events around it.
+    pub(super) header: &'e Header,
     /// Its index within its record.
     pub(super) index: u32,
     root: OnceCell<Option<&'e RawValue>>,
@@ -36,10 +38,16 @@ pub(super) struct EventView<'e> {
 }
 
 impl<'e> EventView<'e> {
-    pub(super) fn new(record: &'e SourceRecord, event: &'e LogEvent, index: u32) -> Self {
+    pub(super) fn new(
+        record: &'e SourceRecord,
+        header: &'e Header,
+        event: &'e LogEvent,
+        index: u32,
+    ) -> Self {
         Self {
             record,
             event,
+            header,
             index,
             root: OnceCell::new(),
             document: OnceCell::new(),
@@ -148,7 +156,7 @@ mod tests {
 
     fn check(message: &str, test: impl FnOnce(EventView<'_>)) {
         let (record, event) = (source_record(b""), log_event(message));
-        test(EventView::new(&record, &event, 0));
+        test(EventView::new(&record, &Header::new(&event.source), &event, 0));
     }
 
     #[test]
