@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::json::write_string;
 use crate::model::{LogEvent, LogSource};
 
 /// The names of the known fields.
@@ -21,25 +22,30 @@ pub fn render_event(event: &LogEvent, out: &mut Vec<u8>) {
 
 /// The first half of [`render_event`]: what all events of an envelope begin with.
 pub fn render_header(source: &LogSource, out: &mut Vec<u8>) {
-    member(b"{\"owner\":", &source.owner, out);
-    member(b",\"logGroup\":", &source.log_group, out);
-    member(b",\"logStream\":", &source.log_stream, out);
-    member(b",\"subscriptionFilters\":", &source.subscription_filters, out);
+    text(b"{\"owner\":", &source.owner, out);
+    text(b",\"logGroup\":", &source.log_group, out);
+    text(b",\"logStream\":", &source.log_stream, out);
+    value(b",\"subscriptionFilters\":", &source.subscription_filters, out);
 }
 
 /// The second half: what differs, and the unknown fields.
 pub fn render_rest(event: &LogEvent, out: &mut Vec<u8>) {
-    member(b",\"id\":", &event.id, out);
-    member(b",\"timestamp\":", &event.timestamp, out);
-    member(b",\"message\":", &event.message, out);
-    for (name, value) in event.unknown_fields(&FIXED) {
-        member(b",", &name, out);
-        member(b":", value, out);
+    text(b",\"id\":", &event.id, out);
+    value(b",\"timestamp\":", &event.timestamp, out);
+    text(b",\"message\":", &event.message, out);
+    for (name, unknown) in event.unknown_fields(&FIXED) {
+        text(b",", &name, out);
+        value(b":", unknown, out);
     }
     out.push(b'}');
 }
 
-fn member(before: &[u8], value: &(impl Serialize + ?Sized), out: &mut Vec<u8>) {
+fn text(before: &[u8], text: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(before);
+    write_string(text, out);
+}
+
+fn value(before: &[u8], value: &impl Serialize, out: &mut Vec<u8>) {
     out.extend_from_slice(before);
     serde_json::to_writer(out, value).expect("text and numbers are always JSON");
 }

@@ -4,7 +4,7 @@ use std::{cell::OnceCell, sync::Arc};
 
 use vrl::value::Value;
 
-use super::view::text;
+use super::program_value::text;
 use crate::{codec::render_header, model::LogSource};
 
 /// The header of an envelope.

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use bytes::{Bytes, BytesMut};
-use serde::Serialize;
+use vrl::value::Value;
 
-use super::header::Header;
+use super::{header::Header, program_value};
 use crate::{codec::render_rest, model::LogEvent};
 
 /// Bytes that are asked of the allocator at a time.
@@ -27,10 +27,10 @@ impl Lines {
         self.keep()
     }
 
-    /// Any document in one line.
-    pub(super) fn document(&mut self, document: &impl Serialize) -> serde_json::Result<Bytes> {
+    /// What a program has made, in one line.
+    pub(super) fn document(&mut self, document: &Value) -> serde_json::Result<Bytes> {
         self.line.clear();
-        serde_json::to_writer(&mut self.line, document)?;
+        program_value::write(document, &mut self.line)?;
         Ok(self.keep())
     }
 

@@ -23,6 +23,7 @@ mod lines;
 mod outcome;
 mod pipeline;
 mod program;
+mod program_value;
 mod replayed;
 mod route;
 mod schema;

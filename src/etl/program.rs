@@ -54,7 +54,8 @@ use vrl::{
 use super::{
     functions,
     lines::Lines,
-    view::{EventView, FIELDS, program_value, text},
+    program_value::{from_document, text},
+    view::{EventView, FIELDS},
 };
 #[cfg(doc)]
 use crate::model::LogEvent;
@@ -194,8 +195,11 @@ fn fields(view: &EventView<'_>, last: bool) -> ObjectMap {
         view.for_program(last),
     ];
     let unknown = event.unknown_fields(&FIELDS);
-    let unknown = unknown.map(|(name, value)| (KeyString::from(&*name), program_value(value)));
-    FIELDS.map(KeyString::from).into_iter().zip(values).chain(unknown).collect()
+    let unknown = unknown.map(|(name, value)| (KeyString::from(&*name), from_document(value)));
+    let mut fields = ObjectMap::new();
+    fields.extend(FIELDS.map(KeyString::from).into_iter().zip(values));
+    fields.extend(unknown);
+    fields
 }
 
 /// Reads one field of the metadata.
