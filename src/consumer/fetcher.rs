@@ -167,7 +167,6 @@ impl Fetcher {
     async fn failed(&mut self, problem: StreamError) -> Option<Fetched> {
         let lease = &self.grant.lease.key;
         let mut pause = self.pacing.after_failure(&mut self.rng);
-        self.meter.not_read(&problem);
         match problem {
             StreamError::IteratorExpired => {
                 info!(%lease, "shard iterator expired, reading on after the last record read");
@@ -179,12 +178,19 @@ impl Fetcher {
                 debug!(%lease, retry_in = ?rounded(pause), "throttled, will retry");
             }
             StreamError::Unavailable(reason) | StreamError::Taken(reason) => {
-                self.failures += 1;
-                warn!(%lease, %reason, retry_in = ?rounded(pause), "could not read, will retry");
+                if self.again(&reason) {
+                    let lease = &self.grant.lease.key;
+                    warn!(%lease, %reason, failed_calls = self.failures, retry_in = ?rounded(pause),
+                        "could not read, will retry");
+                }
             }
             StreamError::Invalid(reason) => self.refused(&reason),
             StreamError::Denied(reason) => {
-                error!(%lease, %reason, retry_in = ?rounded(pause), "not allowed to read, will retry");
+                if self.again(&reason) {
+                    let lease = &self.grant.lease.key;
+                    error!(%lease, %reason, failed_calls = self.failures, retry_in = ?rounded(pause),
+                        "not allowed to read, will retry");
+                }
             }
             StreamError::NotFound(reason) => {
                 self.iterator = None;
@@ -192,7 +198,11 @@ impl Fetcher {
                     shard_lost(&self.context.metrics, &self.grant.lease);
                     return Some(Fetched::End(ConsumerExit::ShardGone));
                 }
-                warn!(%lease, %reason, retry_in = ?rounded(pause), "stream not found, will retry");
+                if self.again(&reason) {
+                    let lease = &self.grant.lease.key;
+                    warn!(%lease, %reason, failed_calls = self.failures, retry_in = ?rounded(pause),
+                        "stream not found, will retry");
+                }
             }
         }
         self.next_call = Instant::now() + pause;
@@ -205,8 +215,17 @@ impl Fetcher {
         self.gaps.resumes_after(self.last.as_ref());
         if self.iterator.take().is_some() {
             info!(%lease, %reason, "shard iterator refused, asking for a new one");
-        } else if !self.place.refused(reason) {
-            error!(%lease, %reason, "read refused, will retry");
+        } else if !self.place.refused(reason) && self.again(reason) {
+            let lease = &self.grant.lease.key;
+            error!(%lease, %reason, failed_calls = self.failures, "read refused, will retry");
         }
+    }
+
+    /// One more failure in a row; `true` when it is worth a line: the first is, then each time the row
+    /// has doubled.
+    fn again(&mut self, reason: &str) -> bool {
+        self.failures += 1;
+        self.meter.not_read(reason);
+        self.failures.is_power_of_two()
     }
 }

@@ -250,7 +250,6 @@ impl Subscriber {
     async fn failed(&mut self, problem: StreamError) -> Option<Fetched> {
         let now = Instant::now();
         let held = self.subscription.take().is_some() && self.lives;
-        self.meter.not_read(&problem);
         let lease = &self.grant.lease.key;
         match problem {
             StreamError::Unavailable(_) if held && self.renewal.is_full_term(now) => {
@@ -264,22 +263,32 @@ impl Subscriber {
             }
             StreamError::Invalid(reason) => {
                 self.next_call = self.renewal.after_failure(now, &mut self.rng);
-                if !self.place.refused(&reason) {
+                if !self.place.refused(&reason) && self.is_worth_a_line(&reason) {
                     error!(%lease, %reason, "subscription refused, will retry");
                 }
             }
             StreamError::Denied(reason) => {
                 self.next_call = self.renewal.after_failure(now, &mut self.rng);
-                error!(%lease, %reason, "not allowed to subscribe, will retry");
+                if self.is_worth_a_line(&reason) {
+                    error!(%lease, %reason, "not allowed to subscribe, will retry");
+                }
             }
             StreamError::NotFound(reason) => {
                 self.next_call = self.renewal.after_failure(now, &mut self.rng);
-                warn!(%lease, %reason, "stream, shard or consumer not found, will retry");
+                if self.is_worth_a_line(&reason) {
+                    warn!(%lease, %reason, "stream, shard or consumer not found, will retry");
+                }
                 return self.gone().await;
             }
             StreamError::IteratorExpired => self.next_call = now,
         }
         None
+    }
+
+    /// Whether a failure is worth a line: the first of a row is, then each time the row has doubled.
+    fn is_worth_a_line(&self, reason: &str) -> bool {
+        self.meter.not_read(reason);
+        self.renewal.failures().is_power_of_two()
     }
 
     /// Somebody else is subscribed to the shard: for some seconds after its lease has moved that is as
@@ -292,6 +301,7 @@ impl Subscriber {
         };
         let lease = &self.grant.lease.key;
         if self.renewal.is_contested(now) {
+            self.meter.not_read(reason);
             warn!(%lease, %reason, "another subscription keeps the shard, will retry: does another \
                 application use the same consumer?");
         } else {
@@ -308,7 +318,7 @@ impl Subscriber {
         self.next_call = self.renewal.after_failure(now, &mut self.rng);
         let retry_in = rounded(self.next_call.duration_since(now));
         // A connection that breaks is everyday life; one that does not come back is not.
-        if again {
+        if again && self.is_worth_a_line(reason) {
             warn!(%lease, %reason, ?retry_in, "cannot stay subscribed, will retry");
         } else {
             debug!(%lease, %reason, ?retry_in, "subscription broke off, will subscribe again");

@@ -8,10 +8,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{
-    model::{EpochMillis, Lease, LeaseKey, ShardId, StreamName},
-    ports::StreamError,
-};
+use crate::model::{EpochMillis, Lease, LeaseKey, ShardId, StreamName};
 
 /// A shard that was not read for so long counts the time since then as lag. Longer than the pause
 /// between two reads, and than the five seconds between two events of enhanced fan-out.
@@ -77,11 +74,9 @@ impl ShardMeter {
         state.read_error = None;
     }
 
-    /// The shard could not be read. What passes by itself within seconds is no error.
-    pub fn not_read(&self, problem: &StreamError) {
-        if !matches!(problem, StreamError::Throttled | StreamError::IteratorExpired) {
-            self.lock().read_error = Some((Instant::now(), problem.to_string()));
-        }
+    /// The shard cannot be read, and why. Not for what passes by itself, such as throttling.
+    pub fn not_read(&self, why: &str) {
+        self.lock().read_error = Some((Instant::now(), why.to_owned()));
     }
 
     /// What is under way now: user records, and when Kinesis took the oldest.
@@ -227,9 +222,7 @@ mod tests {
         let _guard = Shards::open(&shards, &StreamName::new("s"), &lease());
         let meter = shards.get(&lease().key);
         let reading = || shards.readings().remove(&lease().key).unwrap();
-        meter.not_read(&StreamError::Throttled);
-        assert!(reading().read_error.is_none());
-        meter.not_read(&StreamError::Denied("KMS says no".to_owned()));
+        meter.not_read("not allowed: KMS says no");
         meter.delivered(Some("disk full".to_owned()));
         let now = reading();
         assert_eq!(now.read_error.unwrap().1, "not allowed: KMS says no");

@@ -6,7 +6,7 @@ use rand::RngExt;
 use tokio::time::Instant;
 use tracing::{error, info};
 
-use super::{Coordinator, report};
+use super::Coordinator;
 use crate::{
     leasing::{
         held::Due,
@@ -109,7 +109,7 @@ impl Coordinator {
             }
             Ok(Swap::Refused(row)) => self.lost_to(&written.key, row.as_ref()),
             Err(error) => {
-                report(&written.key, &error);
+                self.report(&written.key, &error);
                 if let Some(acquisition) = written.acquisition {
                     self.retry_later(&written.key, acquisition);
                 }

@@ -98,6 +98,8 @@ pub struct Coordinator {
     scanning: bool,
     next_scan: Instant,
     scan_failures: u32,
+    /// Writes that failed in a row, of whichever lease.
+    failed_writes: u32,
     /// For each stream, what is known of leases that it lacks.
     syncs: Vec<SyncState>,
     draining: bool,
@@ -161,6 +163,7 @@ impl Coordinator {
             scanning: false,
             next_scan: Instant::now(),
             scan_failures: 0,
+            failed_writes: 0,
             syncs,
             draining: false,
             reached: BTreeSet::new(),
@@ -282,6 +285,9 @@ impl Coordinator {
     }
 
     fn done(&mut self, done: Done) {
+        if matches!(done, Done::Wrote { result: Ok(_), .. }) {
+            self.answered();
+        }
         match done {
             Done::Scanned { started, result } => self.scanned(started, result),
             Done::Synced { stream, result } => self.synced(stream, result),
@@ -290,7 +296,9 @@ impl Coordinator {
             }
             Done::Wrote { write, result } => self.wrote(&write, result),
             Done::NotEnded { key, acquisition, error } => {
-                warn!(lease = %key, %error, "could not end the shard yet, will retry");
+                if let Some(failures) = self.failed_again() {
+                    warn!(lease = %key, %error, failures, "could not end the shard yet, will retry");
+                }
                 self.retry_later(&key, acquisition);
             }
             Done::Asked { key, from, result } => self.hand_over_asked(&key, from, result),
@@ -309,14 +317,32 @@ impl Coordinator {
     }
 }
 
-/// One line for a call that failed, at the level of who must act.
-fn report(key: &LeaseKey, problem: &StoreError) {
-    match problem {
-        StoreError::Denied(_) | StoreError::Corrupt(_) => {
-            error!(lease = %key, error = %problem, "lease write impossible, will retry");
+impl Coordinator {
+    /// A line for a write that failed, at the level of who must act: for the first of a row, then each
+    /// time the row has doubled. When the table is away, each lease would have its own line.
+    fn report(&mut self, key: &LeaseKey, problem: &StoreError) {
+        let Some(failures) = self.failed_again() else { return };
+        match problem {
+            StoreError::Denied(_) | StoreError::Corrupt(_) => {
+                error!(lease = %key, error = %problem, failures, "lease write impossible, will retry");
+            }
+            StoreError::Throttled | StoreError::Unavailable(_) | StoreError::Unknown(_) => {
+                warn!(lease = %key, error = %problem, failures, "lease write failed, will retry");
+            }
         }
-        StoreError::Throttled | StoreError::Unavailable(_) | StoreError::Unknown(_) => {
-            warn!(lease = %key, error = %problem, "lease write failed, will retry");
+    }
+
+    /// One more failure in a row; how many there are, if that is worth a line.
+    fn failed_again(&mut self) -> Option<u32> {
+        self.failed_writes = self.failed_writes.saturating_add(1);
+        Some(self.failed_writes).filter(|failures| failures.is_power_of_two())
+    }
+
+    /// A write was answered, if only with a refusal.
+    fn answered(&mut self) {
+        if self.failed_writes > 1 {
+            info!(failures = self.failed_writes, "leases are written again");
         }
+        self.failed_writes = 0;
     }
 }

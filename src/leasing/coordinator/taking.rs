@@ -6,7 +6,7 @@ use rand::RngExt;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use super::{Command, Coordinator, report};
+use super::{Command, Coordinator};
 use crate::{
     leasing::{
         LeasedStream,
@@ -31,7 +31,7 @@ impl Coordinator {
         match result {
             Ok(leases) => {
                 if self.scan_failures > 0 {
-                    info!("the lease table answers again");
+                    info!(failures = self.scan_failures, "the lease table answers again");
                 }
                 self.scan_failures = 0;
                 self.watched.status.send_modify(|status| {
@@ -53,10 +53,14 @@ impl Coordinator {
                 }
             }
             Err(error) => {
-                let pause = (RETRY_MIN * 2u32.saturating_pow(self.scan_failures)).min(RETRY_MAX);
-                self.scan_failures = (self.scan_failures + 1).min(8);
+                let doubled = 2u32.saturating_pow(self.scan_failures.min(8));
+                let pause = (RETRY_MIN * doubled).min(RETRY_MAX);
+                self.scan_failures = self.scan_failures.saturating_add(1);
                 self.next_scan = now + pause.mul_f64(self.rng.random_range(0.5..1.0));
-                warn!(%error, retry_in = ?rounded(pause), "the lease table does not answer, will retry");
+                if self.scan_failures.is_power_of_two() {
+                    warn!(%error, failures = self.scan_failures, retry_in = ?rounded(pause),
+                        "the lease table does not answer, will retry");
+                }
             }
         }
     }
@@ -232,7 +236,7 @@ impl Coordinator {
             }
             // Another worker was faster.
             Ok(Swap::Refused(_)) => {}
-            Err(error) => report(&written.key, &error),
+            Err(error) => self.report(&written.key, &error),
         }
     }
 
@@ -287,7 +291,7 @@ impl Coordinator {
                 }
             }
             Ok(Swap::Refused(_)) => {}
-            Err(error) => report(key, &error),
+            Err(error) => self.report(key, &error),
         }
     }
 
@@ -320,7 +324,7 @@ impl Coordinator {
                 self.withdraw_requests();
             }
             Ok(_) => {}
-            Err(error) => report(key, &error),
+            Err(error) => self.report(key, &error),
         }
     }
 }
