@@ -9,10 +9,11 @@ use std::{
 };
 
 /// The modules, lowest floor first. A module uses modules of lower floors and itself.
-const FLOORS: [&[&str]; 8] = [
+const FLOORS: [&[&str]; 9] = [
     &["model"],
     &["codec"],
     &["etl", "ports", "generate"],
+    &["metrics"],
     &["leasing"],
     &["consumer"],
     &["worker", "aws"],

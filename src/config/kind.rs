@@ -6,7 +6,7 @@ use bytesize::ByteSize;
 use config::{Map, Value, ValueKind};
 
 use super::{place::join, redact::redact};
-use crate::model::InitialPosition;
+use crate::model::{EndPosition, InitialPosition};
 
 /// Longest duration. Far longer ones would overflow the clock's arithmetic.
 const LONGEST: Duration = Duration::from_hours(365 * 24);
@@ -38,6 +38,8 @@ pub(super) enum Kind {
     Address,
     /// Where a stream is read from.
     Position,
+    /// Where the reading of a stream ends.
+    End,
     /// One of these words.
     Word(&'static [&'static str]),
     /// A list of texts; from the environment, with commas.
@@ -104,6 +106,7 @@ impl Kind {
             Self::Position => {
                 text.parse().ok().map(|position: InitialPosition| position.to_string())
             }
+            Self::End => text.parse().ok().map(|end: EndPosition| end.to_string()),
             Self::Flag | Self::Count | Self::Attempts | Self::Texts | Self::Fields => None,
         };
         canonical.map(toml::Value::from).ok_or(None)
@@ -134,6 +137,7 @@ impl Kind {
             Self::Position => {
                 "\"TRIM_HORIZON\", \"LATEST\" or a time such as \"2026-01-31T08:00:00Z\"".to_owned()
             }
+            Self::End => "\"LATEST\" or a time such as \"2026-01-31T08:00:00Z\"".to_owned(),
             Self::Word(words) => {
                 let quoted: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
                 match quoted.split_last() {

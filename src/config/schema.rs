@@ -4,7 +4,8 @@
 //! `config/default.toml`. Tests hold the three together.
 
 use super::kind::Kind::{
-    self, Address, Age, Attempts, Count, Duration, Fields, Flag, Position, Size, Text, Texts, Word,
+    self, Address, Age, Attempts, Count, Duration, End, Fields, Flag, Position, Size, Text, Texts,
+    Word,
 };
 
 /// One key of a table.
@@ -89,7 +90,8 @@ pub(super) const CONSUMER: &[Key] = &[
 
 pub(super) const SHUTDOWN: &[Key] = &[key("drain_timeout", Duration)];
 
-pub(super) const ADMIN: &[Key] = &[key("enabled", Flag), key("listen", Address)];
+pub(super) const ADMIN: &[Key] =
+    &[key("enabled", Flag), key("listen", Address), key("token", Text)];
 
 pub(super) const LOG: &[Key] =
     &[key("level", Text), key("format", Word(&["auto", "text", "json"]))];
@@ -101,11 +103,13 @@ pub(super) const STREAM: &[Key] = &[
     key("name", Text),
     key("arn", Text),
     or("initial_position", Position, "TRIM_HORIZON"),
+    key("until", End),
     or("retrieval", Word(&["polling", "fan-out"]), "polling"),
     key("consumer_name", Text),
     key("consumer_arn", Text),
     or("deregister_on_exit", Flag, "false"),
     or("format", Word(&["cloudwatch-logs", "json", "text", "bytes"]), "cloudwatch-logs"),
+    or("aggregates", Word(&["tolerant", "strict"]), "tolerant"),
 ];
 
 pub(super) const ROUTE: &[Key] = &[

@@ -13,12 +13,12 @@ mod sequence;
 mod shard;
 mod units;
 
-pub use checkpoint::{Checkpoint, CheckpointParseError, InitialPosition};
+pub use checkpoint::{Checkpoint, CheckpointParseError, EndPosition, InitialPosition};
 pub use event::{EventId, Format, LogEvent, LogSource, OutputEvent};
 pub use invariant::{Breach, Invariant};
 pub use lease::{Lease, LeaseKey, PendingCheckpoint, Progress, WorkerId};
 pub use lease_write::LeaseWrite;
-pub use record::{RawRecord, RecordPage, UserRecord};
+pub use record::{Aggregates, RawRecord, RecordPage, UserRecord};
 pub use sequence::{Position, SequenceNumber, SequenceNumberError};
 pub use shard::{ChildShard, HashKey, HashKeyRange, Shard, ShardId, StreamName};
 pub use units::{EpochMillis, EpochMillisError, rounded};
