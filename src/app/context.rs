@@ -11,7 +11,7 @@ use crate::{
     },
     etl::{Pipeline, PipelineParts},
     ports::SystemClock,
-    sinks,
+    sinks::{self, LetterFallback},
 };
 
 /// Makes pipeline and sinks ready.
@@ -37,6 +37,9 @@ pub(super) async fn context(
             bisect: entry.retry.bisect_batch_on_error,
         };
         named.push(NamedSink { name: Arc::from(name.as_str()), sink, batch, lanes, retry });
+    }
+    if let Some(fallback) = &settings.dead_letter.fallback {
+        add_fallback(&mut named, dead_letters, fallback);
     }
     let parts = PipelineParts {
         routes,
@@ -65,6 +68,15 @@ pub(super) async fn context(
         losses: LossLog::default(),
     };
     Ok((settings, context))
+}
+
+/// Puts the fallback for dead letters behind their sink.
+fn add_fallback(sinks: &mut [NamedSink], dead_letters: usize, fallback: &str) {
+    let second =
+        sinks.iter().find(|sink| &*sink.name == fallback).map(|sink| Arc::clone(&sink.sink));
+    if let (Some(second), Some(first)) = (second, sinks.get_mut(dead_letters)) {
+        first.sink = Arc::new(LetterFallback::new(Arc::clone(&first.sink), second));
+    }
 }
 
 fn usize_of(bytes: u64) -> usize {

@@ -280,6 +280,12 @@ impl Checks<'_> {
 
     fn sinks(&mut self, settings: &Settings) {
         let mut stdout = None;
+        let letters = &settings.dead_letter;
+        self.that(
+            letters.fallback.as_ref() != Some(&letters.sink),
+            "dead_letter.fallback",
+            "is dead_letter.sink itself: name another one",
+        );
         for (name, entry) in &settings.sinks {
             let key = format!("sinks.{name}");
             self.that(!name.is_empty(), &key, "must have a name, as in [sinks.out]");

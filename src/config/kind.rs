@@ -6,7 +6,7 @@ use bytesize::ByteSize;
 use config::{Map, Value, ValueKind};
 
 use super::{place::join, redact::redact};
-use crate::model::InitialPosition;
+use crate::{model::InitialPosition, sinks::PartitionKey};
 
 /// Longest duration. Far longer ones would overflow the clock's arithmetic.
 const LONGEST: Duration = Duration::from_hours(365 * 24);
@@ -38,6 +38,8 @@ pub(super) enum Kind {
     Address,
     /// Where a stream is read from.
     Position,
+    /// The key that events are put under.
+    PartitionKey,
     /// One of these words.
     Word(&'static [&'static str]),
     /// A list of texts; from the environment, with commas.
@@ -104,6 +106,12 @@ impl Kind {
             Self::Position => {
                 text.parse().ok().map(|position: InitialPosition| position.to_string())
             }
+            Self::PartitionKey => {
+                return text
+                    .parse()
+                    .map(|key: PartitionKey| key.to_string().into())
+                    .map_err(|_| None);
+            }
             Self::Flag | Self::Count | Self::Attempts | Self::Texts | Self::Fields => None,
         };
         canonical.map(toml::Value::from).ok_or(None)
@@ -133,6 +141,9 @@ impl Kind {
             Self::Address => "an address and port such as \"127.0.0.1:9464\"".to_owned(),
             Self::Position => {
                 "\"TRIM_HORIZON\", \"LATEST\" or a time such as \"2026-01-31T08:00:00Z\"".to_owned()
+            }
+            Self::PartitionKey => {
+                "\"record\", \"random\" or a field such as \"$.order.id\"".to_owned()
             }
             Self::Word(words) => {
                 let quoted: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();

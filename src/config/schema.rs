@@ -4,7 +4,8 @@
 //! `config/default.toml`. Tests hold the three together.
 
 use super::kind::Kind::{
-    self, Address, Age, Attempts, Count, Duration, Fields, Flag, Position, Size, Text, Texts, Word,
+    self, Address, Age, Attempts, Count, Duration, Fields, Flag, PartitionKey, Position, Size,
+    Text, Texts, Word,
 };
 
 /// One key of a table.
@@ -94,8 +95,10 @@ pub(super) const ADMIN: &[Key] = &[key("enabled", Flag), key("listen", Address)]
 pub(super) const LOG: &[Key] =
     &[key("level", Text), key("format", Word(&["auto", "text", "json"]))];
 
-pub(super) const DEAD_LETTER: &[Key] =
-    &[must("sink", Text, "name the sink for what cannot be processed, as in sink = \"parked\"")];
+pub(super) const DEAD_LETTER: &[Key] = &[
+    must("sink", Text, "name the sink for what cannot be processed, as in sink = \"parked\""),
+    key("fallback", Text),
+];
 
 pub(super) const STREAM: &[Key] = &[
     key("name", Text),
@@ -168,7 +171,7 @@ pub(super) const KINESIS: &[Key] = &[
     key("arn", Text),
     key("region", Text),
     key("endpoint_url", Text),
-    or("partition_key", Word(&["record", "random"]), "record"),
+    or("partition_key", PartitionKey, "record"),
     or("maximum_record_size", Size, "1MiB"),
     or("maximum_request_size", Size, "5MiB"),
 ];

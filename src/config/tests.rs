@@ -13,7 +13,7 @@ use super::{
 use crate::{
     aws::AwsSettings,
     model::Format,
-    sinks::{Compression, FileConfig, Fsync, KinesisSinkConfig, PartitionKey, SinkConfig},
+    sinks::{Compression, FileConfig, Fsync, KinesisSinkConfig, SinkConfig},
 };
 
 /// Learns the names of a struct's fields, or of an enum's variants.
@@ -91,7 +91,6 @@ fn the_words_are_the_variants_of_the_enums() {
         (schema::ROUTE, "validate_on", names::<ValidateOn>()),
         (schema::FILE, "compression", names::<Compression>()),
         (schema::FILE, "fsync", names::<Fsync>()),
-        (schema::KINESIS, "partition_key", names::<PartitionKey>()),
     ] {
         let key = keys.iter().find(|known| known.name == key).unwrap();
         let Kind::Word(words) = key.kind else { panic!("{} takes no words", key.name) };

@@ -13,7 +13,7 @@ mod shard;
 mod units;
 
 pub use checkpoint::{Checkpoint, CheckpointParseError, InitialPosition};
-pub use event::{EventId, Format, LogEvent, LogSource, OutputEvent};
+pub use event::{EventId, Format, LogEvent, LogSource, OutputEvent, Share};
 pub use invariant::{Breach, Invariant};
 pub use lease::{Lease, LeaseKey, LeaseWrite, PendingCheckpoint, Progress, WorkerId};
 pub use record::{RawRecord, RecordPage, UserRecord};

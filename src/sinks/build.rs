@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -24,6 +25,16 @@ pub enum SinkConfig {
     File(FileConfig),
     /// Records of another Kinesis data stream.
     Kinesis(KinesisSinkConfig),
+}
+
+impl SinkConfig {
+    /// The largest event that the sink takes, if it has a limit.
+    pub fn limit(&self) -> Option<ByteSize> {
+        match self {
+            Self::Stdout(_) | Self::File(_) => None,
+            Self::Kinesis(config) => Some(config.maximum_record_size),
+        }
+    }
 }
 
 /// Makes a sink ready. `aws` is how AWS is reached where the sink does not say otherwise.

@@ -11,12 +11,14 @@
 //! documentation says what it does to order, its limits, and what a replay leaves behind.
 
 mod build;
+mod fallback;
 mod file;
 mod kinesis;
 mod lines;
 mod stdout;
 
 pub use build::{SinkConfig, build};
+pub use fallback::LetterFallback;
 pub use file::{Compression, FileConfig, FileSink, Fsync, Line, LineFile, written_files};
 pub use kinesis::{KinesisSink, KinesisSinkConfig, PartitionKey};
 pub use stdout::{StdoutConfig, StdoutSink};
