@@ -313,6 +313,7 @@ impl Checks<'_> {
                         self.that(false, format!("{key}.{own}"), problem);
                     }
                 }
+                SinkConfig::Http(config) => self.own(&key, config.problems()),
                 SinkConfig::Kinesis(config) => self.kinesis(&key, config),
             }
         }
@@ -330,6 +331,13 @@ impl Checks<'_> {
         } else {
             let fine = maximum_record_age.is_none_or(|age| age >= Duration::from_secs(1));
             self.that(fine, key_of_age, "must be at least 1s, or -1 for no limit");
+        }
+    }
+
+    /// What a sink's own configuration says of itself.
+    fn own(&mut self, key: &str, problems: Vec<(&'static str, String)>) {
+        for (own, problem) in problems {
+            self.that(false, format!("{key}.{own}"), problem);
         }
     }
 

@@ -6,7 +6,10 @@ use bytesize::ByteSize;
 use config::{Map, Value, ValueKind};
 
 use super::{place::join, redact::redact};
-use crate::{model::InitialPosition, sinks::PartitionKey};
+use crate::{
+    model::InitialPosition,
+    sinks::{PartitionKey, ValueSource},
+};
 
 /// Longest duration. Far longer ones would overflow the clock's arithmetic.
 const LONGEST: Duration = Duration::from_hours(365 * 24);
@@ -40,6 +43,10 @@ pub(super) enum Kind {
     Position,
     /// The key that events are put under.
     PartitionKey,
+    /// Where a sink finds a value.
+    Value,
+    /// A table of texts; from the environment `name=value`, with commas.
+    Pairs,
     /// One of these words.
     Word(&'static [&'static str]),
     /// A list of texts; from the environment, with commas.
@@ -65,6 +72,7 @@ impl Kind {
             ValueKind::Table(table) if self == Self::Fields => {
                 fields(table).map(toml::Value::Table).ok_or(None)
             }
+            ValueKind::Table(table) if self == Self::Pairs => pairs(table).ok_or(None),
             _ => Err(None),
         };
         read.map_err(|why| {
@@ -85,6 +93,13 @@ impl Kind {
             Self::Texts => {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
                 Some(ValueKind::Array(items.map(Value::from).collect()))
+            }
+            Self::Pairs => {
+                let items = text.split(',').filter_map(|pair| pair.split_once('='));
+                let pair = |(name, value): (&str, &str)| {
+                    (name.trim().to_owned(), Value::from(value.trim()))
+                };
+                Some(ValueKind::Table(items.map(pair).collect()))
             }
             Self::Fields if text.is_empty() => Some(ValueKind::Table(Map::new())),
             _ => None,
@@ -112,7 +127,18 @@ impl Kind {
                     .map(|key: PartitionKey| key.to_string().into())
                     .map_err(|_| None);
             }
-            Self::Flag | Self::Count | Self::Attempts | Self::Texts | Self::Fields => None,
+            Self::Value => {
+                return text
+                    .parse()
+                    .map(|value: ValueSource| value.to_string().into())
+                    .map_err(|_| None);
+            }
+            Self::Flag
+            | Self::Count
+            | Self::Attempts
+            | Self::Texts
+            | Self::Fields
+            | Self::Pairs => None,
         };
         canonical.map(toml::Value::from).ok_or(None)
     }
@@ -145,6 +171,12 @@ impl Kind {
             Self::PartitionKey => {
                 "\"record\", \"random\" or a field such as \"$.order.id\"".to_owned()
             }
+            Self::Value => {
+                "a field such as \"$.order.id\", \"$\" for the whole event, or a name such as \
+                 \"%delivery_id\""
+                    .to_owned()
+            }
+            Self::Pairs => "names with texts, such as { app = \"orders\" }".to_owned(),
             Self::Word(words) => {
                 let quoted: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
                 match quoted.split_last() {
@@ -181,6 +213,15 @@ fn fields(table: &Map<String, Value>) -> Option<toml::Table> {
         }
     }
     Some(fields)
+}
+
+/// A table of texts. Names may hold dots, which have made tables of their own.
+fn pairs(table: &Map<String, Value>) -> Option<toml::Value> {
+    let texts = fields(table)?.into_iter().map(|(name, values)| {
+        let text = values.as_array()?.first()?.as_str()?.to_owned();
+        Some((name, text.into()))
+    });
+    texts.collect::<Option<toml::Table>>().map(toml::Value::Table)
 }
 
 fn scalar(value: &Value) -> Option<toml::Value> {

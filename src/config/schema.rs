@@ -4,8 +4,8 @@
 //! `config/default.toml`. Tests hold the three together.
 
 use super::kind::Kind::{
-    self, Address, Age, Attempts, Count, Duration, Fields, Flag, PartitionKey, Position, Size,
-    Text, Texts, Word,
+    self, Address, Age, Attempts, Count, Duration, Fields, Flag, Pairs, PartitionKey, Position,
+    Size, Text, Texts, Value, Word,
 };
 
 /// One key of a table.
@@ -145,13 +145,17 @@ pub(super) const RETRY: &[Key] = &[
 ];
 
 /// Which sink it is.
-pub(super) const SINK_TYPE: Key =
-    must("type", Word(&["stdout", "file", "kinesis"]), "say what it is, as in type = \"file\"");
+pub(super) const SINK_TYPE: Key = must(
+    "type",
+    Word(&["stdout", "file", "http", "kinesis"]),
+    "say what it is, as in type = \"file\"",
+);
 
 /// A sink's own keys, by its type.
 pub(super) fn sink_keys(kind: &str) -> &'static [Key] {
     match kind {
         "file" => FILE,
+        "http" => HTTP,
         "kinesis" => KINESIS,
         _ => &[],
     }
@@ -164,6 +168,26 @@ pub(super) const FILE: &[Key] = &[
     or("rotate_age", Duration, "1h"),
     or("compression", Word(&["none", "gzip", "zstd"]), "none"),
     or("fsync", Word(&["batch", "rotate", "never"]), "batch"),
+];
+
+pub(super) const HTTP: &[Key] = &[
+    must("url", Text, "say where, as in url = \"https://logs.example.com/in\""),
+    or("preset", Word(&["none", "elasticsearch", "opensearch", "loki"]), "none"),
+    or("body", Word(&["lines", "array"]), "lines"),
+    or("compression", Word(&["none", "gzip"]), "none"),
+    or("timeout", Duration, "30s"),
+    or("headers", Pairs, ""),
+    or("headers_env", Pairs, ""),
+    key("bearer_env", Text),
+    key("user", Text),
+    key("password_env", Text),
+    key("ca_file", Text),
+    key("index", Text),
+    or("action", Word(&["create", "index"]), "create"),
+    or("document_id", Value, "%delivery_id"),
+    or("labels", Pairs, "service_name=shardwright"),
+    or("timestamp", Value, "$.timestamp"),
+    or("line", Value, "$"),
 ];
 
 pub(super) const KINESIS: &[Key] = &[

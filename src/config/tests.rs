@@ -13,7 +13,10 @@ use super::{
 use crate::{
     aws::AwsSettings,
     model::Format,
-    sinks::{Compression, FileConfig, Fsync, KinesisSinkConfig, SinkConfig},
+    sinks::{
+        BodyFormat, BulkAction, Compression, FileConfig, Fsync, HttpCompression, HttpConfig,
+        KinesisSinkConfig, Preset, SinkConfig,
+    },
 };
 
 /// Learns the names of a struct's fields, or of an enum's variants.
@@ -79,6 +82,7 @@ fn the_tables_of_keys_have_the_fields_of_the_structs() {
     assert_eq!(sorted(schema::BATCH), names::<BatchSettings>());
     assert_eq!(sorted(schema::RETRY), names::<RetrySettings>());
     assert_eq!(sorted(schema::FILE), names::<FileConfig>());
+    assert_eq!(sorted(schema::HTTP), names::<HttpConfig>());
     assert_eq!(sorted(schema::KINESIS), names::<KinesisSinkConfig>());
 }
 
@@ -91,6 +95,10 @@ fn the_words_are_the_variants_of_the_enums() {
         (schema::ROUTE, "validate_on", names::<ValidateOn>()),
         (schema::FILE, "compression", names::<Compression>()),
         (schema::FILE, "fsync", names::<Fsync>()),
+        (schema::HTTP, "preset", names::<Preset>()),
+        (schema::HTTP, "body", names::<BodyFormat>()),
+        (schema::HTTP, "compression", names::<HttpCompression>()),
+        (schema::HTTP, "action", names::<BulkAction>()),
     ] {
         let key = keys.iter().find(|known| known.name == key).unwrap();
         let Kind::Word(words) = key.kind else { panic!("{} takes no words", key.name) };
@@ -122,6 +130,7 @@ fn the_defaults_of_the_tables_are_those_of_the_types() {
     check::<BatchSettings>(schema::BATCH, "");
     check::<RetrySettings>(schema::RETRY, "");
     check::<SinkConfig>(schema::FILE, "type = 'file'\npath = 'a'");
+    check::<SinkConfig>(schema::HTTP, "type = 'http'\nurl = 'a'");
     check::<SinkConfig>(schema::KINESIS, "type = 'kinesis'");
 }
 
@@ -165,6 +174,7 @@ fn the_default_file_documents_every_key_with_its_default() {
         prefixed("sinks.terminal", schema::BATCH),
         prefixed("sinks.terminal", schema::RETRY),
         prefixed("sinks.archive", schema::FILE),
+        prefixed("sinks.search", schema::HTTP),
         prefixed("sinks.next", schema::KINESIS),
     ];
     for (path, key) in all.into_iter().flatten() {

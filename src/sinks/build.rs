@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     file::{FileConfig, FileSink},
+    http::{HttpConfig, HttpSink},
     kinesis::{KinesisSink, KinesisSinkConfig},
     stdout::{StdoutConfig, StdoutSink},
 };
@@ -23,6 +24,8 @@ pub enum SinkConfig {
     Stdout(StdoutConfig),
     /// JSON lines into files of a directory.
     File(FileConfig),
+    /// HTTP requests to any endpoint, Elasticsearch, OpenSearch or Loki.
+    Http(Box<HttpConfig>),
     /// Records of another Kinesis data stream.
     Kinesis(KinesisSinkConfig),
 }
@@ -31,7 +34,7 @@ impl SinkConfig {
     /// The largest event that the sink takes, if it has a limit.
     pub fn limit(&self) -> Option<ByteSize> {
         match self {
-            Self::Stdout(_) | Self::File(_) => None,
+            Self::Stdout(_) | Self::File(_) | Self::Http(_) => None,
             Self::Kinesis(config) => Some(config.maximum_record_size),
         }
     }
@@ -45,6 +48,7 @@ pub async fn build(config: &SinkConfig, aws: &AwsSettings) -> Result<Arc<dyn Sin
     Ok(match config {
         SinkConfig::Stdout(_) => Arc::new(StdoutSink::stdout()),
         SinkConfig::File(config) => Arc::new(FileSink::open(config.clone()).await?),
+        SinkConfig::Http(config) => Arc::new(HttpSink::open((**config).clone())?),
         SinkConfig::Kinesis(config) => Arc::new(KinesisSink::open(config.clone(), aws).await?),
     })
 }

@@ -11,17 +11,24 @@
 //! documentation says what it does to order, its limits, and what a replay leaves behind.
 
 mod build;
+mod digest;
 mod fallback;
 mod file;
+mod http;
 mod kinesis;
 mod lines;
+mod secret;
 mod stdout;
+mod tls;
+mod value;
 
 pub use build::{SinkConfig, build};
 pub use fallback::LetterFallback;
 pub use file::{Compression, FileConfig, FileSink, Fsync, Line, LineFile, written_files};
+pub use http::{BodyFormat, BulkAction, HttpCompression, HttpConfig, HttpSink, Preset};
 pub use kinesis::{KinesisSink, KinesisSinkConfig, PartitionKey};
 pub use stdout::{StdoutConfig, StdoutSink};
+pub use value::{Known, ValueSource};
 
 #[cfg(test)]
 mod testing;
