@@ -82,7 +82,7 @@ fn config(url: &str, extra: &str) -> HttpConfig {
     toml::from_str(&format!("url = '{url}'\n{extra}")).unwrap()
 }
 
-fn says(status: u16, body: impl ToString) -> Reply {
+fn says(status: u16, body: impl std::fmt::Display) -> Reply {
     (StatusCode::from_u16(status).unwrap(), HeaderMap::new(), body.to_string())
 }
 
