@@ -132,7 +132,7 @@ impl App {
         }
         let hash = compiled.hash.clone();
         let read = streams.iter().map(consumer_stream).collect();
-        let (settings, context) = Box::pin(context(compiled, read)).await?;
+        let (settings, context) = Box::pin(context(compiled, read, false)).await?;
         let lease = settings.lease;
         let table = lease.table.unwrap_or(application);
         Ok(Self {

@@ -11,18 +11,21 @@ use crate::{
     },
     etl::{Pipeline, PipelineParts},
     ports::SystemClock,
-    sinks::{self, LetterFallback},
+    sinks::{self, LetterFallback, SinkSite},
 };
 
-/// Makes pipeline and sinks ready.
+/// Makes pipeline and sinks ready; for a `replay` of dead letters, or for streams.
 pub(super) async fn context(
     compiled: Compiled,
     streams: Vec<ConsumerStream>,
+    replay: bool,
 ) -> Result<(Settings, ConsumerContext), StartError> {
     let Compiled { settings, routes, dead_letters, limits, hash, .. } = compiled;
     let mut named = Vec::with_capacity(settings.sinks.len());
     for (name, entry) in &settings.sinks {
-        let sink = sinks::build(&entry.sink, &settings.aws)
+        let Settings { application, aws, .. } = &settings;
+        let site = SinkSite { application, name, aws, replay };
+        let sink = sinks::build(&entry.sink, &site)
             .await
             .map_err(|problem| StartError::Sink { name: name.clone(), problem })?;
         let batch = BatchLimits {

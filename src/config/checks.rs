@@ -3,8 +3,8 @@
 use std::{collections::HashSet, time::Duration};
 
 use super::{
-    Retrieval, RetrySettings, RouteSettings, Settings, StreamSettings, log_level, place::Places,
-    redact::redact,
+    Retrieval, RetrySettings, RouteSettings, Settings, SinkEntry, StreamSettings, log_level,
+    place::Places, redact::redact,
 };
 use crate::{
     aws::{ConsumerName, StreamTarget, check_endpoint},
@@ -314,6 +314,10 @@ impl Checks<'_> {
                     }
                 }
                 SinkConfig::Http(config) => self.own(&key, config.problems()),
+                SinkConfig::Postgres(config) => {
+                    self.own(&key, config.problems());
+                    self.exactly_once(&key, config.exactly_once, entry);
+                }
                 SinkConfig::Kinesis(config) => self.kinesis(&key, config),
             }
         }
@@ -339,6 +343,25 @@ impl Checks<'_> {
         for (own, problem) in problems {
             self.that(false, format!("{key}.{own}"), problem);
         }
+    }
+
+    /// Positions say that everything before them is done: the order of the shard must reach the sink,
+    /// and nothing may be left out.
+    fn exactly_once(&mut self, key: &str, exactly_once: bool, entry: &SinkEntry) {
+        if !exactly_once {
+            return;
+        }
+        let lanes = entry.batch.parallelization_factor;
+        let message = "stores positions, which needs the order of the shard: leave it at 1, or set \
+            exactly_once = false";
+        self.that(lanes <= 1, format!("{key}.parallelization_factor"), message);
+        let message = "what is given up might be in the table all the same, or be left out by a replay: \
+            leave this out, or set exactly_once = false";
+        let RetrySettings { maximum_retry_attempts, maximum_record_age, .. } = &entry.retry;
+        let key_of_attempts = format!("{key}.maximum_retry_attempts");
+        self.that(maximum_retry_attempts.is_none(), key_of_attempts, message);
+        let key_of_age = format!("{key}.maximum_record_age");
+        self.that(maximum_record_age.is_none(), key_of_age, message);
     }
 
     fn kinesis(&mut self, key: &str, config: &KinesisSinkConfig) {

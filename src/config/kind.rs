@@ -45,6 +45,8 @@ pub(super) enum Kind {
     PartitionKey,
     /// Where a sink finds a value.
     Value,
+    /// A table of names, and where a sink finds a value for each; from the environment as `Pairs`.
+    Values,
     /// A table of texts; from the environment `name=value`, with commas.
     Pairs,
     /// One of these words.
@@ -73,6 +75,9 @@ impl Kind {
                 fields(table).map(toml::Value::Table).ok_or(None)
             }
             ValueKind::Table(table) if self == Self::Pairs => pairs(table).ok_or(None),
+            ValueKind::Table(table) if self == Self::Values => {
+                pairs(table).ok_or(None).and_then(|pairs| values(pairs).map_err(Some))
+            }
             _ => Err(None),
         };
         read.map_err(|why| {
@@ -94,7 +99,7 @@ impl Kind {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
                 Some(ValueKind::Array(items.map(Value::from).collect()))
             }
-            Self::Pairs => {
+            Self::Pairs | Self::Values => {
                 let items = text.split(',').filter_map(|pair| pair.split_once('='));
                 let pair = |(name, value): (&str, &str)| {
                     (name.trim().to_owned(), Value::from(value.trim()))
@@ -138,7 +143,8 @@ impl Kind {
             | Self::Attempts
             | Self::Texts
             | Self::Fields
-            | Self::Pairs => None,
+            | Self::Pairs
+            | Self::Values => None,
         };
         canonical.map(toml::Value::from).ok_or(None)
     }
@@ -175,6 +181,9 @@ impl Kind {
                 "a field such as \"$.order.id\", \"$\" for the whole event, or a name such as \
                  \"%delivery_id\""
                     .to_owned()
+            }
+            Self::Values => {
+                "names with fields, such as { id = \"$.order.id\", body = \"$\" }".to_owned()
             }
             Self::Pairs => "names with texts, such as { app = \"orders\" }".to_owned(),
             Self::Word(words) => {
@@ -222,6 +231,15 @@ fn pairs(table: &Map<String, Value>) -> Option<toml::Value> {
         Some((name, text.into()))
     });
     texts.collect::<Option<toml::Table>>().map(toml::Value::Table)
+}
+
+/// Each of them must say where a value comes from.
+fn values(pairs: toml::Value) -> Result<toml::Value, String> {
+    for (name, text) in pairs.as_table().into_iter().flatten() {
+        let text = text.as_str().unwrap_or_default();
+        text.parse::<ValueSource>().map_err(|why| format!("a value for {name}: {why}"))?;
+    }
+    Ok(pairs)
 }
 
 fn scalar(value: &Value) -> Option<toml::Value> {

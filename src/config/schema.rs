@@ -5,7 +5,7 @@
 
 use super::kind::Kind::{
     self, Address, Age, Attempts, Count, Duration, Fields, Flag, Pairs, PartitionKey, Position,
-    Size, Text, Texts, Value, Word,
+    Size, Text, Texts, Value, Values, Word,
 };
 
 /// One key of a table.
@@ -147,7 +147,7 @@ pub(super) const RETRY: &[Key] = &[
 /// Which sink it is.
 pub(super) const SINK_TYPE: Key = must(
     "type",
-    Word(&["stdout", "file", "http", "kinesis"]),
+    Word(&["stdout", "file", "http", "kinesis", "postgres"]),
     "say what it is, as in type = \"file\"",
 );
 
@@ -157,6 +157,7 @@ pub(super) fn sink_keys(kind: &str) -> &'static [Key] {
         "file" => FILE,
         "http" => HTTP,
         "kinesis" => KINESIS,
+        "postgres" => POSTGRES,
         _ => &[],
     }
 }
@@ -198,4 +199,17 @@ pub(super) const KINESIS: &[Key] = &[
     or("partition_key", PartitionKey, "record"),
     or("maximum_record_size", Size, "1MiB"),
     or("maximum_request_size", Size, "5MiB"),
+];
+
+pub(super) const POSTGRES: &[Key] = &[
+    must("url", Text, "say where, as in url = \"postgres://shardwright@db.example.com/orders\""),
+    key("password_env", Text),
+    key("ca_file", Text),
+    must("table", Text, "name the table, as in table = \"orders\""),
+    or("columns", Values, ""),
+    or("key", Texts, ""),
+    or("keep_first", Texts, ""),
+    or("exactly_once", Flag, "true"),
+    or("connections", Count, "4"),
+    or("timeout", Duration, "30s"),
 ];

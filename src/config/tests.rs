@@ -15,7 +15,7 @@ use crate::{
     model::Format,
     sinks::{
         BodyFormat, BulkAction, Compression, FileConfig, Fsync, HttpCompression, HttpConfig,
-        KinesisSinkConfig, Preset, SinkConfig,
+        KinesisSinkConfig, PostgresConfig, Preset, SinkConfig,
     },
 };
 
@@ -83,6 +83,7 @@ fn the_tables_of_keys_have_the_fields_of_the_structs() {
     assert_eq!(sorted(schema::RETRY), names::<RetrySettings>());
     assert_eq!(sorted(schema::FILE), names::<FileConfig>());
     assert_eq!(sorted(schema::HTTP), names::<HttpConfig>());
+    assert_eq!(sorted(schema::POSTGRES), names::<PostgresConfig>());
     assert_eq!(sorted(schema::KINESIS), names::<KinesisSinkConfig>());
 }
 
@@ -131,6 +132,10 @@ fn the_defaults_of_the_tables_are_those_of_the_types() {
     check::<RetrySettings>(schema::RETRY, "");
     check::<SinkConfig>(schema::FILE, "type = 'file'\npath = 'a'");
     check::<SinkConfig>(schema::HTTP, "type = 'http'\nurl = 'a'");
+    check::<SinkConfig>(
+        schema::POSTGRES,
+        "type = 'postgres'\nurl = 'a'\ntable = 'b'\ncolumns = {}",
+    );
     check::<SinkConfig>(schema::KINESIS, "type = 'kinesis'");
 }
 
@@ -175,6 +180,7 @@ fn the_default_file_documents_every_key_with_its_default() {
         prefixed("sinks.terminal", schema::RETRY),
         prefixed("sinks.archive", schema::FILE),
         prefixed("sinks.search", schema::HTTP),
+        prefixed("sinks.rows", schema::POSTGRES),
         prefixed("sinks.next", schema::KINESIS),
     ];
     for (path, key) in all.into_iter().flatten() {

@@ -17,16 +17,20 @@ mod file;
 mod http;
 mod kinesis;
 mod lines;
+mod postgres;
 mod secret;
 mod stdout;
 mod tls;
 mod value;
 
-pub use build::{SinkConfig, build};
+pub use build::{SinkConfig, SinkSite, build};
 pub use fallback::LetterFallback;
 pub use file::{Compression, FileConfig, FileSink, Fsync, Line, LineFile, written_files};
 pub use http::{BodyFormat, BulkAction, HttpCompression, HttpConfig, HttpSink, Preset};
 pub use kinesis::{KinesisSink, KinesisSinkConfig, PartitionKey};
+pub use postgres::PostgresConfig;
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresSink;
 pub use stdout::{StdoutConfig, StdoutSink};
 pub use value::{Known, ValueSource};
 
