@@ -7,11 +7,15 @@
 //! | admin port | the process ends |
 //! | signals | the process ends |
 
+mod check;
 mod context;
 mod fan_out;
 mod replay;
 
-pub use self::replay::{Replay, ReplayEnd};
+pub use self::{
+    check::{SinkCheck, check_sinks},
+    replay::{Replay, ReplayEnd},
+};
 
 use std::{
     sync::{Arc, OnceLock},

@@ -313,6 +313,16 @@ impl Checks<'_> {
                         self.that(false, format!("{key}.{own}"), problem);
                     }
                 }
+                SinkConfig::Firehose(config) => {
+                    self.own(&key, config.problems());
+                    self.text(&format!("{key}.region"), config.region.as_ref());
+                    self.endpoint(&format!("{key}.endpoint_url"), config.endpoint_url.as_ref());
+                }
+                SinkConfig::Sqs(config) => {
+                    self.own(&key, config.problems());
+                    self.text(&format!("{key}.region"), config.region.as_ref());
+                    self.endpoint(&format!("{key}.endpoint_url"), config.endpoint_url.as_ref());
+                }
                 SinkConfig::Http(config) => self.own(&key, config.problems()),
                 SinkConfig::Postgres(config) => {
                     self.own(&key, config.problems());

@@ -147,7 +147,7 @@ pub(super) const RETRY: &[Key] = &[
 /// Which sink it is.
 pub(super) const SINK_TYPE: Key = must(
     "type",
-    Word(&["stdout", "file", "http", "kinesis", "postgres"]),
+    Word(&["stdout", "file", "firehose", "http", "kinesis", "postgres", "sqs"]),
     "say what it is, as in type = \"file\"",
 );
 
@@ -155,9 +155,11 @@ pub(super) const SINK_TYPE: Key = must(
 pub(super) fn sink_keys(kind: &str) -> &'static [Key] {
     match kind {
         "file" => FILE,
+        "firehose" => FIREHOSE,
         "http" => HTTP,
         "kinesis" => KINESIS,
         "postgres" => POSTGRES,
+        "sqs" => SQS,
         _ => &[],
     }
 }
@@ -212,4 +214,18 @@ pub(super) const POSTGRES: &[Key] = &[
     or("exactly_once", Flag, "true"),
     or("connections", Count, "4"),
     or("timeout", Duration, "30s"),
+];
+
+pub(super) const SQS: &[Key] = &[
+    must("queue_url", Text, "name the queue by its URL"),
+    key("region", Text),
+    key("endpoint_url", Text),
+    or("group", Value, "%partition_key"),
+    or("maximum_request_size", Size, "1MiB"),
+];
+
+pub(super) const FIREHOSE: &[Key] = &[
+    must("stream", Text, "name the Firehose stream, as in stream = \"orders\""),
+    key("region", Text),
+    key("endpoint_url", Text),
 ];

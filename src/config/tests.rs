@@ -14,8 +14,8 @@ use crate::{
     aws::AwsSettings,
     model::Format,
     sinks::{
-        BodyFormat, BulkAction, Compression, FileConfig, Fsync, HttpCompression, HttpConfig,
-        KinesisSinkConfig, PostgresConfig, Preset, SinkConfig,
+        BodyFormat, BulkAction, Compression, FileConfig, FirehoseConfig, Fsync, HttpCompression,
+        HttpConfig, KinesisSinkConfig, PostgresConfig, Preset, SinkConfig, SqsConfig,
     },
 };
 
@@ -84,6 +84,8 @@ fn the_tables_of_keys_have_the_fields_of_the_structs() {
     assert_eq!(sorted(schema::FILE), names::<FileConfig>());
     assert_eq!(sorted(schema::HTTP), names::<HttpConfig>());
     assert_eq!(sorted(schema::POSTGRES), names::<PostgresConfig>());
+    assert_eq!(sorted(schema::SQS), names::<SqsConfig>());
+    assert_eq!(sorted(schema::FIREHOSE), names::<FirehoseConfig>());
     assert_eq!(sorted(schema::KINESIS), names::<KinesisSinkConfig>());
 }
 
@@ -136,6 +138,8 @@ fn the_defaults_of_the_tables_are_those_of_the_types() {
         schema::POSTGRES,
         "type = 'postgres'\nurl = 'a'\ntable = 'b'\ncolumns = {}",
     );
+    check::<SinkConfig>(schema::SQS, "type = 'sqs'\nqueue_url = 'a'");
+    check::<SinkConfig>(schema::FIREHOSE, "type = 'firehose'\nstream = 'a'");
     check::<SinkConfig>(schema::KINESIS, "type = 'kinesis'");
 }
 
@@ -181,6 +185,8 @@ fn the_default_file_documents_every_key_with_its_default() {
         prefixed("sinks.archive", schema::FILE),
         prefixed("sinks.search", schema::HTTP),
         prefixed("sinks.rows", schema::POSTGRES),
+        prefixed("sinks.queue", schema::SQS),
+        prefixed("sinks.hose", schema::FIREHOSE),
         prefixed("sinks.next", schema::KINESIS),
     ];
     for (path, key) in all.into_iter().flatten() {

@@ -5,13 +5,19 @@ use std::sync::Arc;
 use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "firehose")]
+use super::firehose::FirehoseSink;
 #[cfg(feature = "postgres")]
 use super::postgres::PostgresSink;
+#[cfg(feature = "sqs")]
+use super::sqs::SqsSink;
 use super::{
     file::{FileConfig, FileSink},
+    firehose::FirehoseConfig,
     http::{HttpConfig, HttpSink},
     kinesis::{KinesisSink, KinesisSinkConfig},
     postgres::PostgresConfig,
+    sqs::SqsConfig,
     stdout::{StdoutConfig, StdoutSink},
 };
 use crate::{
@@ -27,20 +33,39 @@ pub enum SinkConfig {
     Stdout(StdoutConfig),
     /// JSON lines into files of a directory.
     File(FileConfig),
+    /// Records of an Amazon Data Firehose stream.
+    Firehose(FirehoseConfig),
     /// HTTP requests to any endpoint, Elasticsearch, OpenSearch or Loki.
     Http(Box<HttpConfig>),
     /// Records of another Kinesis data stream.
     Kinesis(KinesisSinkConfig),
     /// Rows of a PostgreSQL table.
     Postgres(Box<PostgresConfig>),
+    /// Messages of an SQS queue.
+    Sqs(SqsConfig),
 }
 
 impl SinkConfig {
+    /// Its `type`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Stdout(_) => "stdout",
+            Self::File(_) => "file",
+            Self::Firehose(_) => "firehose",
+            Self::Http(_) => "http",
+            Self::Kinesis(_) => "kinesis",
+            Self::Postgres(_) => "postgres",
+            Self::Sqs(_) => "sqs",
+        }
+    }
+
     /// The largest event that the sink takes, if it has a limit.
     pub fn limit(&self) -> Option<ByteSize> {
         match self {
             Self::Stdout(_) | Self::File(_) | Self::Http(_) | Self::Postgres(_) => None,
+            Self::Firehose(_) => Some(FirehoseConfig::LARGEST_RECORD),
             Self::Kinesis(config) => Some(config.maximum_record_size),
+            Self::Sqs(config) => Some(config.maximum_request_size),
         }
     }
 }
@@ -66,17 +91,27 @@ pub async fn build(config: &SinkConfig, site: &SinkSite<'_>) -> Result<Arc<dyn S
     Ok(match config {
         SinkConfig::Stdout(_) => Arc::new(StdoutSink::stdout()),
         SinkConfig::File(config) => Arc::new(FileSink::open(config.clone()).await?),
+        #[cfg(feature = "firehose")]
+        SinkConfig::Firehose(config) => {
+            Arc::new(FirehoseSink::open(config.clone(), site.aws).await?)
+        }
+        #[cfg(not(feature = "firehose"))]
+        SinkConfig::Firehose(_) => return Err(left_out("firehose")),
         SinkConfig::Http(config) => Arc::new(HttpSink::open((**config).clone())?),
         SinkConfig::Kinesis(config) => Arc::new(KinesisSink::open(config.clone(), site.aws).await?),
         #[cfg(feature = "postgres")]
         SinkConfig::Postgres(config) => Arc::new(PostgresSink::open((**config).clone(), site)?),
         #[cfg(not(feature = "postgres"))]
         SinkConfig::Postgres(_) => return Err(left_out("postgres")),
+        #[cfg(feature = "sqs")]
+        SinkConfig::Sqs(config) => Arc::new(SqsSink::open(config.clone(), site.aws).await?),
+        #[cfg(not(feature = "sqs"))]
+        SinkConfig::Sqs(_) => return Err(left_out("sqs")),
     })
 }
 
 /// A sink that this build does not have.
-#[cfg(not(feature = "postgres"))]
+#[cfg(not(all(feature = "firehose", feature = "postgres", feature = "sqs")))]
 fn left_out(kind: &str) -> SinkError {
     SinkError::Misconfigured(format!("this build has no {kind} sink: build with --features {kind}"))
 }

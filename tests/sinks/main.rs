@@ -3,6 +3,7 @@
 //! | Sink | Server | What it proves |
 //! |---|---|---|
 //! | `postgres` | PostgreSQL (Debian's package) | the contract of a sink; exactly once under `kill -9`, stale owners and replays |
+//! | `sqs`, `firehose` | moto | every event is taken, partial refusals, a FIFO queue knows a replay |
 //!
 //! The `kinesis` sink has `tests/kinesis_adapters.rs`; `http`, `file` and `stdout` are tested beside
 //! their code. `tests/servers/install.sh` installs the servers; without them the tests are skipped,
@@ -15,9 +16,11 @@
     reason = "a test may panic and say why"
 )]
 
+#[cfg(all(feature = "sqs", feature = "firehose"))]
+mod aws;
 mod events;
 #[path = "../harness/mod.rs"]
-#[expect(dead_code, unused_imports, reason = "not all of it is needed here")]
+#[expect(dead_code, reason = "not all of it is needed here")]
 mod harness;
 #[cfg(feature = "postgres")]
 mod postgres;

@@ -12,6 +12,7 @@ use crate::{
     aws::{AwsConnection, AwsSettings, Fault, FaultKind, StreamTarget},
     model::OutputEvent,
     ports::{Sink, SinkError, Verdict},
+    sinks::requests::{Requests, Verdicts},
 };
 
 /// Most records of one request (API reference, `PutRecords`).
@@ -83,44 +84,20 @@ fn verdict(answer: &PutRecordsResultEntry) -> Verdict {
     }
 }
 
-/// Requests in the making: which events go together, by the service's limits.
-struct Requests {
-    done: Vec<Vec<(usize, PutRecordsRequestEntry)>>,
-    size: u64,
-    limit: u64,
-}
-
-impl Requests {
-    fn add(&mut self, index: usize, size: u64, entry: PutRecordsRequestEntry) {
-        let fits = self.size.saturating_add(size) <= self.limit;
-        match self.done.last_mut() {
-            Some(request) if fits && request.len() < MOST_RECORDS => {
-                request.push((index, entry));
-                self.size += size;
-            }
-            _ => {
-                self.done.push(vec![(index, entry)]);
-                self.size = size;
-            }
-        }
-    }
-}
-
 #[async_trait]
 impl Sink for KinesisSink {
     async fn deliver(&self, events: &[OutputEvent]) -> Result<Vec<Verdict>, SinkError> {
         let largest = self.config.maximum_record_size.as_u64();
         let limit = self.config.maximum_request_size.as_u64();
-        let mut requests = Requests { done: Vec::new(), size: 0, limit };
-        // Each event has a verdict by the end; until then it is to be sent again.
-        let mut verdicts = vec![Verdict::Retry("not sent yet".to_owned()); events.len()];
-        for (index, (event, verdict)) in events.iter().zip(&mut verdicts).enumerate() {
+        let mut requests = Requests::new(MOST_RECORDS, limit);
+        let mut verdicts = Verdicts::new(events.len());
+        for (index, event) in events.iter().enumerate() {
             let key = self.config.partition_key.of(event);
             let size = u64::try_from(event.json.len() + key.len()).unwrap_or(u64::MAX);
             if size > largest {
-                *verdict = Verdict::Refused(format!(
-                    "{size} bytes with its key, larger than maximum_record_size {largest}"
-                ));
+                let why =
+                    format!("{size} bytes with its key, larger than maximum_record_size {largest}");
+                verdicts.set(index, Verdict::Refused(why));
                 continue;
             }
             let entry = PutRecordsRequestEntry::builder()
@@ -129,25 +106,14 @@ impl Sink for KinesisSink {
                 .build();
             match entry {
                 Ok(entry) => requests.add(index, size, entry),
-                Err(error) => *verdict = Verdict::Refused(error.to_string()),
+                Err(error) => verdicts.set(index, Verdict::Refused(error.to_string())),
             }
         }
-        let mut put_any = false;
-        for request in requests.done {
-            let (indices, entries): (Vec<_>, Vec<_>) = request.into_iter().unzip();
-            let found = match self.put(entries).await {
-                Ok(found) => found,
-                Err(fault) if !put_any => return Err(fault.into_delivery()),
-                Err(fault) => vec![Verdict::Retry(fault.message); indices.len()],
-            };
-            put_any = true;
-            for (index, found) in indices.into_iter().zip(found) {
-                if let Some(verdict) = verdicts.get_mut(index) {
-                    *verdict = found;
-                }
-            }
+        for (indices, entries) in requests.finish() {
+            let answer = self.put(entries).await.map_err(Fault::into_delivery);
+            verdicts.take(&indices, answer)?;
         }
-        Ok(verdicts)
+        Ok(verdicts.finish())
     }
 
     /// A role that may put but not describe is fine: only what surely stands in the way is an error.

@@ -2,6 +2,7 @@
 
 mod check;
 mod contract;
+mod crash;
 
 mod once;
 mod server;
