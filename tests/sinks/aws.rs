@@ -1,6 +1,9 @@
 //! The `sqs` and `firehose` sinks, on moto.
 
+use std::sync::{Arc, Mutex};
+
 use aws_sdk_sqs::types::QueueAttributeName;
+use base64::{Engine, prelude::BASE64_STANDARD};
 use shardwright::{
     aws::{AwsConnection, AwsSettings},
     ports::{Sink, SinkError, Verdict},
@@ -169,17 +172,29 @@ async fn a_queue_that_is_gone_wants_a_human_and_a_dead_server_is_waited_for() {
 #[tokio::test]
 async fn a_firehose_stream_gets_lines() {
     let Some(moto) = Moto::start().await else { return };
+    // moto hands the records on to an endpoint of ours.
+    let got = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&got);
+    let app = axum::Router::new().fallback(async move |body: String| {
+        seen.lock().unwrap().push(body);
+        "{}"
+    });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/in", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await });
     let http = aws_sdk_firehose::types::HttpEndpointDestinationConfiguration::builder()
         .endpoint_configuration(
-            aws_sdk_firehose::types::HttpEndpointConfiguration::builder()
-                .url("https://example.com/in")
-                .build()
-                .unwrap(),
+            aws_sdk_firehose::types::HttpEndpointConfiguration::builder().url(url).build().unwrap(),
         )
         .s3_configuration(
             aws_sdk_firehose::types::S3DestinationConfiguration::builder()
                 .role_arn("arn:aws:iam::123456789012:role/r")
                 .bucket_arn("arn:aws:s3:::b")
+                // moto describes only what it was given.
+                .compression_format(aws_sdk_firehose::types::CompressionFormat::Uncompressed)
+                .encryption_configuration(
+                    aws_sdk_firehose::types::EncryptionConfiguration::builder().build(),
+                )
                 .build()
                 .unwrap(),
         )
@@ -197,4 +212,14 @@ async fn a_firehose_stream_gets_lines() {
     let verdicts = sink.deliver(&batch).await.unwrap();
     assert_eq!(verdicts[..600], vec![ACCEPTED; 600]);
     assert!(matches!(&verdicts[600], Verdict::Refused(why) if why.contains("1024000")));
+    let mut lines = Vec::new();
+    for request in got.lock().unwrap().iter() {
+        let request: serde_json::Value = serde_json::from_str(request).unwrap();
+        for record in request["records"].as_array().unwrap() {
+            let data = BASE64_STANDARD.decode(record["data"].as_str().unwrap()).unwrap();
+            lines.push(String::from_utf8(data).unwrap());
+        }
+    }
+    let expect: Vec<_> = (0..600).map(|id| format!("{{\"id\":{id}}}\n")).collect();
+    assert_eq!(lines, expect);
 }

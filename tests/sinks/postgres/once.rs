@@ -138,7 +138,7 @@ async fn a_delivery_that_is_cut_off_anywhere_is_all_or_nothing() {
     let mut rng = StdRng::seed_from_u64(7);
     let mut done = 0;
     let mut cut = 0;
-    while done < 300 {
+    while done < 150 {
         let current = sink(&database, CONFIG);
         let batch = events(done..done + rng.random_range(1..20));
         let steps = rng.random_range(1..40);
