@@ -7,10 +7,12 @@
 //! | admin port | the process ends |
 //! | signals | the process ends |
 
+mod asking;
 mod check;
 mod context;
 mod fan_out;
 mod replay;
+mod subject;
 
 pub use self::{
     check::{SinkCheck, check_sinks},
@@ -32,17 +34,18 @@ use tracing::{error, info, warn};
 
 use self::context::context;
 use crate::{
-    admin::{Admin, AdminError},
+    admin::{Admin, AdminError, Token},
     aws::{
         AwsConnection, DynamoLeases, FanOutConsumer, FleetMode, KinesisStream, StreamTarget,
         TableReady,
     },
-    config::{AdminSettings, Compiled, StreamSettings},
+    config::{Compiled, StreamSettings},
     consumer::{ConsumerContext, ConsumerStream},
     etl::Tally,
     leasing::{LeaseParams, LeaseStatus, LeasedStream, StreamIdentifier, plan::BalanceLimits},
+    metrics::{MeteredLeases, MeteredStream, Metrics},
     model::{LeaseKey, StreamName, WorkerId},
-    ports::{LeaseStore, SinkError, StoreError, StreamReader},
+    ports::{LeaseStore, SinkError, StoreError, StreamReader, SystemClock, WallClock},
     shutdown::Shutdown,
     worker::Worker,
 };
@@ -95,7 +98,9 @@ pub enum Outcome {
 
 /// A configured application.
 pub struct App {
-    admin: AdminSettings,
+    application: String,
+    admin: Option<Admin>,
+    admin_token: Option<Token>,
     drain_timeout: Duration,
     configuration: String,
     create_table: bool,
@@ -113,6 +118,14 @@ struct Stream {
     reader: Arc<KinesisStream>,
     /// The registered consumer, if the stream is read with enhanced fan-out.
     consumer: Option<Arc<FanOutConsumer>>,
+}
+
+impl Stream {
+    /// A reader whose calls are counted.
+    fn metered(&self, metrics: &Arc<Metrics>) -> Arc<dyn StreamReader> {
+        let reader = Arc::clone(&self.reader) as Arc<dyn StreamReader>;
+        Arc::new(MeteredStream::new(reader, self.name.clone(), Arc::clone(metrics)))
+    }
 }
 
 /// Pauses between attempts to reach the world at the start.
@@ -135,12 +148,16 @@ impl App {
             streams.push(Stream { name, settings, reader, consumer });
         }
         let hash = compiled.hash.clone();
-        let read = streams.iter().map(consumer_stream).collect();
-        let (settings, context) = Box::pin(context(compiled, read, false)).await?;
+        let metrics = Arc::new(Metrics::new());
+        let read = streams.iter().map(|stream| consumer_stream(stream, &metrics)).collect();
+        let (settings, context) = Box::pin(context(compiled, read, metrics, false)).await?;
+        let (admin, admin_token) = subject::open(&settings.admin).await?;
         let lease = settings.lease;
-        let table = lease.table.unwrap_or(application);
+        let table = lease.table.unwrap_or_else(|| application.clone());
         Ok(Self {
-            admin: settings.admin,
+            application,
+            admin,
+            admin_token,
             configuration: hash,
             drain_timeout: settings.shutdown.drain_timeout,
             create_table: lease.create_table,
@@ -163,23 +180,21 @@ impl App {
     /// What became of records and events, now and later.
     pub fn tally(&self) -> impl Fn() -> Tally + Send + Sync + 'static {
         let context = Arc::clone(&self.context);
-        move || context.tally.get()
+        move || context.metrics.tally()
     }
 
     /// Works until it is told to stop.
     ///
     /// # Errors
     /// What a person must mend before it can start.
-    pub async fn run(self, shutdown: Shutdown) -> Result<Outcome, StartError> {
-        let admin = match self.admin.enabled {
-            true => Some(Admin::bind(self.admin.listen).await?),
-            false => None,
-        };
+    pub async fn run(mut self, shutdown: Shutdown) -> Result<Outcome, StartError> {
+        let admin = self.admin.take();
         self.say_start();
         let (status, seen) = watch::channel(LeaseStatus::default());
         let mut side = JoinSet::new();
+        let streams = self.leased_streams(&mut side);
         if let Some(admin) = admin {
-            side.spawn(admin.serve(seen.clone(), self.params.renew_interval() * 3));
+            side.spawn(admin.serve(self.subject(&streams, seen.clone(), shutdown.drain.clone())));
         }
         let ready = tokio::select! { biased;
             () = shutdown.drain.cancelled() => None,
@@ -189,11 +204,13 @@ impl App {
             info!("stopped before any lease was taken");
             return Ok(Outcome::Drained);
         }
-        let streams = self.leased_streams(&mut side);
         let worker = Worker::new(
             self.worker_id.clone(),
             self.params.clone(),
-            Arc::clone(&self.store) as Arc<dyn LeaseStore>,
+            Arc::new(MeteredLeases::new(
+                Arc::clone(&self.store) as Arc<dyn LeaseStore>,
+                Arc::clone(&self.context.metrics),
+            )),
             streams,
             Arc::clone(&self.context),
             status,
@@ -203,7 +220,7 @@ impl App {
         tokio::select! { biased;
             ended = work => {
                 close_sinks(&self.context).await;
-                say_counts(&self.context.tally.get());
+                say_counts(&self.context.metrics.tally());
                 let outcome = outcome(ended);
                 if outcome == Outcome::Drained {
                     self.deregister().await;
@@ -212,7 +229,7 @@ impl App {
             }
             why = overdue(&shutdown, self.drain_timeout) => {
                 let held: Vec<LeaseKey> = seen.borrow().held.iter().cloned().collect();
-                say_counts(&self.context.tally.get());
+                say_counts(&self.context.metrics.tally());
                 error!(why, not_done = names(&held), "stopped before everything was drained");
                 Ok(Outcome::Aborted(held))
             }
@@ -240,7 +257,7 @@ impl App {
             let identifier = if several {
                 let identifier = Arc::new(OnceLock::new());
                 let reader = Arc::clone(&stream.reader);
-                side.spawn(identify(stream.name.clone(), reader, Arc::clone(&identifier)));
+                side.spawn(asking::identify(stream.name.clone(), reader, Arc::clone(&identifier)));
                 StreamIdentifier::Several(identifier)
             } else {
                 StreamIdentifier::Single
@@ -249,8 +266,10 @@ impl App {
                 name: stream.name.clone(),
                 identifier,
                 initial_position: stream.settings.initial_position,
-                reader: Arc::clone(&stream.reader) as Arc<dyn StreamReader>,
+                reader: stream.metered(&self.context.metrics),
             });
+            let metrics = Arc::clone(&self.context.metrics);
+            side.spawn(asking::retention(stream.name.clone(), Arc::clone(&stream.reader), metrics));
         }
         leased
     }
@@ -289,6 +308,7 @@ fn say_counts(tally: &Tally) {
     info!(
         records = tally.records,
         user_records = tally.user_records,
+        foreign = tally.foreign,
         undecodable = tally.undecodable,
         control = tally.control,
         events = tally.events,
@@ -342,31 +362,6 @@ async fn close_sinks(context: &ConsumerContext) {
     }
 }
 
-/// Finds out a stream's identifier `account:name:epoch` (KCL `StreamIdentifier`).
-async fn identify(
-    name: StreamName,
-    reader: Arc<KinesisStream>,
-    identifier: Arc<OnceLock<Arc<str>>>,
-) {
-    let mut pause = START_RETRY.0;
-    loop {
-        match reader.describe().await {
-            Ok(summary) => {
-                let account = summary.arn.split(':').nth(4).unwrap_or_default();
-                let created = summary.created.0 / 1000;
-                let _ = identifier.set(Arc::from(format!("{account}:{name}:{created}")));
-                return;
-            }
-            Err(problem) => {
-                warn!(stream = %name, %problem, retry_in = ?pause,
-                    "cannot describe the stream yet, will retry; the other streams go on");
-            }
-        }
-        sleep(pause).await;
-        pause = (pause * 2).min(START_RETRY.1);
-    }
-}
-
 /// How a configured stream is named in requests.
 pub(crate) fn target(stream: &StreamSettings) -> Result<StreamTarget, StartError> {
     match (&stream.name, &stream.arn) {
@@ -378,13 +373,15 @@ pub(crate) fn target(stream: &StreamSettings) -> Result<StreamTarget, StartError
     }
 }
 
-fn consumer_stream(stream: &Stream) -> ConsumerStream {
+fn consumer_stream(stream: &Stream, metrics: &Arc<Metrics>) -> ConsumerStream {
     ConsumerStream {
         name: stream.name.clone(),
         format: stream.settings.format,
         initial_position: stream.settings.initial_position,
-        reader: Arc::clone(&stream.reader) as Arc<dyn StreamReader>,
-        fan_out: fan_out::of(stream),
+        until: stream.settings.until.map(|until| until.time(SystemClock.now())),
+        aggregates: stream.settings.aggregates,
+        reader: stream.metered(metrics),
+        fan_out: fan_out::of(stream, metrics),
     }
 }
 

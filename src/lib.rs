@@ -24,6 +24,7 @@
 //! | words | [`model`] | plain values: shard, sequence number, checkpoint, lease, record, event |
 //! | pure work | [`codec`], [`etl`] | bytes to events, events to deliveries; no I/O, no clock |
 //! | ports | [`ports`] | traits: a stream, a lease table, a sink, the time of day |
+//! | metrics | [`metrics`] | what a worker counts and measures |
 //! | engines | [`leasing`], [`consumer`] | the lease engine and the shard consumer, on the ports only |
 //! | worker | [`worker`] | one lease engine with a consumer for each lease |
 //! | adapters | [`aws`], [`sinks`] | the ports on real systems; the only places that name the SDK |
@@ -42,6 +43,8 @@ pub mod codec;
 pub mod etl;
 
 pub mod ports;
+
+pub mod metrics;
 
 pub mod consumer;
 pub mod leasing;

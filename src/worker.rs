@@ -18,7 +18,7 @@ use crate::{
     consumer::{ConsumerContext, ShardConsumer},
     leasing::{
         Command, ConsumerExit, Coordinator, CoordinatorHandle, LeaseParams, LeaseStatus,
-        LeasedStream,
+        LeasedStream, Watched,
     },
     model::{LeaseKey, WorkerId},
     ports::LeaseStore,
@@ -56,8 +56,9 @@ impl Worker {
         seed: u64,
     ) -> Self {
         let clock = Arc::clone(&context.clock);
+        let watched = Watched { status, metrics: Arc::clone(&context.metrics) };
         let (coordinator, handle) =
-            Coordinator::new(id, params, store, clock, streams, status, seed);
+            Coordinator::new(id, params, store, clock, streams, watched, seed);
         Self { coordinator, handle, context, rng: StdRng::seed_from_u64(!seed), gate: None }
     }
 

@@ -9,10 +9,11 @@ use std::{
 };
 
 /// The modules, lowest floor first. A module uses modules of lower floors and itself.
-const FLOORS: [&[&str]; 8] = [
+const FLOORS: [&[&str]; 9] = [
     &["model"],
     &["codec"],
     &["etl", "ports", "generate"],
+    &["metrics"],
     &["leasing"],
     &["consumer"],
     &["worker", "aws"],
@@ -34,7 +35,7 @@ const ALSO: [(&str, &str); 10] = [
     ("cli", "embedded"),
 ];
 
-/// Lines of a file, its tests left out.
+/// Lines of a file of `src`, without its test module; files that hold nothing but tests may be longer.
 const MOST_LINES: usize = 450;
 
 fn sources() -> BTreeMap<PathBuf, String> {

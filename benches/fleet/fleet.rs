@@ -16,12 +16,13 @@ use shardwright::{
     model::Lease,
     ports::LeaseStore,
 };
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::{
     SHARDS,
     ledger::Ledger,
     process::{signal, spawn, tethered},
+    shared::wait_until,
 };
 
 /// Counts the workers, dead ones too.
@@ -29,17 +30,6 @@ pub(crate) type WorkerNo = usize;
 
 pub(crate) const STREAM: &str = "app-logs";
 const APPLICATION: &str = "fleet";
-/// Far more than anything here takes on an idle machine.
-const DEADLINE: Duration = Duration::from_mins(2);
-
-pub(crate) async fn wait_until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + DEADLINE;
-    while !condition().await {
-        assert!(Instant::now() < deadline, "not within {} s: {what}", DEADLINE.as_secs());
-        sleep(Duration::from_millis(20)).await;
-    }
-}
-
 pub(crate) struct Fleet {
     dir: PathBuf,
     ledger: Ledger,

@@ -9,7 +9,10 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::fleet::{Event, Killed, WorkerNo, wait_until};
+use crate::{
+    fleet::{Event, Killed, WorkerNo},
+    shared::wait_until,
+};
 
 /// What has come out so far. Clones share it.
 #[derive(Clone, Default)]

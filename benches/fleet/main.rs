@@ -35,6 +35,8 @@ mod load;
 mod process;
 mod proxy;
 mod report;
+#[path = "../shared/mod.rs"]
+mod shared;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -45,11 +47,12 @@ use shardwright::{
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-use fleet::{Fleet, wait_until};
+use fleet::Fleet;
 use ledger::Ledger;
 use load::Load;
 use proxy::Proxy;
-use report::{Report, percentile};
+use report::Report;
+use shared::{percentile, wait_until};
 
 const SHARDS: u32 = 32;
 const WORKERS: u32 = 3;

@@ -1,22 +1,18 @@
 //! The table at the end.
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
-use crate::{SHARDS, WORKERS, proxy::Calls};
+use crate::{
+    SHARDS, WORKERS,
+    proxy::Calls,
+    shared::{load_average, percentile},
+};
 
 /// What was measured.
 pub(crate) struct Report {
     lines: Vec<String>,
     load_average: String,
     pub(crate) lost: usize,
-}
-
-/// The value that so many percent of the values do not exceed.
-pub(crate) fn percentile(values: &[Duration], percent: usize) -> Duration {
-    let mut sorted = values.to_vec();
-    sorted.sort_unstable();
-    let rank = (sorted.len() * percent).div_ceil(100).max(1);
-    sorted.get(rank - 1).copied().unwrap_or_default()
 }
 
 impl Report {
@@ -67,10 +63,4 @@ impl Report {
         self.lines.iter().for_each(|line| println!("{line}"));
         println!("{:<38} {}", "lost", self.lost);
     }
-}
-
-/// Of the last minute; Linux only.
-fn load_average() -> String {
-    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    text.split(' ').next().unwrap_or("unknown").to_owned()
 }

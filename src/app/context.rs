@@ -6,10 +6,11 @@ use super::StartError;
 use crate::{
     config::{Compiled, Settings},
     consumer::{
-        BatchLimits, Budget, ConsumerContext, ConsumerParams, ConsumerStream, FailureLog, LossLog,
-        NamedSink, PacingParams, RetryLimits, RetryPause, SharedTally,
+        BatchLimits, Budget, ConsumerContext, ConsumerParams, ConsumerStream, NamedSink,
+        PacingParams, Pause, RetryLimits, RetryPause,
     },
     etl::{Pipeline, PipelineParts},
+    metrics::Metrics,
     ports::SystemClock,
     sinks::{self, LetterFallback, SinkSite},
 };
@@ -18,6 +19,7 @@ use crate::{
 pub(super) async fn context(
     compiled: Compiled,
     streams: Vec<ConsumerStream>,
+    metrics: Arc<Metrics>,
     replay: bool,
 ) -> Result<(Settings, ConsumerContext), StartError> {
     let Compiled { settings, routes, dead_letters, limits, hash, .. } = compiled;
@@ -66,9 +68,8 @@ pub(super) async fn context(
             retry: RetryPause { min: consumer.retry_min, max: consumer.retry_max },
         },
         clock: Arc::new(SystemClock),
-        tally: SharedTally::default(),
-        failures: FailureLog::default(),
-        losses: LossLog::default(),
+        pause: Pause::default(),
+        metrics,
     };
     Ok((settings, context))
 }

@@ -10,8 +10,9 @@ use crate::{
     aws::{AwsConnection, ConsumerName, FanOutConsumer, StreamTarget},
     config::{Retrieval, StreamSettings},
     consumer::FanOut,
+    metrics::{MeteredSubscriber, Metrics},
     model::{Lease, StreamName},
-    ports::{LeaseStore, ShardSubscriber, StreamReader},
+    ports::{LeaseStore, ShardSubscriber},
 };
 
 /// What deregistering fan-out consumers may take at the end.
@@ -41,9 +42,11 @@ fn name_of(stream: &StreamSettings, application: &str) -> ConsumerName {
 }
 
 /// What the shards of a stream share that is read with enhanced fan-out.
-pub(super) fn of(stream: &Stream) -> Option<Arc<FanOut>> {
+pub(super) fn of(stream: &Stream, metrics: &Arc<Metrics>) -> Option<Arc<FanOut>> {
     let subscriber = Arc::clone(stream.consumer.as_ref()?) as Arc<dyn ShardSubscriber>;
-    let reader = Arc::clone(&stream.reader) as Arc<dyn StreamReader>;
+    let (name, counted) = (stream.name.clone(), Arc::clone(metrics));
+    let subscriber = Arc::new(MeteredSubscriber::new(subscriber, name, counted));
+    let reader = stream.metered(metrics);
     Some(Arc::new(FanOut::new(subscriber, reader)))
 }
 

@@ -1,6 +1,6 @@
 //! What all AWS clients share: region, credentials, endpoints, time-outs, retries.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use aws_config::{
     AppName, BehaviorVersion, ConfigLoader, Region, SdkConfig, retry::RetryConfig,
@@ -8,6 +8,7 @@ use aws_config::{
 };
 use aws_credential_types::Credentials;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
 
 use super::http1;
 
@@ -55,7 +56,13 @@ pub enum AwsError {
 pub struct AwsConnection {
     sdk: SdkConfig,
     settings: AwsSettings,
+    /// The turns of readers of shards.
+    reads: Arc<Semaphore>,
 }
+
+/// Reads of shards that are under way at a time, of all streams together. Each takes a connection, and
+/// a thousand shards that begin together would take a thousand, with their memory and their files.
+const READS_AT_A_TIME: usize = 256;
 
 /// The region that requests are signed for when only an endpoint is known; emulators take any.
 const EMULATOR_REGION: &str = "us-east-1";
@@ -113,7 +120,7 @@ impl AwsConnection {
             }
             sdk = sdk.into_builder().region(Region::new(EMULATOR_REGION)).build();
         }
-        Ok(Self { sdk, settings: settings.clone() })
+        Ok(Self::new(sdk, settings))
     }
 
     /// As [`Self::open`], for a client of another service: in this region and at this endpoint, where
@@ -150,7 +157,17 @@ impl AwsConnection {
         if let Some(endpoint) = &settings.endpoint_url {
             loader = loader.endpoint_url(endpoint);
         }
-        Ok(Self { sdk: loader.load().await, settings: settings.clone() })
+        Ok(Self::new(loader.load().await, settings))
+    }
+
+    fn new(sdk: SdkConfig, settings: &AwsSettings) -> Self {
+        let reads = Arc::new(Semaphore::new(READS_AT_A_TIME));
+        Self { sdk, settings: settings.clone(), reads }
+    }
+
+    /// What a reader of a shard waits for before each call.
+    pub(super) fn reads(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.reads)
     }
 
     /// The region that requests are signed for.

@@ -12,6 +12,8 @@ use aws_sdk_dynamodb::{
     types::{ReturnValue, ReturnValuesOnConditionCheckFailure},
 };
 
+use tokio::sync::Semaphore;
+
 use super::{
     AwsConnection, Fault,
     lease_expressions::expressions,
@@ -31,7 +33,13 @@ pub struct DynamoLeases {
     writes: Client,
     pub(super) table: String,
     noted: Notes,
+    /// The turns of writers.
+    turns: Semaphore,
 }
+
+/// Writes that are under way at a time. Each takes a connection; the renewals of a thousand leases are
+/// due at the same time.
+const WRITES_AT_A_TIME: usize = 64;
 
 impl DynamoLeases {
     /// The leases in a table of this name. Calls nothing; see [`Self::ensure_table`].
@@ -41,6 +49,7 @@ impl DynamoLeases {
             writes: connection.dynamodb_writes(),
             table: table.into(),
             noted: Notes::default(),
+            turns: Semaphore::new(WRITES_AT_A_TIME),
         }
     }
 
@@ -169,6 +178,7 @@ impl LeaseStore for DynamoLeases {
 
     async fn write(&self, key: &LeaseKey, write: &LeaseWrite) -> Result<Swap, StoreError> {
         let expressions = expressions(write);
+        let _turn = self.turns.acquire().await.expect("the semaphore is never closed");
         let answer = self
             .writes
             .update_item()

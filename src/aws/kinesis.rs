@@ -1,6 +1,6 @@
 //! The stream reader over Kinesis Data Streams, by polling.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use aws_sdk_kinesis::{
@@ -10,6 +10,7 @@ use aws_sdk_kinesis::{
     types::{HashKeyRange as SdkHashKeyRange, Record, Shard as SdkShard, ShardIteratorType},
 };
 use bytes::Bytes;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::{AwsConnection, Fault};
 use crate::{
@@ -111,6 +112,7 @@ pub struct KinesisStream {
     /// For `GetRecords`.
     once: Client,
     target: StreamTarget,
+    reads: Arc<Semaphore>,
     /// Shards a page of `ListShards`; `None` leaves it to the server (1,000).
     page_size: Option<i32>,
 }
@@ -122,6 +124,7 @@ impl KinesisStream {
             client: connection.kinesis(),
             once: connection.kinesis_once(),
             target,
+            reads: connection.reads(),
             page_size: None,
         }
     }
@@ -159,6 +162,11 @@ impl KinesisStream {
             open_shards: u32::try_from(summary.open_shard_count()).unwrap_or(0),
             created: EpochMillis(summary.stream_creation_timestamp().to_millis().unwrap_or(0)),
         })
+    }
+
+    /// Waits until one more read may be under way.
+    async fn turn(&self) -> SemaphorePermit<'_> {
+        self.reads.acquire().await.expect("the semaphore is never closed")
     }
 
     /// One page of shards. The token of a next page names the stream already: AWS refuses requests
@@ -203,6 +211,7 @@ impl StreamReader for KinesisStream {
         start: &StartAt,
     ) -> Result<ShardIterator, StreamError> {
         let Place { kind, sequence, timestamp } = Place::of(start);
+        let _turn = self.turn().await;
         let answer = self
             .client
             .get_shard_iterator()
@@ -226,6 +235,7 @@ impl StreamReader for KinesisStream {
         limit: u32,
     ) -> Result<RecordPage<ShardIterator>, StreamError> {
         let limit = i32::try_from(limit.clamp(1, 10_000)).unwrap_or(10_000);
+        let _turn = self.turn().await;
         let answer = self
             .once
             .get_records()

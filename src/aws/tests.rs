@@ -205,3 +205,32 @@ async fn faults_of_kinesis_say_what_to_do() {
     let html = read_page(Answer::Text(500, "<h1>oh no</h1>")).await.unwrap_err();
     assert!(matches!(html, StreamError::Unavailable(_)), "{html:?}");
 }
+
+/// The name of the sort, as the table of the documentation has it.
+fn sort(problem: &StreamError) -> &'static str {
+    match problem {
+        StreamError::Throttled => "Throttled",
+        StreamError::IteratorExpired => "IteratorExpired",
+        StreamError::NotFound(_) => "NotFound",
+        StreamError::Denied(_) => "Denied",
+        StreamError::Invalid(_) => "Invalid",
+        StreamError::Unavailable(_) => "Unavailable",
+        StreamError::Taken(_) => "Taken",
+    }
+}
+
+#[tokio::test]
+async fn the_table_of_the_documentation_is_right() {
+    let text = include_str!("../../docs/reading.md");
+    let mut codes = 0;
+    for row in text.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        for code in cells[1].split('`').skip(1).step_by(2) {
+            let status = if cells[2] == "Unavailable" { 500 } else { 400 };
+            let problem = read_page(fault(status, code)).await.unwrap_err();
+            assert_eq!(sort(&problem), cells[2], "{code}");
+            codes += 1;
+        }
+    }
+    assert_eq!(codes, 18, "the table has changed its form");
+}

@@ -10,9 +10,11 @@ mod decode;
 mod demo;
 mod filter;
 mod healthcheck;
+mod iam_policy;
 mod input;
 mod leases;
 mod offline;
+mod peek;
 mod produce;
 mod producer;
 mod replay;
@@ -81,6 +83,11 @@ enum Command {
     Check(check::Args),
     /// Print the effective configuration, and where each value came from
     Config(config::Args),
+    /// Print what a stream or a shard holds, from a position on, without touching leases
+    ///
+    /// One JSON line for each event, as `decode` prints it. Reads each shard twice a second at most, so
+    /// that the application that works on the stream is not throttled.
+    Peek(peek::Args),
     /// Put CloudWatch Logs envelopes into a stream, generated or made from files
     Produce(produce::Args),
     /// Look into the lease table, and mend it: owners, positions, dead leases
@@ -90,6 +97,8 @@ enum Command {
     Leases(leases::Args),
     /// Take dead letters through the pipeline again, and to the sinks
     Replay(replay::Args),
+    /// Print the IAM policy that the configuration needs, and nothing more
+    IamPolicy(iam_policy::Args),
     /// Ask the running daemon whether it is alive, for images without a shell
     Healthcheck(healthcheck::Args),
 }
@@ -137,9 +146,11 @@ pub fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Config(args) => config::run(&args),
+        Command::Peek(args) => peek::run(&args),
         Command::Produce(args) => produce::run(&args),
         Command::Leases(args) => leases::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::IamPolicy(args) => iam_policy::run(&args),
         Command::Healthcheck(args) => healthcheck::run(&args),
     }
 }

@@ -89,7 +89,7 @@ pub fn has_magic(data: &[u8]) -> bool {
 ///
 /// The payloads are slices of the record's own bytes. Tags are dropped, as by the KCL. The KCL also
 /// drops a whole aggregate of which one member's [`effective_hash_key`] is outside the shard's
-/// range; that is left to the caller, who knows the range.
+/// range; that is left to [`ShardKeys`](super::ShardKeys), which knows the range.
 pub fn deaggregate(record: &RawRecord) -> Deaggregated {
     let Some(aggregate) = parse(&record.data) else {
         let whole = UserRecord {

@@ -23,6 +23,9 @@ use serde_json::{Map, Value, error::Category};
 use super::field::{EventId, EventMessage, EventTime};
 use crate::model::{EpochMillis, LogEvent, LogSource};
 
+/// Most events take more bytes than this, with their id and names of the fields.
+const LEAST_EVENT: usize = 256;
+
 /// One document of a subscription.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Envelope {
@@ -98,7 +101,8 @@ pub fn parse_envelopes(text: &str, max_events: usize) -> Result<Vec<Envelope>, E
     let mut rest = text.trim_ascii_start();
     while !rest.is_empty() {
         let refused = |problem| EnvelopeError { document: envelopes.len() + 1, problem };
-        let mut place = Place { left, ..Place::default() };
+        let mut place =
+            Place { left, room: (rest.len() / LEAST_EVENT).min(left), ..Place::default() };
         let mut deserializer = serde_json::Deserializer::from_str(rest);
         let document = match (DocumentSeed { place: &mut place }).deserialize(&mut deserializer) {
             Ok(document) => document,
@@ -135,6 +139,8 @@ struct Place {
     event: Option<usize>,
     field: Option<&'static str>,
     left: usize,
+    /// How many events a document of this size probably holds.
+    room: usize,
     too_many: bool,
 }
 
@@ -314,8 +320,8 @@ impl<'de> Visitor<'de> for EventsSeed<'_> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Vec<Event>, A::Error> {
-        let mut events = Vec::new();
         let place = self.place;
+        let mut events = Vec::with_capacity(place.room);
         loop {
             place.event = Some(events.len());
             place.field = None;

@@ -26,6 +26,7 @@ pub mod gunzip;
 pub mod json;
 pub mod payload;
 pub mod render;
+pub mod shard_keys;
 
 pub use deaggregate::{Deaggregated, KplRecord, aggregate, deaggregate, has_unreadable_members};
 pub use decode::{DecodeLimits, Decoded, decode_user_record};
@@ -34,4 +35,5 @@ pub use envelope::{Envelope, EnvelopeError, parse_envelopes};
 pub use error::DecodeError;
 pub use event_line::{EventLineError, parse_event_line};
 pub use gunzip::{GunzipError, gunzip, gzip};
-pub use render::render_event;
+pub use render::{render_event, render_header, render_rest};
+pub use shard_keys::ShardKeys;

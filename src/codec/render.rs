@@ -1,8 +1,9 @@
 //! One event as one JSON line.
 
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde::Serialize;
 
-use crate::model::LogEvent;
+use super::json::write_string;
+use crate::model::{LogEvent, LogSource};
 
 /// The names of the known fields.
 pub(super) const FIXED: [&str; 7] =
@@ -15,27 +16,38 @@ pub(super) const FIXED: [&str; 7] =
 /// `timestamp` is `null` when the event has none. An unknown field whose name is taken gets the
 /// prefix `header.` or `event.`, so that no key is there twice.
 pub fn render_event(event: &LogEvent, out: &mut Vec<u8>) {
-    serde_json::to_writer(out, &Line(event)).expect("text and numbers are always JSON");
+    render_header(&event.source, out);
+    render_rest(event, out);
 }
 
-struct Line<'a>(&'a LogEvent);
+/// The first half of [`render_event`]: what all events of an envelope begin with.
+pub fn render_header(source: &LogSource, out: &mut Vec<u8>) {
+    text(b"{\"owner\":", &source.owner, out);
+    text(b",\"logGroup\":", &source.log_group, out);
+    text(b",\"logStream\":", &source.log_stream, out);
+    value(b",\"subscriptionFilters\":", &source.subscription_filters, out);
+}
 
-impl Serialize for Line<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let (event, source) = (self.0, &*self.0.source);
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("owner", &source.owner)?;
-        map.serialize_entry("logGroup", &source.log_group)?;
-        map.serialize_entry("logStream", &source.log_stream)?;
-        map.serialize_entry("subscriptionFilters", &source.subscription_filters)?;
-        map.serialize_entry("id", &event.id)?;
-        map.serialize_entry("timestamp", &event.timestamp)?;
-        map.serialize_entry("message", &event.message)?;
-        for (name, value) in event.unknown_fields(&FIXED) {
-            map.serialize_entry(&name, value)?;
-        }
-        map.end()
+/// The second half: what differs, and the unknown fields.
+pub fn render_rest(event: &LogEvent, out: &mut Vec<u8>) {
+    text(b",\"id\":", &event.id, out);
+    value(b",\"timestamp\":", &event.timestamp, out);
+    text(b",\"message\":", &event.message, out);
+    for (name, unknown) in event.unknown_fields(&FIXED) {
+        text(b",", &name, out);
+        value(b":", unknown, out);
     }
+    out.push(b'}');
+}
+
+fn text(before: &[u8], text: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(before);
+    write_string(text, out);
+}
+
+fn value(before: &[u8], value: &impl Serialize, out: &mut Vec<u8>) {
+    out.extend_from_slice(before);
+    serde_json::to_writer(out, value).expect("text and numbers are always JSON");
 }
 
 #[cfg(test)]

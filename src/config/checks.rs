@@ -74,6 +74,8 @@ impl Checks<'_> {
         let fine =
             worker_id.as_ref().is_none_or(|id| !id.is_empty() && !id.starts_with("shardId-"));
         self.that(fine, "worker_id", "must not be empty or look like a shard id");
+        let long = settings.admin.token.as_ref().is_none_or(|token| token.reveal().len() >= 16);
+        self.that(long, "admin.token", "is too easily guessed: expected 16 characters or more");
         if let Some(problem) = log_level::problem(&log.level) {
             self.that(false, "log.level", problem);
         }
@@ -165,6 +167,13 @@ impl Checks<'_> {
             if let InitialPosition::AtTimestamp(time) = stream.initial_position {
                 self.that(time <= now, format!("{key}.initial_position"), "is in the future");
             }
+            let (from, until) = (stream.initial_position, stream.until);
+            let empty = until.is_some_and(|until| match from {
+                InitialPosition::TrimHorizon => false,
+                InitialPosition::Latest => until.time(now) <= now,
+                InitialPosition::AtTimestamp(from) => until.time(now) <= from,
+            });
+            self.that(!empty, format!("{key}.until"), "must be after initial_position");
         }
     }
 

@@ -7,7 +7,7 @@ use config::{Map, Value, ValueKind};
 
 use super::{place::join, redact::redact};
 use crate::{
-    model::InitialPosition,
+    model::{EndPosition, InitialPosition},
     sinks::{PartitionKey, ValueSource},
 };
 
@@ -49,6 +49,8 @@ pub(super) enum Kind {
     Values,
     /// A table of texts; from the environment `name=value`, with commas.
     Pairs,
+    /// Where the reading of a stream ends.
+    End,
     /// One of these words.
     Word(&'static [&'static str]),
     /// A list of texts; from the environment, with commas.
@@ -126,6 +128,7 @@ impl Kind {
             Self::Position => {
                 text.parse().ok().map(|position: InitialPosition| position.to_string())
             }
+            Self::End => text.parse().ok().map(|end: EndPosition| end.to_string()),
             Self::PartitionKey => {
                 return text
                     .parse()
@@ -186,6 +189,7 @@ impl Kind {
                 "names with fields, such as { id = \"$.order.id\", body = \"$\" }".to_owned()
             }
             Self::Pairs => "names with texts, such as { app = \"orders\" }".to_owned(),
+            Self::End => "\"LATEST\" or a time such as \"2026-01-31T08:00:00Z\"".to_owned(),
             Self::Word(words) => {
                 let quoted: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
                 match quoted.split_last() {

@@ -30,7 +30,7 @@ pub use problem::{ConfigProblem, ConfigProblems};
 pub use provenance::Setting;
 pub use settings::{
     AdminSettings, BatchSettings, ConsumerSettings, DeadLetterSettings, FieldSetting,
-    LeaseSettings, LogFormat, LogSettings, Retrieval, RetrySettings, RouteSettings, Settings,
-    ShutdownSettings, SinkEntry, StreamSettings, ValidateOn,
+    LeaseSettings, LogFormat, LogSettings, Retrieval, RetrySettings, RouteSettings, Secret,
+    Settings, ShutdownSettings, SinkEntry, StreamSettings, ValidateOn,
 };
 pub use source::{DEFAULTS, Layers};

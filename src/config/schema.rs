@@ -4,8 +4,8 @@
 //! `config/default.toml`. Tests hold the three together.
 
 use super::kind::Kind::{
-    self, Address, Age, Attempts, Count, Duration, Fields, Flag, Pairs, PartitionKey, Position,
-    Size, Text, Texts, Value, Values, Word,
+    self, Address, Age, Attempts, Count, Duration, End, Fields, Flag, Pairs, PartitionKey,
+    Position, Size, Text, Texts, Value, Values, Word,
 };
 
 /// One key of a table.
@@ -90,7 +90,8 @@ pub(super) const CONSUMER: &[Key] = &[
 
 pub(super) const SHUTDOWN: &[Key] = &[key("drain_timeout", Duration)];
 
-pub(super) const ADMIN: &[Key] = &[key("enabled", Flag), key("listen", Address)];
+pub(super) const ADMIN: &[Key] =
+    &[key("enabled", Flag), key("listen", Address), key("token", Text)];
 
 pub(super) const LOG: &[Key] =
     &[key("level", Text), key("format", Word(&["auto", "text", "json"]))];
@@ -104,11 +105,13 @@ pub(super) const STREAM: &[Key] = &[
     key("name", Text),
     key("arn", Text),
     or("initial_position", Position, "TRIM_HORIZON"),
+    key("until", End),
     or("retrieval", Word(&["polling", "fan-out"]), "polling"),
     key("consumer_name", Text),
     key("consumer_arn", Text),
     or("deregister_on_exit", Flag, "false"),
     or("format", Word(&["cloudwatch-logs", "json", "text", "bytes"]), "cloudwatch-logs"),
+    or("aggregates", Word(&["tolerant", "strict"]), "tolerant"),
 ];
 
 pub(super) const ROUTE: &[Key] = &[

@@ -1,14 +1,14 @@
 //! The settings as people write them. Each key is documented here, beside its field; the defaults
 //! stand in `config/default.toml`, and a test holds the two together.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use bytesize::ByteSize;
 use serde::{Deserialize, Deserializer};
 
 use crate::{
     aws::AwsSettings,
-    model::{Format, InitialPosition},
+    model::{Aggregates, EndPosition, Format, InitialPosition},
     sinks::SinkConfig,
 };
 
@@ -29,7 +29,7 @@ pub struct Settings {
     pub consumer: ConsumerSettings,
     /// What a SIGTERM may take.
     pub shutdown: ShutdownSettings,
-    /// The port for health checks.
+    /// The port for health checks, metrics and the live page.
     pub admin: AdminSettings,
     /// What is logged, and how.
     pub log: LogSettings,
@@ -78,7 +78,8 @@ pub struct ConsumerSettings {
     /// a second and shard, shared by all polling consumers of the stream.
     #[serde(with = "humantime_serde")]
     pub poll_interval: Duration,
-    /// Longest pause between two reads of a shard where nothing comes.
+    /// Longest pause between two reads of a shard where nothing comes: it grows with the quiet time, a
+    /// twentieth of it.
     #[serde(with = "humantime_serde")]
     pub idle_poll_interval: Duration,
     /// Bytes of records that all shards together may have in flight. Reading waits when they are
@@ -108,19 +109,41 @@ pub struct ShutdownSettings {
     pub drain_timeout: Duration,
 }
 
-/// `[admin]`: the port for health checks.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+/// `[admin]`: the port for health checks, metrics and the live page.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 pub struct AdminSettings {
     /// Whether the port is opened.
     pub enabled: bool,
     /// Address and port. It answers everyone who reaches it: keep it on loopback, or behind the
     /// orchestrator's network rules.
     pub listen: SocketAddr,
+    /// What `POST /drain`, `/pause` and `/resume` must send as `Authorization: Bearer …`. Without it
+    /// they work on loopback only. Best set by the environment variable
+    /// `SHARDWRIGHT__ADMIN__TOKEN`; it is never printed.
+    #[serde(default)]
+    pub token: Option<Secret>,
+}
+
+/// A text that is never printed.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
 }
 
 impl Default for AdminSettings {
     fn default() -> Self {
-        Self { enabled: true, listen: SocketAddr::from(([127, 0, 0, 1], 9464)) }
+        Self { enabled: true, listen: SocketAddr::from(([127, 0, 0, 1], 9464)), token: None }
     }
 }
 
@@ -148,7 +171,7 @@ pub enum LogFormat {
 }
 
 /// `[[streams]]`: one stream to read.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub struct StreamSettings {
     /// Its name. Either this or `arn`.
     #[serde(default)]
@@ -160,6 +183,12 @@ pub struct StreamSettings {
     /// `2026-01-31T08:00:00Z`.
     #[serde(default)]
     pub initial_position: InitialPosition,
+    /// Where reading ends, for a job that comes to an end: before the first record that arrived at this
+    /// time or later, such as `2026-01-31T08:00:00Z`; `LATEST` is the time at which the process begins.
+    /// `run` ends by itself when all streams have such an end and every shard has been read up to it;
+    /// a later run goes on there. Default: never.
+    #[serde(default)]
+    pub until: Option<EndPosition>,
     /// How it is read: `polling` or `fan-out`. Both go on where the other has stopped, so that this
     /// may be changed with a restart.
     #[serde(default)]
@@ -180,6 +209,10 @@ pub struct StreamSettings {
     /// What its records hold: `cloudwatch-logs`, `json`, `text` or `bytes`.
     #[serde(default)]
     pub format: Format,
+    /// What becomes of KPL aggregates that hold user records of another shard: `tolerant` drops those
+    /// user records and counts them, `strict` drops the whole aggregate, as the KCL does.
+    #[serde(default)]
+    pub aggregates: Aggregates,
 }
 
 /// How a stream is read.

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     aws::AwsSettings,
-    model::Format,
+    model::{Aggregates, Format},
     sinks::{
         BodyFormat, BulkAction, Compression, FileConfig, FirehoseConfig, Fsync, HttpCompression,
         HttpConfig, KinesisSinkConfig, PostgresConfig, Preset, SinkConfig, SqsConfig,
@@ -95,6 +95,7 @@ fn the_words_are_the_variants_of_the_enums() {
         (schema::LOG, "format", names::<LogFormat>()),
         (schema::STREAM, "retrieval", names::<Retrieval>()),
         (schema::STREAM, "format", names::<Format>()),
+        (schema::STREAM, "aggregates", names::<Aggregates>()),
         (schema::ROUTE, "validate_on", names::<ValidateOn>()),
         (schema::FILE, "compression", names::<Compression>()),
         (schema::FILE, "fsync", names::<Fsync>()),
@@ -288,6 +289,8 @@ fn other_kinds() {
     check(Kind::Address, "localhost", Err("address and port such as \"127.0.0.1:9464\""));
     check(Kind::Position, "LATEST", Ok("LATEST"));
     check(Kind::Position, "2026-01-31T09:00:00+01:00", Ok("2026-01-31T08:00:00.000Z"));
+    check(Kind::End, "LATEST", Ok("LATEST"));
+    check(Kind::End, "TRIM_HORIZON", Err("\"LATEST\" or a time such as"));
     check(Kind::Position, "yesterday", Err("\"LATEST\" or a time such as"));
     check(Kind::Texts, vec!["a", "b"], Ok("[\"a\", \"b\"]"));
     check(Kind::Texts, "a", Err("a list of texts"));

@@ -8,8 +8,9 @@ use tracing::{info, warn};
 
 use super::{permit::Permit, queue::Queued, retry_policy::RetryPolicy};
 use crate::{
+    metrics::{Metrics, ShardMeter},
     model::{OutputEvent, rounded},
-    ports::{Sink, Verdict, WallClock},
+    ports::{Sink, SinkError, Verdict, WallClock},
 };
 
 /// A sink that takes longer is worth a line in the log.
@@ -23,6 +24,9 @@ pub(super) struct BatchDelivery {
     pub(super) policy: RetryPolicy,
     /// For the age of records.
     pub(super) clock: Arc<dyn WallClock>,
+    pub(super) metrics: Arc<Metrics>,
+    /// The shard's, if the batch is of one.
+    pub(super) meter: Option<Arc<ShardMeter>>,
 }
 
 /// A part of a batch whose events have had the same attempts.
@@ -54,7 +58,7 @@ impl BatchDelivery {
                 .map(|queued| queued.delivery.output.clone())
                 .collect();
             let mut asked = None;
-            let not_taken = match self.patiently(self.sink.deliver(&events)).await {
+            let not_taken = match self.deliver(&events).await {
                 Ok(verdicts) => take_in(&verdicts, &batch, &part.open, &mut dead),
                 Err(error) if self.policy.splits(&error, part.open.len()) => {
                     warn!(sink = %self.name, lease = %self.permit, events = events.len(),
@@ -83,6 +87,14 @@ impl BatchDelivery {
             parts.push(part);
         }
         batch.into_iter().zip(dead).collect()
+    }
+
+    /// One attempt, which is counted.
+    async fn deliver(&self, events: &[OutputEvent]) -> Result<Vec<Verdict>, SinkError> {
+        let began = Instant::now();
+        let answer = self.patiently(self.sink.deliver(events)).await;
+        self.metrics.delivered(&self.name, events.len(), began.elapsed(), &answer);
+        answer
     }
 
     /// Gives up what the policy says after a failed attempt; answers what is to be sent again. A
@@ -130,6 +142,9 @@ impl BatchDelivery {
 
     /// The first of a row of failures is said, then each time the row doubles.
     fn say_failed(&self, part: &Part, reason: &str, wait: Duration) {
+        if let Some(meter) = &self.meter {
+            meter.delivered(Some(format!("{}: {reason}", self.name)));
+        }
         if part.failures.is_power_of_two() {
             warn!(sink = %self.name, lease = %self.permit, events = part.open.len(),
                 attempt = part.failures, %reason, retry_in = ?rounded(wait),
@@ -138,6 +153,9 @@ impl BatchDelivery {
     }
 
     fn say_delivered(&self, failures: u32) {
+        if let Some(meter) = &self.meter {
+            meter.delivered(None);
+        }
         if failures > 0 {
             info!(sink = %self.name, lease = %self.permit, attempts = failures + 1,
                 "delivered again");

@@ -14,7 +14,6 @@ use crate::{
     etl::Delivery,
     leasing::fixtures::{GrantHandle, grant, lease},
     model::EpochMillis,
-    ports::SinkError,
 };
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -33,6 +32,8 @@ fn bench(sink: &Arc<ScriptedSink>, limits: RetryLimits) -> Bench {
         permit: Permit::Lease(Arc::new(right)),
         policy: RetryPolicy { limits, pause },
         clock: VirtualClock::start(),
+        metrics: Arc::default(),
+        meter: None,
     };
     Bench { delivery, grant }
 }

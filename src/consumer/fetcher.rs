@@ -7,25 +7,20 @@ use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use super::{
-    ConsumerContext, Pacing, Reservation,
-    loss::GapWatch,
+    ConsumerContext, Pacing, Reservation, Share,
+    loss::{GapWatch, shard_lost},
+    page_size::{PageSize, size, weight_of},
     pages::{Fetched, PageSource},
     place::Place,
     shard_consumer::ConsumerStream,
+    until::Until,
 };
 use crate::{
     leasing::{ConsumerExit, LeaseGrant},
-    model::{RecordPage, rounded},
+    metrics::ShardMeter,
+    model::{EpochMillis, RecordPage, SequenceNumber, rounded},
     ports::{ShardIterator, StreamError, StreamReader},
 };
-
-/// Most records a call may answer (AWS API reference, `GetRecords`).
-pub(super) const MAX_RECORDS: u32 = 10_000;
-/// Most bytes a call may answer.
-pub(super) const MAX_PAGE: u64 = 10 * 1024 * 1024;
-/// Reserved for the first page of a shard; later ones reserve twice what the last one held, at
-/// least this, so that a thousand idle shards do not wait for each other.
-pub(super) const MIN_RESERVATION: u64 = 256 * 1024;
 
 /// Reads one shard from its checkpoint to its end, or until it is told to drain.
 pub(super) struct Fetcher {
@@ -36,11 +31,18 @@ pub(super) struct Fetcher {
     rng: StdRng,
     place: Place,
     gaps: GapWatch,
+    meter: Arc<ShardMeter>,
+    until: Until,
+    share: Share,
+    page_size: PageSize,
     iterator: Option<ShardIterator>,
+    /// The last record read, and when it arrived.
+    last: Option<(SequenceNumber, EpochMillis)>,
     next_call: Instant,
-    reservation: u64,
     /// Calls that failed in a row.
     failures: u32,
+    /// What follows the page that was handed on last.
+    end: Option<ConsumerExit>,
 }
 
 impl PageSource for Fetcher {
@@ -48,12 +50,19 @@ impl PageSource for Fetcher {
         if self.grant.lease.ended() {
             return Fetched::End(ConsumerExit::ShardEnded(Vec::new()));
         }
+        if let Some(end) = self.end.take() {
+            return Fetched::End(end);
+        }
         loop {
             tokio::time::sleep_until(self.next_call).await;
-            let reservation = self.context.budget.reserve(self.reservation).await;
+            self.context.pause.over().await;
+            let reservation =
+                self.share.reserve(self.page_size.wish(), self.page_size.least()).await;
+            let limit = self.page_size.limit(reservation.bytes());
             let started = Instant::now();
-            match self.call().await {
+            match self.call(limit).await {
                 Ok(page) => {
+                    self.page_size.learn(&page.records, limit);
                     if let Some(fetched) = self.page(page, reservation, started) {
                         return fetched;
                     }
@@ -79,33 +88,39 @@ impl Fetcher {
         Self {
             place: Place::new(Arc::clone(&grant), stream.initial_position),
             gaps: GapWatch::new(Arc::clone(&grant)),
+            meter: context.metrics.shard(&grant.lease.key),
+            until: Until::new(stream.until, Arc::clone(&context.clock)),
+            share: context.budget.share(),
+            page_size: PageSize::new(),
             grant,
             pacing: Pacing::new(context.params.pacing),
             context,
             reader: Arc::clone(&stream.reader),
             rng,
             iterator: None,
+            last: None,
             next_call: Instant::now(),
-            reservation: MIN_RESERVATION,
             failures: 0,
+            end: None,
         }
     }
 
-    async fn call(&mut self) -> Result<RecordPage<ShardIterator>, StreamError> {
+    async fn call(&mut self, limit: u32) -> Result<RecordPage<ShardIterator>, StreamError> {
         let iterator = match self.iterator.clone() {
             Some(iterator) => iterator,
             None => self.reader.iterator(&self.grant.lease.shard, self.place.start()).await?,
         };
         self.iterator = Some(iterator.clone());
         self.place.accepted();
-        let page = self.reader.records(&iterator, MAX_RECORDS).await?;
-        self.gaps.see(&page, self.reader.as_ref(), &self.context.losses).await?;
+        self.until.asking();
+        let page = self.reader.records(&iterator, limit).await?;
+        self.gaps.see(&page, self.reader.as_ref(), &self.context.metrics).await?;
         Ok(page)
     }
 
     fn page(
         &mut self,
-        page: RecordPage<ShardIterator>,
+        mut page: RecordPage<ShardIterator>,
         reservation: Reservation,
         started: Instant,
     ) -> Option<Fetched> {
@@ -113,26 +128,39 @@ impl Fetcher {
             info!(lease = %self.grant.lease.key, failed_calls = self.failures, "reading again");
             self.failures = 0;
         }
-        let bytes: u64 = page.records.iter().map(|record| record.data.len() as u64).sum();
-        let pause = self.pacing.after_page(page.records.len(), bytes, page.behind_latest);
+        let bytes = size(&page.records);
+        let pause =
+            self.pacing.after_page(page.records.len(), bytes, page.behind_latest, &mut self.rng);
         self.next_call = started + pause;
-        self.reservation = (bytes * 2).clamp(MIN_RESERVATION, MAX_PAGE);
+        let all = page.records.len();
+        // What there are no bytes for is read again when there are.
+        let (reservation, fit) = reservation.fit_some(page.records.iter().map(weight_of));
+        let fits = fit == all;
+        if !fits {
+            page.records.truncate(fit);
+            page.behind_latest = page.behind_latest.max(Duration::from_millis(1));
+        }
+        let reached = self.until.cut(&mut page);
+        self.meter.page(page.records.len(), size(&page.records), page.behind_latest);
         if let Some(last) = page.records.last() {
             self.place.read(&last.sequence);
+            self.last = Some((last.sequence.clone(), last.arrival));
         }
-        let ended = page.next.is_none();
-        self.iterator = page.next;
-        if ended && page.records.is_empty() {
-            return Some(Fetched::End(ConsumerExit::ShardEnded(page.children)));
+        let ended = page.next.is_none() && page.records.len() == all;
+        self.iterator = page.next.filter(|_| fits);
+        if reached && !ended {
+            self.end = Some(ConsumerExit::Reached(None));
+        } else if ended && page.records.is_empty() {
+            self.end = Some(ConsumerExit::ShardEnded(page.children));
         }
         if ended {
             // A last page with records: the end is told by the next call, which reads nothing.
             debug!(lease = %self.grant.lease.key, "last page of the shard");
         }
         if page.records.is_empty() {
-            return None;
+            return self.end.take().map(Fetched::End);
         }
-        Some(Fetched::Page(page.records, self.context.budget.fit(reservation, bytes)))
+        Some(Fetched::Page(page.records, reservation))
     }
 
     /// Decides what a failed call means. `Some` when the shard is gone.
@@ -143,26 +171,38 @@ impl Fetcher {
             StreamError::IteratorExpired => {
                 info!(%lease, "shard iterator expired, reading on after the last record read");
                 self.iterator = None;
+                self.gaps.resumes_after(self.last.as_ref());
                 pause = Duration::ZERO;
             }
             StreamError::Throttled => {
                 debug!(%lease, retry_in = ?rounded(pause), "throttled, will retry");
             }
             StreamError::Unavailable(reason) | StreamError::Taken(reason) => {
-                self.failures += 1;
-                warn!(%lease, %reason, retry_in = ?rounded(pause), "could not read, will retry");
+                if self.again(&reason) {
+                    let lease = &self.grant.lease.key;
+                    warn!(%lease, %reason, failed_calls = self.failures, retry_in = ?rounded(pause),
+                        "could not read, will retry");
+                }
             }
             StreamError::Invalid(reason) => self.refused(&reason),
             StreamError::Denied(reason) => {
-                error!(%lease, %reason, retry_in = ?rounded(pause), "not allowed to read, will retry");
+                if self.again(&reason) {
+                    let lease = &self.grant.lease.key;
+                    error!(%lease, %reason, failed_calls = self.failures, retry_in = ?rounded(pause),
+                        "not allowed to read, will retry");
+                }
             }
             StreamError::NotFound(reason) => {
                 self.iterator = None;
                 if self.place.shard_is_gone(self.reader.as_ref()).await {
-                    self.context.losses.shard(&self.grant.lease);
+                    shard_lost(&self.context.metrics, &self.grant.lease);
                     return Some(Fetched::End(ConsumerExit::ShardGone));
                 }
-                warn!(%lease, %reason, retry_in = ?rounded(pause), "stream not found, will retry");
+                if self.again(&reason) {
+                    let lease = &self.grant.lease.key;
+                    warn!(%lease, %reason, failed_calls = self.failures, retry_in = ?rounded(pause),
+                        "stream not found, will retry");
+                }
             }
         }
         self.next_call = Instant::now() + pause;
@@ -172,10 +212,20 @@ impl Fetcher {
     /// A place that Kinesis does not accept. An iterator is simply asked for again.
     fn refused(&mut self, reason: &str) {
         let lease = &self.grant.lease.key;
+        self.gaps.resumes_after(self.last.as_ref());
         if self.iterator.take().is_some() {
             info!(%lease, %reason, "shard iterator refused, asking for a new one");
-        } else if !self.place.refused(reason) {
-            error!(%lease, %reason, "read refused, will retry");
+        } else if !self.place.refused(reason) && self.again(reason) {
+            let lease = &self.grant.lease.key;
+            error!(%lease, %reason, failed_calls = self.failures, "read refused, will retry");
         }
+    }
+
+    /// One more failure in a row; `true` when it is worth a line: the first is, then each time the row
+    /// has doubled.
+    fn again(&mut self, reason: &str) -> bool {
+        self.failures += 1;
+        self.meter.not_read(reason);
+        self.failures.is_power_of_two()
     }
 }

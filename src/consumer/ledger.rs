@@ -63,6 +63,11 @@ impl Ledger {
         self.entries.is_empty()
     }
 
+    /// When Kinesis took the oldest record under way.
+    pub fn oldest(&self) -> Option<EpochMillis> {
+        self.entries.front().map(|entry| entry.mark.1)
+    }
+
     /// User records under way.
     pub fn len(&self) -> usize {
         self.entries.len()

@@ -12,22 +12,32 @@
 //! the same.
 //!
 //! # Guarantees
+//! - A shard waits for bytes only while it holds its own share of the [`Budget`]: shards whose sink is
+//!   stuck do not starve the others.
 //! - The checkpoint is the longest prefix of user records that all have an outcome ([`Ledger`]).
 //! - A delivery begins only while the lease is provably valid.
 //! - Per shard and sink one batch is under way at a time, so sinks see the order of the shard. A sink
 //!   with several lanes gets one batch of each, and sees the order of each partition key.
 //! - An event is given up only when its sink's [`RetryLimits`] say so; a dead letter never.
 
+#[cfg(test)]
+mod aggregate_tests;
 mod budget;
 mod delivery;
 mod fan_out;
 mod fetcher;
+#[cfg(test)]
+mod fetcher_tests;
 mod lanes;
 mod ledger;
 mod loss;
 mod outbox;
+#[cfg(test)]
+mod pace_tests;
 mod pacing;
+mod page_size;
 mod pages;
+mod pause;
 mod permit;
 mod place;
 mod processor;
@@ -43,17 +53,17 @@ mod subscriber_tests;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod until;
 
-pub use budget::{Budget, Reservation};
+pub use budget::{Budget, Reservation, Share};
 pub use fan_out::FanOut;
 pub use ledger::{Ledger, Mark, Ticket};
-pub use loss::LossLog;
 pub use pacing::{Pacing, PacingParams};
+pub use pause::Pause;
 pub use place::start_at;
 pub use queue::BatchLimits;
 pub use replayer::{Letter, LetterOutcome, Replayer};
 pub use retry_policy::{RetryLimits, RetryPause};
 pub use shard_consumer::{
-    ConsumerContext, ConsumerParams, ConsumerStream, FailureLog, NamedSink, ShardConsumer,
-    SharedTally,
+    ConsumerContext, ConsumerParams, ConsumerStream, NamedSink, ShardConsumer,
 };

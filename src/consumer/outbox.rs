@@ -1,7 +1,7 @@
 //! From processed records to settled ones: the lanes to the sinks, the batches under way, and the
 //! ledger.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use rand::{RngExt, rngs::StdRng};
@@ -15,7 +15,11 @@ use super::{
     queue::Queued,
     retry_policy::RetryPolicy,
 };
-use crate::etl::{Delivery, SourceRecord, Stage, Tally};
+use crate::{
+    etl::{Delivery, SourceRecord, Stage, Tally},
+    metrics::ShardMeter,
+    model::StreamName,
+};
 
 /// What waits for the sinks, and what is on its way to them. Where its records come from is its
 /// owner's business: a leased shard, or dead letters.
@@ -29,6 +33,8 @@ pub(super) struct Outbox {
     open_events: BTreeMap<(Ticket, Option<u32>), OpenEvent>,
     /// The last record of which a sink has seen something.
     begun: Option<Ticket>,
+    /// The shard's, if the records are of one.
+    meter: Option<Arc<ShardMeter>>,
     rng: StdRng,
 }
 
@@ -59,8 +65,10 @@ pub(super) struct SettledEvent {
 impl Outbox {
     pub(super) fn new(permit: Permit, context: Arc<ConsumerContext>, rng: StdRng) -> Self {
         let lanes = Lanes::new(context.sinks.iter().map(|sink| (sink.batch, sink.lanes)));
+        let meter = permit.lease().map(|lease| context.metrics.shard(lease));
         Self {
             permit,
+            meter,
             context,
             ledger: Ledger::default(),
             lanes,
@@ -80,7 +88,9 @@ impl Outbox {
     /// Whether it has its share of bytes; then batches close early, and nothing should be added until
     /// they are through.
     pub(super) fn full(&self) -> bool {
-        self.lanes.bytes() >= self.context.params.queue_bytes
+        let part = self.context.budget.decoded_part();
+        self.lanes.bytes()
+            >= self.context.params.queue_bytes.min(usize::try_from(part).unwrap_or(usize::MAX))
     }
 
     /// Records that still wait for an outcome.
@@ -91,6 +101,13 @@ impl Outbox {
     /// The last place up to which everything is settled, once there is one.
     pub(super) fn frontier(&self) -> Option<&Mark> {
         self.ledger.frontier()
+    }
+
+    /// Tells the shard's meter what is under way.
+    pub(super) fn report(&self) {
+        if let Some(meter) = &self.meter {
+            meter.under_way(self.ledger.len(), self.ledger.oldest());
+        }
     }
 
     /// Opens a record on the ledger and queues its deliveries.
@@ -136,6 +153,8 @@ impl Outbox {
             permit: self.permit.clone(),
             policy: RetryPolicy { limits: sink.retry, pause: self.context.params.retry },
             clock: Arc::clone(&self.context.clock),
+            metrics: Arc::clone(&self.context.metrics),
+            meter: self.meter.clone(),
         }
     }
 
@@ -157,15 +176,20 @@ impl Outbox {
 
     fn delivered(&mut self, delivered: Delivered) -> Vec<SettledEvent> {
         self.lanes.free(delivered.lane);
-        let mut tally = Tally::default();
+        let mut tallies: BTreeMap<StreamName, Tally> = BTreeMap::new();
         let mut settled = Vec::new();
         for (queued, dead) in delivered.verdicts {
             match dead {
-                None => settled.extend(self.settle(&queued, &mut tally)),
+                None => {
+                    let tally = tallies.entry(queued.record.source.stream.clone()).or_default();
+                    settled.extend(self.settle(&queued, tally));
+                }
                 Some(reason) => self.park(queued, reason),
             }
         }
-        self.context.tally.add(tally);
+        for (stream, tally) in tallies {
+            self.context.metrics.count(&stream, tally);
+        }
         settled
     }
 
@@ -176,10 +200,14 @@ impl Outbox {
         event.deliveries -= 1;
         let through = event.deliveries == 0;
         self.ledger.settle(queued.ticket);
+        queued.delivery.failed.into_iter().for_each(|stage| tally.letters.count(stage));
         if !through {
             return None;
         }
         let OpenEvent { dead, refused, .. } = self.open_events.remove(&key)?;
+        let record = &queued.record;
+        let age = self.context.clock.now().millis_since(record.record.arrival);
+        self.context.metrics.settled(&record.source.stream, Duration::from_millis(age));
         match (queued.delivery.event, dead) {
             (None, _) => tally.undecodable += 1,
             (Some(_), true) => tally.dead_lettered += 1,
@@ -192,8 +220,8 @@ impl Outbox {
     /// ticket.
     fn park(&mut self, queued: Queued, reason: String) {
         let record = &queued.record;
-        let failures = &self.context.failures;
-        failures.record(&record.source, &record.record.position, &Stage::Deliver, &reason);
+        let position = &record.record.position;
+        self.context.metrics.failed(&record.source, position, Stage::Deliver, &reason);
         if let Some(event) = self.open_events.get_mut(&(queued.ticket, queued.delivery.event)) {
             event.refused = Some(reason.clone());
         }

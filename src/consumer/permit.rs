@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::leasing::LeaseGrant;
+use crate::{leasing::LeaseGrant, model::LeaseKey};
 
 /// What allows a delivery to begin.
 #[derive(Clone)]
@@ -22,6 +22,16 @@ impl Permit {
         match self {
             Self::Lease(grant) => grant.valid().await,
             Self::Replay => {}
+        }
+    }
+}
+
+impl Permit {
+    /// The lease, if there is one.
+    pub(super) fn lease(&self) -> Option<&LeaseKey> {
+        match self {
+            Self::Lease(grant) => Some(&grant.lease.key),
+            Self::Replay => None,
         }
     }
 }

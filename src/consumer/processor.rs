@@ -7,9 +7,9 @@ use tokio::sync::mpsc;
 
 use super::{ConsumerContext, Reservation, outbox::Outbox, pages::Fetched, permit::Permit};
 use crate::{
-    codec::deaggregate,
+    codec::{ShardKeys, deaggregate},
     etl::{Processed, Source, SourceRecord, Tally},
-    leasing::{ConsumerExit, LeaseGrant, alarm},
+    leasing::{ConsumerExit, LeaseGrant},
     model::{Checkpoint, Invariant, Position, Progress, RawRecord, UserRecord},
 };
 
@@ -21,6 +21,7 @@ pub(super) struct Processor {
     grant: Arc<LeaseGrant>,
     context: Arc<ConsumerContext>,
     source: Arc<Source>,
+    keys: ShardKeys,
     /// Everything up to here was processed before this consumer began.
     done_before: Option<Position>,
     /// Records fetched and not looked at yet; the last of a page holds the page's reservation. They
@@ -54,6 +55,7 @@ impl Processor {
         grant: Arc<LeaseGrant>,
         context: Arc<ConsumerContext>,
         source: Source,
+        keys: ShardKeys,
         rng: StdRng,
     ) -> Self {
         let done_before = match &grant.lease.checkpoint {
@@ -66,6 +68,7 @@ impl Processor {
             outbox: Outbox::new(permit, Arc::clone(&context), rng),
             context,
             source: Arc::new(source),
+            keys,
             done_before,
             backlog: VecDeque::new(),
             phase: Phase::Reading,
@@ -145,7 +148,7 @@ impl Processor {
             tally.bytes += raw.data.len() as u64;
             self.take_record(&raw, held, &mut tally);
         }
-        self.context.tally.add(tally);
+        self.context.metrics.count(&self.source.stream, tally);
         self.report();
     }
 
@@ -153,6 +156,7 @@ impl Processor {
         let members = deaggregate(raw);
         let beyond = members.records.last().map_or(0, |last| last.position.sub_sequence + 1);
         let unreadable = members.unreadable;
+        let foreign = self.keys.foreign(&members.records);
         let mut held = held;
         let mut left = members.records.len() + usize::from(unreadable > 0);
         if left == 0 {
@@ -160,9 +164,13 @@ impl Processor {
             let position = Position { sequence: raw.sequence.clone(), sub_sequence: 0 };
             self.outbox.enter((position, raw.arrival), Vec::new(), None, held.take());
         }
-        for user in members.records {
+        for (user, foreign) in members.records.into_iter().zip(foreign) {
             left -= 1;
             let reservation = if left == 0 { held.take() } else { None };
+            if foreign {
+                self.drop_foreign(user, reservation, tally);
+                continue;
+            }
             let record = Arc::new(SourceRecord::new(Arc::clone(&self.source), user));
             self.take_user_record(&record, reservation, tally, None);
         }
@@ -175,6 +183,19 @@ impl Processor {
         }
     }
 
+    /// A user record of another shard. It has its outcome, and a place to checkpoint.
+    fn drop_foreign(&mut self, user: UserRecord, held: Option<Reservation>, tally: &mut Tally) {
+        if !self.is_done(&user.position) {
+            tally.foreign += 1;
+            self.outbox.enter((user.position, user.arrival), Vec::new(), None, held);
+        }
+    }
+
+    /// Whether this was processed before this consumer began.
+    fn is_done(&self, position: &Position) -> bool {
+        self.done_before.as_ref().is_some_and(|done| position <= done)
+    }
+
     fn take_user_record(
         &mut self,
         record: &Arc<SourceRecord>,
@@ -183,7 +204,7 @@ impl Processor {
         park: Option<String>,
     ) {
         let position = record.record.position.clone();
-        if self.done_before.as_ref().is_some_and(|done| position <= *done) {
+        if self.is_done(&position) {
             return;
         }
         let pipeline = &self.context.pipeline;
@@ -194,7 +215,7 @@ impl Processor {
         let Processed { deliveries, tally: counted, failures, .. } = processed;
         *tally += counted;
         for (stage, reason) in failures {
-            self.context.failures.record(&self.source, &position, &stage, &reason);
+            self.context.metrics.failed(&self.source, &position, stage, &reason);
         }
         let mark = (position, record.record.arrival);
         self.outbox.enter(mark, deliveries, Some(record), reservation);
@@ -205,15 +226,19 @@ impl Processor {
     fn ended(&self, exit: ConsumerExit) -> ConsumerExit {
         let open = self.outbox.open_records();
         if open == 0 {
-            return exit;
+            return match exit {
+                ConsumerExit::Reached(_) => ConsumerExit::Reached(self.progress()),
+                exit => exit,
+            };
         }
         let what = format!("{open} records of {} are open at its end", self.source.shard);
-        alarm::raise(&Invariant::EndIsSettled.broken(what));
+        self.context.metrics.raise(&Invariant::EndIsSettled.broken(what));
         ConsumerExit::Drained(self.progress())
     }
 
     /// Tells the coordinator how far the shard is processed.
     fn report(&self) {
+        self.outbox.report();
         if let Some(progress) = self.progress() {
             self.grant.report(progress);
         }

@@ -104,9 +104,9 @@ impl<F: FnMut(u64, LetterOutcome)> Replayer<F> {
             self.context.pipeline.process(&record);
         tally.records = 1;
         tally.bytes = record.record.data.len() as u64;
-        self.context.tally.add(tally);
+        self.context.metrics.count(&record.source.stream, tally);
         for (stage, reason) in &failures {
-            self.context.failures.record(&record.source, &position, stage, reason);
+            self.context.metrics.failed(&record.source, &position, *stage, reason);
         }
         let mut events: Vec<_> = deliveries.iter().map(|delivery| delivery.event).collect();
         events.dedup();

@@ -13,11 +13,12 @@ use super::*;
 use crate::{
     codec::DecodeLimits,
     consumer::{
-        BatchLimits, Budget, ConsumerParams, FailureLog, LossLog, NamedSink, PacingParams,
-        RetryLimits, RetryPause, SharedTally,
+        BatchLimits, Budget, ConsumerParams, NamedSink, PacingParams, Pause, RetryLimits,
+        RetryPause,
         testing::{Answer, START, ScriptedSink, VirtualClock, accept, down, record},
     },
     etl::{DeadLetter, LetterId, Pipeline, PipelineParts, Route},
+    metrics::Metrics,
     model::{EpochMillis, Format},
     ports::{Sink, SinkError, Verdict},
 };
@@ -44,9 +45,8 @@ fn context(out: &Arc<ScriptedSink>, parked: &Arc<ScriptedSink>) -> Arc<ConsumerC
             retry: RetryPause { min: Duration::from_millis(200), max: Duration::from_secs(30) },
         },
         clock: VirtualClock::start(),
-        tally: SharedTally::default(),
-        failures: FailureLog::default(),
-        losses: LossLog::default(),
+        pause: Pause::default(),
+        metrics: Arc::new(Metrics::default()),
     })
 }
 
@@ -137,7 +137,7 @@ async fn each_letter_is_done_once_with_its_outcome() {
     assert_eq!(done, [(0, LetterOutcome::Delivered), (1, failed), (2, LetterOutcome::Delivered)]);
     let [again] = &parked(&letters_sink)[..] else { panic!("one letter") };
     assert_eq!((again.id(), again.attempts), (letters[1].id(), 2));
-    let tally = context.tally.get();
+    let tally = context.metrics.tally();
     assert_eq!((tally.records, tally.events, tally.delivered, tally.dead_lettered), (3, 3, 2, 1));
 }
 

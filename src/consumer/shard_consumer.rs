@@ -1,26 +1,25 @@
 //! A consumer: the task that processes one leased shard.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use rand::{SeedableRng, rngs::StdRng};
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 use tracing::{debug, info};
 
 use super::{
-    BatchLimits, Budget, FanOut, LossLog, PacingParams, RetryLimits, RetryPause,
+    BatchLimits, Budget, FanOut, PacingParams, Pause, RetryLimits, RetryPause,
     fetcher::Fetcher,
     pages::{Fetched, feed},
     processor::Processor,
     subscriber::Subscriber,
 };
 use crate::{
-    etl::{Pipeline, Source, Stage, Tally},
+    codec::ShardKeys,
+    etl::{Pipeline, Source},
     leasing::{ConsumerExit, LeaseGrant},
-    model::{Format, InitialPosition, Position, StreamName},
+    metrics::Metrics,
+    model::{Aggregates, EpochMillis, Format, HashKeyRange, InitialPosition, StreamName},
     ports::{Sink, StreamReader, WallClock},
 };
 
@@ -44,6 +43,10 @@ pub struct ConsumerStream {
     pub format: Format,
     /// Where it is read from while a shard has no position; gives `AT_TIMESTAMP` its time.
     pub initial_position: InitialPosition,
+    /// What becomes of KPL aggregates with user records of another shard.
+    pub aggregates: Aggregates,
+    /// Where reading ends: with the first record that arrived at this time or later. `None`: never.
+    pub until: Option<EpochMillis>,
     /// Reads it.
     pub reader: Arc<dyn StreamReader>,
     /// Reads it by enhanced fan-out instead; `reader` answers what subscriptions leave open.
@@ -79,60 +82,18 @@ pub struct ConsumerContext {
     pub clock: Arc<dyn WallClock>,
     /// Times and limits.
     pub params: ConsumerParams,
-    /// What became of records and events so far.
-    pub tally: SharedTally,
-    /// Says why records and events failed, without flooding the log.
-    pub failures: FailureLog,
-    /// What was trimmed before it was read.
-    pub losses: LossLog,
-}
-
-/// The counts of a process.
-#[derive(Debug, Default)]
-pub struct SharedTally(Mutex<Tally>);
-
-impl SharedTally {
-    /// Adds the counts of a batch.
-    pub fn add(&self, tally: Tally) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) += tally;
-    }
-
-    /// The counts so far.
-    pub fn get(&self) -> Tally {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-/// Logs failures of records and events: the first of each minute, with the count of those between.
-#[derive(Debug, Default)]
-pub struct FailureLog(Mutex<FailureState>);
-
-#[derive(Debug, Default)]
-struct FailureState {
-    last: Option<tokio::time::Instant>,
-    since: u64,
-}
-
-impl FailureLog {
-    const EVERY: Duration = Duration::from_mins(1);
-
-    /// Takes in one failure. The reason holds no payload.
-    pub fn record(&self, source: &Source, position: &Position, stage: &Stage, reason: &str) {
-        let now = tokio::time::Instant::now();
-        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.since += 1;
-        if failures.last.is_some_and(|last| now.duration_since(last) < Self::EVERY) {
-            return;
-        }
-        tracing::warn!(stream = %source.stream, shard = %source.shard, %position, %stage, %reason,
-            failures = failures.since, "could not be processed, sent to the dead letters");
-        *failures = FailureState { last: Some(now), since: 0 };
-    }
+    /// An operator may stop the reading here.
+    pub pause: Pause,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// Pages fetched ahead of the processor, per shard. One hides a `GetRecords` round trip; each
 /// further one holds up to 10 MiB of the budget.
 const PAGES_AHEAD: usize = 1;
+
+/// Time for asking the stream for the keys of a shard; without an answer no record is dropped.
+const LISTING_TIME: Duration = Duration::from_secs(5);
 
 /// Processes one shard for as long as its lease lasts.
 pub struct ShardConsumer {
@@ -167,10 +128,13 @@ impl ShardConsumer {
         let shard = grant.lease.shard.clone();
         info!(stream = %stream.name, %shard, checkpoint = %grant.lease.checkpoint, "consuming");
         let name = stream.name.clone();
+        let _reading = context.metrics.shard_opened(&name, &grant.lease);
         let source = Source { stream: name, shard: shard.clone(), format: stream.format };
         let (pages_tx, pages) = mpsc::channel(PAGES_AHEAD);
         let fetch = fetch(&grant, &context, &stream, StdRng::from_rng(&mut rng), pages_tx);
-        let processor = Processor::new(grant, context, source, rng);
+        let range = keys_of(&grant, &stream).await;
+        let keys = ShardKeys { range, aggregates: stream.aggregates };
+        let processor = Processor::new(grant, context, source, keys, rng);
         let process = processor.run(pages);
         tokio::pin!(fetch, process);
         let exit = tokio::select! { biased;
@@ -180,6 +144,16 @@ impl ShardConsumer {
         debug!(%shard, ?exit, "consumer finished");
         exit
     }
+}
+
+/// The keys of the shard: as its lease says, or, if an old KCL has written that, as the stream does.
+async fn keys_of(grant: &LeaseGrant, stream: &ConsumerStream) -> Option<HashKeyRange> {
+    if grant.lease.hash_range.is_some() {
+        return grant.lease.hash_range;
+    }
+    let listed = timeout(LISTING_TIME, stream.reader.shards()).await;
+    let shards = listed.ok()?.ok()?;
+    shards.into_iter().find(|shard| shard.id == grant.lease.shard)?.hash_range
 }
 
 /// Reads a shard the way its stream is read.

@@ -13,16 +13,18 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error, info, warn};
 
 use super::{
-    ConsumerContext, FanOut, Reservation,
-    fetcher::{MAX_PAGE, MAX_RECORDS, MIN_RESERVATION},
-    loss::GapWatch,
+    ConsumerContext, FanOut, Reservation, Share,
+    loss::{GapWatch, shard_lost},
+    page_size::{PageSize, size, weight},
     pages::{Fetched, PageSource},
     place::Place,
     renewal::Renewal,
     shard_consumer::ConsumerStream,
+    until::Until,
 };
 use crate::{
     leasing::{ConsumerExit, LeaseGrant},
+    metrics::ShardMeter,
     model::{RecordPage, SequenceNumber, rounded},
     ports::{ShardIterator, StreamError, StreamReader, Subscription},
 };
@@ -43,6 +45,9 @@ pub(super) struct Subscriber {
     rng: StdRng,
     place: Place,
     gaps: GapWatch,
+    meter: Arc<ShardMeter>,
+    until: Until,
+    pub(super) share: Share,
     renewal: Renewal,
     subscription: Option<Subscription>,
     /// No subscription begins earlier.
@@ -56,7 +61,7 @@ pub(super) struct Subscriber {
     /// Whether the next event probably holds records: then bytes are reserved before it is pulled. At
     /// the tip an event comes unannounced, and waits for its bytes when it is there.
     behind: bool,
-    reservation: u64,
+    page_size: PageSize,
     last_record: Option<SequenceNumber>,
     /// What follows the page that was handed on last.
     end: Option<ConsumerExit>,
@@ -102,6 +107,9 @@ impl Subscriber {
         Self {
             place: Place::new(Arc::clone(&grant), stream.initial_position),
             gaps: GapWatch::new(Arc::clone(&grant)),
+            meter: context.metrics.shard(&grant.lease.key),
+            until: Until::new(stream.until, Arc::clone(&context.clock)),
+            share: context.budget.share(),
             grant,
             context,
             reader: Arc::clone(&stream.reader),
@@ -114,7 +122,7 @@ impl Subscriber {
             quiet: now,
             lives: false,
             behind: false,
-            reservation: MIN_RESERVATION,
+            page_size: PageSize::new(),
             last_record: None,
             end: None,
         }
@@ -123,17 +131,19 @@ impl Subscriber {
     async fn look(&mut self) -> Seen {
         let Some(subscription) = &mut self.subscription else {
             sleep_until(self.next_call).await;
+            self.context.pause.over().await;
             let shard = &self.grant.lease.shard;
             let begun = self.fan_out.subscriber.subscribe(shard, self.place.start()).await;
             return Seen::Begun(begun);
         };
         let mut reservation = None;
+        let from = Instant::now();
+        self.context.pause.over().await;
         if self.behind {
-            let from = Instant::now();
-            reservation = Some(self.context.budget.reserve(self.reservation).await);
-            self.heard += from.elapsed();
-            self.quiet += from.elapsed();
+            reservation = Some(self.share.reserve(self.page_size.wish(), 1).await);
         }
+        self.heard += from.elapsed();
+        self.quiet += from.elapsed();
         tokio::select! { biased;
             event = subscription.next() => match event {
                 Some(Ok(page)) => Seen::Event(page, reservation),
@@ -185,28 +195,40 @@ impl Subscriber {
         if let Some(last) = &self.last_record {
             page.records.retain(|record| record.sequence > *last);
         }
-        let seen = self.gaps.see(&page, self.reader.as_ref(), &self.context.losses).await;
+        let seen = self.gaps.see(&page, self.reader.as_ref(), &self.context.metrics).await;
         if let Err(problem) = seen {
             // The event is given up with the subscription, and pushed again by the next one.
             return self.failed(problem).await;
         }
+        let all = page.records.len();
+        self.until.cut(&mut page);
+        let beyond = page.records.len() < all;
         self.follow(&page);
         let children = page.children;
         self.end = (!children.is_empty()).then_some(ConsumerExit::ShardEnded(children));
-        let bytes: u64 = page.records.iter().map(|record| record.data.len() as u64).sum();
+        self.meter.page(page.records.len(), size(&page.records), page.behind_latest);
+        if beyond {
+            self.end = Some(ConsumerExit::Reached(None));
+        }
         if page.records.is_empty() {
-            return self.end.take().map(Fetched::End);
+            return match self.end.take() {
+                Some(end) => Some(Fetched::End(end)),
+                // What an event says of the tip may be old: it may have waited in the connection.
+                None if !self.behind && self.until.has_passed() => self.poll_page().await,
+                None => None,
+            };
         }
         if self.renewal.failures() > 0 {
             info!(lease = %self.grant.lease.key, "reading again");
         }
         self.renewal.delivered();
-        self.reservation = (bytes * 2).clamp(MIN_RESERVATION, MAX_PAGE);
+        self.page_size.learn(&page.records, u32::MAX);
+        let weight = weight(&page.records);
         let reservation = match reservation {
-            Some(reservation) => self.context.budget.fit(reservation, bytes),
-            None => self.context.budget.reserve(bytes).await,
+            Some(reservation) => reservation,
+            None => self.share.reserve(weight, weight).await,
         };
-        Some(Fetched::Page(page.records, reservation))
+        Some(Fetched::Page(page.records, reservation.fit(weight)))
     }
 
     /// Goes on behind this page. Its `next` may be ahead of its records and of older ones, and spares
@@ -241,22 +263,32 @@ impl Subscriber {
             }
             StreamError::Invalid(reason) => {
                 self.next_call = self.renewal.after_failure(now, &mut self.rng);
-                if !self.place.refused(&reason) {
+                if !self.place.refused(&reason) && self.is_worth_a_line(&reason) {
                     error!(%lease, %reason, "subscription refused, will retry");
                 }
             }
             StreamError::Denied(reason) => {
                 self.next_call = self.renewal.after_failure(now, &mut self.rng);
-                error!(%lease, %reason, "not allowed to subscribe, will retry");
+                if self.is_worth_a_line(&reason) {
+                    error!(%lease, %reason, "not allowed to subscribe, will retry");
+                }
             }
             StreamError::NotFound(reason) => {
                 self.next_call = self.renewal.after_failure(now, &mut self.rng);
-                warn!(%lease, %reason, "stream, shard or consumer not found, will retry");
+                if self.is_worth_a_line(&reason) {
+                    warn!(%lease, %reason, "stream, shard or consumer not found, will retry");
+                }
                 return self.gone().await;
             }
             StreamError::IteratorExpired => self.next_call = now,
         }
         None
+    }
+
+    /// Whether a failure is worth a line: the first of a row is, then each time the row has doubled.
+    fn is_worth_a_line(&self, reason: &str) -> bool {
+        self.meter.not_read(reason);
+        self.renewal.failures().is_power_of_two()
     }
 
     /// Somebody else is subscribed to the shard: for some seconds after its lease has moved that is as
@@ -269,6 +301,7 @@ impl Subscriber {
         };
         let lease = &self.grant.lease.key;
         if self.renewal.is_contested(now) {
+            self.meter.not_read(reason);
             warn!(%lease, %reason, "another subscription keeps the shard, will retry: does another \
                 application use the same consumer?");
         } else {
@@ -285,7 +318,7 @@ impl Subscriber {
         self.next_call = self.renewal.after_failure(now, &mut self.rng);
         let retry_in = rounded(self.next_call.duration_since(now));
         // A connection that breaks is everyday life; one that does not come back is not.
-        if again {
+        if again && self.is_worth_a_line(reason) {
             warn!(%lease, %reason, ?retry_in, "cannot stay subscribed, will retry");
         } else {
             debug!(%lease, %reason, ?retry_in, "subscription broke off, will subscribe again");
@@ -299,18 +332,28 @@ impl Subscriber {
         if self.fan_out.is_open(&self.grant.lease.shard, since).await {
             return None;
         }
-        let reservation = self.context.budget.reserve(self.reservation).await;
-        let page = match self.poll().await {
+        self.poll_page().await
+    }
+
+    /// Reads one page by `GetRecords`, for what the subscription does not say.
+    async fn poll_page(&mut self) -> Option<Fetched> {
+        let reservation = self.share.reserve(self.page_size.wish(), 1).await;
+        let limit = self.page_size.limit(reservation.bytes());
+        let mut page = match self.poll(limit).await {
             Ok(page) => page,
             Err(StreamError::NotFound(_)) => return self.gone().await,
             Err(problem) => {
-                debug!(lease = %self.grant.lease.key, %problem, "cannot read the closed shard");
+                debug!(lease = %self.grant.lease.key, %problem, "cannot poll the shard");
                 return None;
             }
         };
-        if page.next.is_none() {
+        let all = page.records.len();
+        let reached = self.until.cut(&mut page);
+        if page.next.is_none() && page.records.len() == all {
             info!(lease = %self.grant.lease.key, "the shard has ended without its subscription saying so");
             self.end = Some(ConsumerExit::ShardEnded(page.children));
+        } else if reached {
+            self.end = Some(ConsumerExit::Reached(None));
         }
         let Some(last) = page.records.last() else {
             return self.end.take().map(Fetched::End);
@@ -319,14 +362,16 @@ impl Subscriber {
         self.subscription = None;
         self.last_record = Some(last.sequence.clone());
         self.place.read(&last.sequence);
-        let bytes: u64 = page.records.iter().map(|record| record.data.len() as u64).sum();
-        Some(Fetched::Page(page.records, self.context.budget.fit(reservation, bytes)))
+        self.meter.page(page.records.len(), size(&page.records), page.behind_latest);
+        let reservation = reservation.fit(weight(&page.records));
+        Some(Fetched::Page(page.records, reservation))
     }
 
-    async fn poll(&mut self) -> Result<RecordPage<ShardIterator>, StreamError> {
+    async fn poll(&mut self, limit: u32) -> Result<RecordPage<ShardIterator>, StreamError> {
         let iterator = self.reader.iterator(&self.grant.lease.shard, self.place.start()).await?;
-        let page = self.reader.records(&iterator, MAX_RECORDS).await?;
-        self.gaps.see(&page, self.reader.as_ref(), &self.context.losses).await?;
+        self.until.asking();
+        let page = self.reader.records(&iterator, limit).await?;
+        self.gaps.see(&page, self.reader.as_ref(), &self.context.metrics).await?;
         Ok(page)
     }
 
@@ -335,7 +380,7 @@ impl Subscriber {
         if !self.place.shard_is_gone(self.reader.as_ref()).await {
             return None;
         }
-        self.context.losses.shard(&self.grant.lease);
+        shard_lost(&self.context.metrics, &self.grant.lease);
         Some(Fetched::End(ConsumerExit::ShardGone))
     }
 }

@@ -13,26 +13,22 @@ use rand::{SeedableRng, rngs::StdRng};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Budget, ConsumerContext, ConsumerParams, ConsumerStream, FailureLog, FanOut, LossLog,
-    PacingParams, RetryPause, SharedTally,
+    ConsumerContext, ConsumerStream, FanOut,
     pages::{Fetched, PageSource, feed},
     subscriber::Subscriber,
+    testing::context,
 };
 use crate::{
-    codec::DecodeLimits,
-    etl::{Pipeline, PipelineParts},
     leasing::{
         ConsumerExit,
         fixtures::{GrantHandle, grant, lease},
     },
+    metrics::Loss,
     model::{
-        Checkpoint, ChildShard, EpochMillis, Format, InitialPosition, Lease, Position, RawRecord,
-        RecordPage, SequenceNumber, Shard, ShardId, StreamName,
+        Aggregates, Checkpoint, ChildShard, EpochMillis, Format, InitialPosition, Lease, Position,
+        RawRecord, RecordPage, SequenceNumber, Shard, ShardId, StreamName,
     },
-    ports::{
-        ShardIterator, ShardSubscriber, StartAt, StreamError, StreamReader, Subscription,
-        SystemClock,
-    },
+    ports::{ShardIterator, ShardSubscriber, StartAt, StreamError, StreamReader, Subscription},
 };
 
 type Page = RecordPage<SequenceNumber>;
@@ -150,10 +146,12 @@ impl Bench {
             name: StreamName::new("s"),
             format: Format::Text,
             initial_position: InitialPosition::TrimHorizon,
+            until: None,
+            aggregates: Aggregates::default(),
             reader,
             fan_out: Some(Arc::clone(&fan_out)),
         };
-        let context = Arc::new(context(stream.clone()));
+        let context = Arc::new(context(stream.clone(), 1 << 20));
         let (grant, handle) = grant(lease);
         let subscriber = Subscriber::new(
             Arc::new(grant),
@@ -203,30 +201,6 @@ impl Bench {
 
     fn listings(&self) -> u32 {
         *self.script.listings.lock().unwrap()
-    }
-}
-
-fn context(stream: ConsumerStream) -> ConsumerContext {
-    ConsumerContext {
-        streams: vec![stream],
-        pipeline: Arc::new(Pipeline::new(PipelineParts {
-            routes: vec![],
-            sinks: Vec::new(),
-            dead_letters: 0,
-            limits: DecodeLimits::default(),
-            configuration: "test".to_owned(),
-        })),
-        sinks: vec![],
-        budget: Budget::new(1 << 20),
-        params: ConsumerParams {
-            pacing: PacingParams { poll_interval: SECOND, idle_poll_interval: SECOND },
-            queue_bytes: 1 << 20,
-            retry: RetryPause { min: SECOND, max: SECOND },
-        },
-        clock: Arc::new(SystemClock),
-        tally: SharedTally::default(),
-        failures: FailureLog::default(),
-        losses: LossLog::default(),
     }
 }
 
@@ -490,11 +464,11 @@ async fn nothing_is_pulled_while_the_budget_is_spent() {
         Item::Silence,
     ];
     let mut bench = Bench::new(vec![Ok(items)]);
-    let budget = bench.context.budget.clone();
+    let share = bench.subscriber.share.clone();
     // The first event comes unannounced and waits until there is room for it; before the second one
     // is pulled, there must be room.
     for expect in [1, 2, 3] {
-        let all = budget.reserve(1 << 20).await;
+        let all = share.reserve(1, 1).await.fit(1 << 20);
         let mut next = Box::pin(bench.subscriber.next());
         let early = tokio::time::timeout(600 * SECOND, &mut next).await;
         assert!(early.is_err(), "{expect} came without bytes for it");
@@ -511,7 +485,7 @@ async fn a_shard_that_is_gone_is_lost_and_said_so() {
     let mut bench = Bench::new(vec![Err(gone.clone()), Err(gone)]);
     *bench.script.listed.lock().unwrap() = None;
     assert_eq!(bench.end().await, ConsumerExit::ShardGone);
-    assert_eq!(bench.context.losses.shards(), 1);
+    assert_eq!(bench.context.metrics.losses(Loss::Shard), 1);
 
     // A consumer that is not there is not a shard that is not there.
     let missing = StreamError::NotFound("consumer".to_owned());
@@ -533,11 +507,11 @@ async fn a_trimmed_position_is_a_gap() {
     let mut bench = Bench::of(checkpointed(7), vec![Ok(vec![event(&[9], 9), Item::Silence])]);
     *bench.script.polled.lock().unwrap() = Some(polled(&[9]));
     assert_eq!(bench.page().await, [9]);
-    assert_eq!(bench.context.losses.gaps(), 1);
+    assert_eq!(bench.context.metrics.losses(Loss::Gap), 1);
 
     let mut bench = Bench::of(checkpointed(7), vec![Ok(vec![event(&[7, 9], 9), Item::Silence])]);
     assert_eq!(bench.page().await, [7, 9]);
-    assert_eq!(bench.context.losses.gaps(), 0);
+    assert_eq!(bench.context.metrics.losses(Loss::Gap), 0);
 }
 
 #[tokio::test(start_paused = true)]

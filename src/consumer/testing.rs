@@ -10,8 +10,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 
+use super::{
+    Budget, ConsumerContext, ConsumerParams, ConsumerStream, PacingParams, Pause, RetryPause,
+};
 use crate::{
-    etl::{Delivery, Source, SourceRecord},
+    codec::DecodeLimits,
+    etl::{Delivery, Pipeline, PipelineParts, Source, SourceRecord},
     model::{
         EpochMillis, Format, OutputEvent, Position, RawRecord, RecordPage, Shard, ShardId, Share,
         StreamName, UserRecord,
@@ -149,6 +153,33 @@ pub(super) fn refuse_batches_with(texts: &[String], start: &str) -> Answer {
     }
 }
 
+/// What a reader of one stream needs, with a budget of so many bytes; nothing is delivered.
+pub(super) fn context(stream: ConsumerStream, budget: u64) -> ConsumerContext {
+    ConsumerContext {
+        streams: vec![stream],
+        pipeline: Arc::new(Pipeline::new(PipelineParts {
+            routes: vec![],
+            sinks: Vec::new(),
+            dead_letters: 0,
+            limits: DecodeLimits::default(),
+            configuration: "test".to_owned(),
+        })),
+        sinks: vec![],
+        budget: Budget::new(budget),
+        params: ConsumerParams {
+            pacing: PacingParams {
+                poll_interval: Duration::from_millis(250),
+                idle_poll_interval: Duration::from_secs(1),
+            },
+            queue_bytes: 1 << 20,
+            retry: RetryPause { min: Duration::from_secs(1), max: Duration::from_secs(1) },
+        },
+        clock: VirtualClock::start(),
+        pause: Pause::default(),
+        metrics: Arc::default(),
+    }
+}
+
 /// A closed shard with one page of records.
 pub(super) struct OnePage(pub(super) Vec<RawRecord>);
 
@@ -217,5 +248,5 @@ pub(super) fn delivery(record: &SourceRecord) -> Delivery {
         arrival: *arrival,
         json: data.clone(),
     };
-    Delivery { sink: 0, event: Some(0), route: Some(0), document: None, output }
+    Delivery { sink: 0, event: Some(0), route: Some(0), failed: None, document: None, output }
 }

@@ -18,17 +18,18 @@ use crate::{
         ConsumerExit,
         fixtures::{GrantHandle, grant, lease},
     },
-    model::{Checkpoint, EpochMillis, InitialPosition, Progress, RawRecord},
+    metrics::Metrics,
+    model::{Aggregates, Checkpoint, EpochMillis, InitialPosition, Lease, Progress, RawRecord},
     ports::{Sink, StreamReader},
 };
 
 const MINUTE: Duration = Duration::from_mins(1);
 
 /// A consumer of one closed shard, whose events go to `sink` and whose letters to `letters`.
-struct Bench {
-    consumer: ShardConsumer,
-    context: Arc<ConsumerContext>,
-    handle: GrantHandle,
+pub(super) struct Bench {
+    pub(super) consumer: ShardConsumer,
+    pub(super) context: Arc<ConsumerContext>,
+    pub(super) handle: GrantHandle,
 }
 
 fn bench(
@@ -45,6 +46,19 @@ fn bench(
         arrival: EpochMillis(START),
     };
     let reader = Arc::new(OnePage(records.iter().enumerate().map(record).collect()));
+    let own = lease(source().shard.as_str()).build();
+    bench_of(reader, own, Aggregates::default(), [sink, letters], retry, lanes)
+}
+
+/// A consumer of any shard, in batches of four.
+pub(super) fn bench_of(
+    reader: Arc<dyn StreamReader>,
+    lease: Lease,
+    aggregates: Aggregates,
+    [sink, letters]: [&Arc<ScriptedSink>; 2],
+    retry: RetryLimits,
+    lanes: usize,
+) -> Bench {
     let named = |name: &str, sink: &Arc<ScriptedSink>| NamedSink {
         name: Arc::from(name),
         sink: Arc::clone(sink) as Arc<dyn Sink>,
@@ -57,7 +71,9 @@ fn bench(
             name: source().stream,
             format: source().format,
             initial_position: InitialPosition::TrimHorizon,
-            reader: reader as Arc<dyn StreamReader>,
+            until: None,
+            aggregates,
+            reader,
             fan_out: None,
         }],
         pipeline: Arc::new(Pipeline::new(PipelineParts {
@@ -78,11 +94,10 @@ fn bench(
             retry: RetryPause { min: Duration::from_millis(200), max: Duration::from_secs(30) },
         },
         clock: VirtualClock::start(),
-        tally: SharedTally::default(),
-        failures: FailureLog::default(),
-        losses: LossLog::default(),
+        pause: Pause::default(),
+        metrics: Arc::new(Metrics::default()),
     });
-    let (grant, handle) = grant(lease(source().shard.as_str()).build());
+    let (grant, handle) = grant(lease);
     let consumer = ShardConsumer::new(grant, Arc::clone(&context), 7);
     Bench { consumer, context, handle }
 }
@@ -120,7 +135,7 @@ async fn what_is_given_up_is_a_dead_letter_and_the_shard_goes_on() {
         "gave up after 3 attempts (maximum_retry_attempts = 2): one of them is bad"
     );
     assert!(letter.event.as_ref().unwrap().get().contains("\"bad\""));
-    let Tally { events, delivered, filtered, dead_lettered, .. } = context.tally.get();
+    let Tally { events, delivered, filtered, dead_lettered, .. } = context.metrics.tally();
     assert_eq!((events, delivered, filtered, dead_lettered), (5, 4, 0, 1));
 }
 
@@ -145,7 +160,7 @@ async fn letters_wait_for_their_sink_whatever_its_limits() {
         );
     }
     assert_eq!(parked.taken().len(), 2);
-    assert_eq!(context.tally.get().dead_lettered, 2);
+    assert_eq!(context.metrics.tally().dead_lettered, 2);
 }
 
 /// Accepts all but batches with a text that begins with `stuck`, until `until`.

@@ -27,6 +27,11 @@ pub enum Stage {
     Deliver,
 }
 
+impl Stage {
+    /// All of them, in the order of the way.
+    pub const ALL: [Self; 4] = [Self::Decode, Self::Validate, Self::Transform, Self::Deliver];
+}
+
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {

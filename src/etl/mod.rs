@@ -18,9 +18,12 @@ mod explain;
 mod field;
 pub mod filter;
 mod functions;
+mod header;
+mod lines;
 mod outcome;
 mod pipeline;
 mod program;
+mod program_value;
 mod replayed;
 mod route;
 mod schema;
@@ -32,7 +35,7 @@ use program::Transformed;
 
 pub use explain::{Explanation, Outcome};
 pub use field::{FieldPath, FieldTest, FieldValue, PathError};
-pub use outcome::{AbortReasons, Tally};
+pub use outcome::{AbortReasons, LetterCounts, Tally};
 pub use pipeline::{
     Delivery, Dropped, Pipeline, PipelineParts, Processed, Source, SourceRecord, WhyDropped,
 };

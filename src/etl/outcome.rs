@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, fmt, ops::AddAssign};
 
+use super::Stage;
+
 /// How many records and events came to which end. Each is counted under exactly one outcome:
 ///
 /// - `user_records = decoded + undecodable`
@@ -14,6 +16,9 @@ pub struct Tally {
     pub bytes: u64,
     /// User records in them; the same number unless there are KPL aggregates.
     pub user_records: u64,
+    /// User records in KPL aggregates that belong to another shard. They are dropped, and counted
+    /// nowhere else: their producer has put them again, where they belong.
+    pub foreign: u64,
     /// User records that gave events or control messages (possibly none).
     pub decoded: u64,
     /// User records that could not be decoded, now dead letters.
@@ -28,6 +33,8 @@ pub struct Tally {
     pub delivered: u64,
     /// Events with a dead letter that its sink accepted.
     pub dead_lettered: u64,
+    /// Dead letters that their sink accepted. With `also` one event may have several.
+    pub letters: LetterCounts,
     /// Why programs aborted events. With `also`, several programs may abort one event, and an event
     /// that one aborts may be delivered by another: these counts are beside the equations above.
     pub aborts: AbortReasons,
@@ -38,6 +45,7 @@ impl AddAssign for Tally {
         self.records += other.records;
         self.bytes += other.bytes;
         self.user_records += other.user_records;
+        self.foreign += other.foreign;
         self.decoded += other.decoded;
         self.undecodable += other.undecodable;
         self.control += other.control;
@@ -45,7 +53,32 @@ impl AddAssign for Tally {
         self.filtered += other.filtered;
         self.delivered += other.delivered;
         self.dead_lettered += other.dead_lettered;
+        self.letters += other.letters;
         self.aborts += other.aborts;
+    }
+}
+
+/// Dead letters by where they failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LetterCounts([u64; Stage::ALL.len()]);
+
+impl LetterCounts {
+    /// Counts one letter.
+    pub fn count(&mut self, stage: Stage) {
+        if let Some(count) = self.0.get_mut(stage as usize) {
+            *count += 1;
+        }
+    }
+
+    /// Letters that failed there.
+    pub fn of(self, stage: Stage) -> u64 {
+        self.0.get(stage as usize).copied().unwrap_or_default()
+    }
+}
+
+impl AddAssign for LetterCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.0.iter_mut().zip(other.0).for_each(|(count, more)| *count += more);
     }
 }
 
@@ -110,6 +143,16 @@ impl fmt::Display for AbortReasons {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn letters_are_counted_by_stage() {
+        let mut letters = LetterCounts::default();
+        for (times, stage) in Stage::ALL.into_iter().enumerate() {
+            (0..times).for_each(|_| letters.count(stage));
+        }
+        letters += letters;
+        assert_eq!(Stage::ALL.map(|stage| letters.of(stage)), [0, 2, 4, 6]);
+    }
 
     #[test]
     fn aborts_are_counted_by_reason() {

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use smallvec::{SmallVec, smallvec};
 
 use super::{
     DeadLetter, Failure, LetterError, Part, Replayed, Route, Stage, Tally, Transformed,
-    dead_letter::FailedEvent, replayed::Readers, view::EventView,
+    dead_letter::FailedEvent, header::Header, lines::Lines, replayed::Readers, view::EventView,
 };
 use crate::{
-    codec::{DecodeLimits, decode_user_record, has_unreadable_members, render_event},
+    codec::{DecodeLimits, decode_user_record, has_unreadable_members},
     model::{EventId, Format, LogEvent, OutputEvent, ShardId, Share, StreamName, UserRecord},
 };
 
@@ -66,6 +67,8 @@ pub struct Delivery {
     pub event: Option<u32>,
     /// Index of the route; `None` for a dead letter.
     pub route: Option<usize>,
+    /// For a dead letter: where it failed.
+    pub failed: Option<Stage>,
     /// Which of the documents that the route's program made of the event, when it made several.
     pub document: Option<u32>,
     /// What the sink gets.
@@ -107,6 +110,7 @@ pub struct Processed {
     /// What routes had nothing to deliver of. An event is filtered if that is all of its routes, or
     /// if it has none.
     pub dropped: Vec<Dropped>,
+    lines: Lines,
 }
 
 /// What a pipeline is made of.
@@ -143,7 +147,9 @@ impl Pipeline {
         processed.tally.user_records = 1;
         if let Some(part) = record.part() {
             processed.tally.decoded = 1;
-            self.route(record, part.index, &part.event, &mut processed);
+            let header = Header::new(&part.event.source);
+            let view = EventView::new(record, &header, &part.event, part.index);
+            self.route(&view, &mut processed);
             return processed;
         }
         if let Some(replayed) = &record.replayed
@@ -157,9 +163,7 @@ impl Pipeline {
             Ok(decoded) => {
                 processed.tally.decoded = 1;
                 processed.tally.control = decoded.control;
-                for (index, event) in (0u32..).zip(&decoded.events) {
-                    self.route(record, index, event, &mut processed);
-                }
+                self.route_all(record, &decoded.events, &mut processed);
             }
             Err(error) => self.undecodable(record, error.to_string(), &mut processed),
         }
@@ -236,20 +240,32 @@ impl Pipeline {
         (0u32..).zip(decoded.map(|decoded| decoded.events).unwrap_or_default()).collect()
     }
 
-    fn route(&self, record: &SourceRecord, index: u32, event: &LogEvent, out: &mut Processed) {
+    fn route_all(&self, record: &SourceRecord, events: &[LogEvent], out: &mut Processed) {
+        out.deliveries.reserve(events.len());
+        let Some(first) = events.first() else { return };
+        let mut header = Header::new(&first.source);
+        for (index, event) in (0u32..).zip(events) {
+            if !header.is_of(&event.source) {
+                header = Header::new(&event.source);
+            }
+            self.route(&EventView::new(record, &header, event, index), out);
+        }
+    }
+
+    fn route(&self, view: &EventView<'_>, out: &mut Processed) {
+        let EventView { record, event, index, .. } = *view;
         out.tally.events += 1;
         let before = out.deliveries.len();
-        let view = EventView::new(record, event, index);
         let only = record.part().and_then(|part| part.route);
         let mut taken = false;
         for (number, (route, name)) in self.parts.routes.iter().zip(&self.route_names).enumerate() {
             let replayed = only.is_none_or(|(only, _)| only == number);
-            if !replayed || !route.takes(&view, taken) {
+            if !replayed || !route.takes(view, taken) {
                 continue;
             }
             taken = true;
             let document = only.and_then(|(_, document)| document);
-            match self.apply(route, &view, out) {
+            match self.apply(route, view, out) {
                 Ok(Made::Documents { sink, json }) => {
                     let several = json.len() > 1;
                     let before = out.deliveries.len();
@@ -257,6 +273,7 @@ impl Pipeline {
                         sink,
                         event: Some(index),
                         route: Some(number),
+                        failed: None,
                         document: several.then_some(place),
                         output: OutputEvent {
                             id: record.event_id(index),
@@ -310,12 +327,11 @@ impl Pipeline {
     ) -> Result<Made, (Stage, String)> {
         route.validation.check(view).map_err(|reason| (Stage::Validate, reason))?;
         let Some(program) = &route.transform else {
-            let mut json = Vec::with_capacity(view.event.message.len() + 256);
-            render_event(view.event, &mut json);
-            return Ok(Made::Documents { sink: route.sink, json: vec![Bytes::from(json)] });
+            let json = smallvec![out.lines.event(view.header, view.event)];
+            return Ok(Made::Documents { sink: route.sink, json });
         };
         let failed = |reason| Err((Stage::Transform, reason));
-        match program.run(view, !route.also) {
+        match program.run(view, !route.also, &mut out.lines) {
             Transformed::Events { documents, .. } if documents.is_empty() => {
                 Ok(Made::Nothing(WhyDropped::Nothing))
             }
@@ -337,16 +353,17 @@ impl Pipeline {
     }
 
     fn letter(&self, letter: DeadLetter, record: &SourceRecord, event: Option<u32>) -> Delivery {
+        let failed = Some(letter.stage);
         let output = letter.into_output(record, event.unwrap_or(0));
         let sink = self.parts.dead_letters;
-        Delivery { sink, event, route: None, document: None, output }
+        Delivery { sink, event, route: None, failed, document: None, output }
     }
 }
 
 /// What a route makes of an event.
 enum Made {
     /// Documents for a sink.
-    Documents { sink: usize, json: Vec<Bytes> },
+    Documents { sink: usize, json: SmallVec<[Bytes; 1]> },
     /// Nothing to deliver.
     Nothing(WhyDropped),
 }

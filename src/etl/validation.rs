@@ -123,6 +123,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+    use crate::etl::header::Header;
     use crate::{
         etl::pipeline::tests::{log_event, source_record},
         model::{EpochMillis, LogEvent},
@@ -135,7 +136,12 @@ mod tests {
     }
 
     fn event(event: &LogEvent, validation: &Validation) -> Result<(), String> {
-        validation.check(&EventView::new(&source_record(b""), event, 0))
+        validation.check(&EventView::new(
+            &source_record(b""),
+            &Header::new(&event.source),
+            event,
+            0,
+        ))
     }
 
     fn none() -> Validation {
@@ -232,7 +238,8 @@ mod tests {
         assert!(event(&timeless, &whole).unwrap_err().starts_with("/timestamp: "));
         let view_of = log_event("17");
         let record = source_record(b"");
-        let view = EventView::new(&record, &view_of, 0);
+        let header = Header::new(&view_of.source);
+        let view = EventView::new(&record, &header, &view_of, 0);
         assert_eq!(view.whole()["message"], Value::from("17"));
     }
 }

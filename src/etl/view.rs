@@ -2,11 +2,10 @@
 
 use std::cell::{Cell, OnceCell};
 
-use bytes::Bytes;
 use serde_json::{Map, Value, json, value::RawValue};
 use vrl::value as program;
 
-use super::{SourceRecord, filter::raw};
+use super::{SourceRecord, filter::raw, header::Header, program_value};
 use crate::model::LogEvent;
 
 /// The names that the fields of an event have for schemas and programs.
@@ -27,6 +26,8 @@ pub(super) const FIELDS: [&str; 7] =
 pub(super) struct EventView<'e> {
     pub(super) record: &'e SourceRecord,
     pub(super) event: &'e LogEvent,
+    /// What it shares with the events around it.
+    pub(super) header: &'e Header,
     /// Its index within its record.
     pub(super) index: u32,
     root: OnceCell<Option<&'e RawValue>>,
@@ -36,10 +37,16 @@ pub(super) struct EventView<'e> {
 }
 
 impl<'e> EventView<'e> {
-    pub(super) fn new(record: &'e SourceRecord, event: &'e LogEvent, index: u32) -> Self {
+    pub(super) fn new(
+        record: &'e SourceRecord,
+        header: &'e Header,
+        event: &'e LogEvent,
+        index: u32,
+    ) -> Self {
         Self {
             record,
             event,
+            header,
             index,
             root: OnceCell::new(),
             document: OnceCell::new(),
@@ -102,41 +109,15 @@ impl<'e> EventView<'e> {
         let message = &self.event.message;
         let parsed = match self.document.get() {
             _ if !looks_structured(message) => None,
-            Some(read) => read.as_ref().ok().map(program_value),
-            None => serde_json::from_str(message).ok(),
+            Some(read) => read.as_ref().ok().map(program_value::from_document),
+            None => program_value::from_text(message).ok(),
         };
-        parsed.unwrap_or_else(|| text(message))
+        parsed.unwrap_or_else(|| program_value::text(message))
     }
 }
 
 fn looks_structured(message: &str) -> bool {
     message.trim_ascii_start().starts_with(['{', '['])
-}
-
-/// A text for a program.
-pub(super) fn text(text: &str) -> program::Value {
-    program::Value::Bytes(Bytes::copy_from_slice(text.as_bytes()))
-}
-
-/// A document for a program, as reading its text into a program's value would give it.
-pub(super) fn program_value(document: &Value) -> program::Value {
-    match document {
-        Value::Null => program::Value::Null,
-        Value::Bool(flag) => program::Value::Boolean(*flag),
-        Value::Number(number) => match number.as_i64() {
-            Some(integer) => program::Value::Integer(integer),
-            // The number of a document is finite.
-            None => program::Value::from_f64_or_zero(number.as_f64().unwrap_or_default()),
-        },
-        Value::String(string) => text(string),
-        Value::Array(items) => program::Value::Array(items.iter().map(program_value).collect()),
-        Value::Object(members) => program::Value::Object(
-            members
-                .iter()
-                .map(|(key, value)| (key.as_str().into(), program_value(value)))
-                .collect(),
-        ),
-    }
 }
 
 #[cfg(test)]
@@ -148,7 +129,7 @@ mod tests {
 
     fn check(message: &str, test: impl FnOnce(EventView<'_>)) {
         let (record, event) = (source_record(b""), log_event(message));
-        test(EventView::new(&record, &event, 0));
+        test(EventView::new(&record, &Header::new(&event.source), &event, 0));
     }
 
     #[test]

@@ -9,7 +9,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::LeaseGrant;
-use crate::model::{Checkpoint, Lease, LeaseKey, Progress, ShardId, WorkerId};
+use crate::{
+    metrics::Metrics,
+    model::{Checkpoint, Lease, LeaseKey, Progress, ShardId, WorkerId},
+};
 
 /// Begins an unowned lease at the trim horizon.
 pub(crate) fn lease(shard: &str) -> LeaseBuilder {
@@ -65,6 +68,7 @@ pub(crate) fn grant(lease: Lease) -> (LeaseGrant, GrantHandle) {
         progress,
         prepared: watch::Sender::new(None).subscribe(),
         hurry: Arc::new(Notify::new()),
+        metrics: Arc::new(Metrics::default()),
     };
     (grant, handle)
 }

@@ -8,8 +8,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::alarm;
-use crate::model::{ChildShard, Invariant, Lease, PendingCheckpoint, Progress};
+use crate::{
+    metrics::Metrics,
+    model::{ChildShard, Invariant, Lease, PendingCheckpoint, Progress},
+};
 
 /// The right to process one shard, for as long as it is valid.
 pub struct LeaseGrant {
@@ -31,6 +33,7 @@ pub struct LeaseGrant {
     pub(super) progress: watch::Sender<Option<Progress>>,
     pub(super) prepared: watch::Receiver<Option<PendingCheckpoint>>,
     pub(super) hurry: Arc<Notify>,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 /// How a consumer came to its end.
@@ -38,6 +41,9 @@ pub struct LeaseGrant {
 pub enum ConsumerExit {
     /// It was asked to drain, and nothing is in flight any more. Its last checkpoint, if any.
     Drained(Option<Progress>),
+    /// The shard was read up to the time where reading ends, and nothing is in flight any more. Its
+    /// last checkpoint, if any.
+    Reached(Option<Progress>),
     /// Every record of the closed shard has an outcome.
     ShardEnded(Vec<ChildShard>),
     /// The shard's retention is over, and it was not read to its end.
@@ -82,7 +88,7 @@ impl LeaseGrant {
             let to = &progress.checkpoint;
             if let Some(from) = from.filter(|from| *from != to && !from.advances(to)) {
                 let what = format!("{}: {from} would go to {to}", self.lease.key);
-                alarm::raise(&Invariant::CheckpointAdvances.broken(what));
+                self.metrics.raise(&Invariant::CheckpointAdvances.broken(what));
                 return false;
             }
             let news = last.as_ref() != Some(&progress);

@@ -9,7 +9,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{LeaseGrant, LeaseParams, shard_sync::Successors};
-use crate::model::{Lease, LeaseWrite, PendingCheckpoint, Progress, WorkerId};
+use crate::{
+    metrics::Metrics,
+    model::{Lease, LeaseWrite, PendingCheckpoint, Progress, WorkerId},
+};
 
 /// A lease from its acquisition until it is released, handed over, ended or lost.
 pub(super) struct Held {
@@ -74,6 +77,7 @@ impl Held {
         taken: Taken,
         params: &LeaseParams,
         hurry: &Arc<Notify>,
+        metrics: &Arc<Metrics>,
     ) -> (Self, LeaseGrant) {
         let Taken { lease, stream, acquisition, first, sent, not_before } = taken;
         let (valid_until, valid_until_rx) = watch::channel(sent + params.validity());
@@ -108,6 +112,7 @@ impl Held {
             progress: progress_tx,
             prepared: prepared_rx,
             hurry: Arc::clone(hurry),
+            metrics: Arc::clone(metrics),
         };
         (held, grant)
     }

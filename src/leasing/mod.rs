@@ -11,7 +11,6 @@
 //! counted from the *sending* of the last renewal that succeeded. Others count from *seeing* the
 //! counter change, so their period ends later: two workers never hold valid grants of one shard.
 
-pub mod alarm;
 mod coordinator;
 mod grant;
 mod held;
@@ -22,7 +21,7 @@ mod shard_sync;
 #[cfg(test)]
 pub(crate) mod fixtures;
 
-pub use coordinator::{Command, Coordinator, CoordinatorHandle, LeaseStatus};
+pub use coordinator::{Command, Coordinator, CoordinatorHandle, LeaseStatus, Watched};
 pub use grant::{ConsumerExit, LeaseGrant};
 
 use std::{

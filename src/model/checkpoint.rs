@@ -146,6 +146,54 @@ impl fmt::Display for InitialPosition {
     }
 }
 
+/// Where the reading of a stream ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndPosition {
+    /// At the tip, as it is when the process begins.
+    Latest,
+    /// Before the first record that arrived at this time or later.
+    AtTimestamp(EpochMillis),
+}
+
+impl EndPosition {
+    /// The time that it means to a process that begins `now`.
+    pub fn time(self, now: EpochMillis) -> EpochMillis {
+        match self {
+            Self::Latest => now,
+            Self::AtTimestamp(time) => time,
+        }
+    }
+}
+
+impl FromStr for EndPosition {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.parse() {
+            Ok(InitialPosition::Latest) => Ok(Self::Latest),
+            Ok(InitialPosition::AtTimestamp(time)) => Ok(Self::AtTimestamp(time)),
+            Ok(InitialPosition::TrimHorizon) | Err(_) => {
+                Err(format!("{text:?}: expected LATEST or a time such as 2026-01-31T08:00:00Z"))
+            }
+        }
+    }
+}
+
+impl fmt::Display for EndPosition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Latest => f.write_str("LATEST"),
+            Self::AtTimestamp(time) => write!(f, "{time}"),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for EndPosition {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
 impl<'de> Deserialize<'de> for InitialPosition {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
@@ -193,5 +241,9 @@ mod tests {
             assert_eq!(text.parse::<InitialPosition>().unwrap().to_string(), text);
         }
         assert!("yesterday".parse::<InitialPosition>().is_err());
+        for text in ["LATEST", "2026-01-31T08:00:00.000Z"] {
+            assert_eq!(text.parse::<EndPosition>().unwrap().to_string(), text);
+        }
+        assert!("TRIM_HORIZON".parse::<EndPosition>().is_err());
     }
 }

@@ -45,7 +45,8 @@ pub enum Invariant {
     OneOutcome,
     /// RC-2: what was counted adds up: records to outcomes, events to outcomes.
     CountsAddUp,
-    /// BD-1: the records in flight never hold more bytes than the budget.
+    /// BD-1: the records in flight never hold more bytes than the budget, but for shards that hold a
+    /// single record.
     WithinBudget,
     /// LV-1: once faults stop, every shard is read to its tip.
     ReachesTip,

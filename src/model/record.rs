@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use serde::Deserialize;
 
 use super::{ChildShard, EpochMillis, Position, SequenceNumber};
 
@@ -30,6 +31,18 @@ pub struct RecordPage<I> {
     pub behind_latest: Duration,
     /// The shards that go on where this one ended. Some servers never name them.
     pub children: Vec<ChildShard>,
+}
+
+/// What becomes of a KPL aggregate that holds user records of another shard, as it happens around a
+/// resharding: the KPL puts those again into the shard that they belong to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Aggregates {
+    /// The user records of another shard are dropped, the others are processed.
+    #[default]
+    Tolerant,
+    /// The whole aggregate is dropped, as the KCL does.
+    Strict,
 }
 
 /// One record as its producer meant it: a member of a KPL aggregate, or a whole Kinesis record.

@@ -1,5 +1,6 @@
 //! Small units with a name.
 
+use jiff::fmt::temporal::DateTimePrinter;
 use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
@@ -18,19 +19,29 @@ pub fn rounded(duration: Duration) -> Duration {
 #[serde(transparent)]
 pub struct EpochMillis(pub i64);
 
+const RFC3339_MILLIS: DateTimePrinter = DateTimePrinter::new().precision(Some(3));
+
 impl EpochMillis {
     /// Milliseconds from `earlier` to `self`; zero when `earlier` is later.
     pub fn millis_since(self, earlier: Self) -> u64 {
         u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0)
+    }
+
+    /// RFC 3339 in UTC with milliseconds; `None` outside the calendar's range (years -9999 to 9999).
+    pub fn rfc3339(self) -> Option<String> {
+        let timestamp = jiff::Timestamp::from_millisecond(self.0).ok()?;
+        let mut text = String::with_capacity(24);
+        RFC3339_MILLIS.print_timestamp(&timestamp, &mut text).ok()?;
+        Some(text)
     }
 }
 
 impl fmt::Display for EpochMillis {
     /// RFC 3339 in UTC, or the bare number when it is outside the calendar's range.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match jiff::Timestamp::from_millisecond(self.0) {
-            Ok(timestamp) => write!(f, "{timestamp:.3}"),
-            Err(_) => write!(f, "{}", self.0),
+        match self.rfc3339() {
+            Some(text) => f.write_str(&text),
+            None => write!(f, "{}", self.0),
         }
     }
 }

@@ -174,6 +174,22 @@ fn what_is_refused_in_streams_and_routes() {
             "0.toml:20: streams[1].initial_position: is in the future",
         ),
         (
+            "[[streams]]\nname = \"b\"\nuntil = \"TRIM_HORIZON\"",
+            "0.toml:20: streams[1].until: expected \"LATEST\" or a time such as",
+        ),
+        (
+            "[[streams]]\nname = \"b\"\nuntil = 2026-01-01T00:00:00Z\ninitial_position = 2026-01-01T00:00:00Z",
+            "0.toml:20: streams[1].until: must be after initial_position",
+        ),
+        (
+            "[[streams]]\nname = \"b\"\nuntil = \"LATEST\"\ninitial_position = \"LATEST\"",
+            "0.toml:20: streams[1].until: must be after initial_position",
+        ),
+        (
+            "[[streams]]\nname = \"b\"\naggregates = \"lax\"",
+            "0.toml:20: streams[1].aggregates: expected \"tolerant\" or \"strict\"",
+        ),
+        (
             "[[routes]]\nname = \"all\"\nsink = \"out\"",
             "0.toml:19: routes[1].name: there is a route \"all\" already",
         ),

@@ -9,6 +9,7 @@ use std::{
 use shardwright::{
     etl::Tally,
     leasing::LeaseParams,
+    metrics::Metrics,
     model::{
         Breach, Checkpoint, EpochMillis, Invariant, Lease, LeaseKey, LeaseWrite, OutputEvent,
         Position, RawRecord, SequenceNumber, invariant,
@@ -308,6 +309,15 @@ impl Audit {
         let outcomes = tally.delivered + tally.filtered + tally.dead_lettered;
         if outcomes > events || decoded + undecodable > user_records {
             self.broken(Invariant::CountsAddUp, format!("w{worker} counted {tally:?}"));
+        }
+    }
+
+    /// A worker that has seen an invariant broken is right, or wrong about it: both are bugs.
+    pub(crate) fn raised(&mut self, worker: WorkerNo, metrics: &Metrics) {
+        for invariant in Invariant::ALL {
+            if metrics.raised(invariant) > 0 {
+                self.broken(invariant, format!("w{worker} raised an alarm"));
+            }
         }
     }
 

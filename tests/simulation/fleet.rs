@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use shardwright::{
     consumer::ConsumerContext,
     leasing::{LeaseParams, plan::BalanceLimits},
+    metrics::{Loss, Metrics},
     model::{Invariant, LeaseKey},
 };
 use tokio::{
@@ -161,8 +162,9 @@ impl Fleet {
 
     /// How often workers said that records were trimmed unread.
     pub(crate) fn losses(&self) -> u64 {
-        let losses = self.contexts.iter().map(|context| &context.losses);
-        losses.map(|losses| losses.shards() + losses.gaps()).sum()
+        let losses =
+            |metrics: &Metrics| Loss::ALL.map(|loss| metrics.losses(loss)).iter().sum::<u64>();
+        self.contexts.iter().map(|context| losses(&context.metrics)).sum()
     }
 
     /// Lets everyone go on.
@@ -183,7 +185,7 @@ impl Fleet {
             if !matches!(done, Ok(Ok(_))) {
                 state.audit.broken(Invariant::ReachesTip, format!("w{number} broke"));
             }
-            state.audit.counted(*number, &member.context.tally.get());
+            state.audit.counted(*number, &member.context.metrics.tally());
             // A worker that is cut off from the table cannot release; its leases expire.
             if healed {
                 state.audit.drained(*number);
@@ -199,6 +201,14 @@ impl Fleet {
     /// Drains everyone and waits for it, in a world without faults.
     pub(crate) async fn end(&mut self) {
         self.healed = true;
+        self.drain_all().await;
+        let mut state = self.world.lock();
+        for (number, context) in self.contexts.iter().enumerate() {
+            state.audit.raised(number, &context.metrics);
+        }
+    }
+
+    async fn drain_all(&mut self) {
         let numbers: Vec<WorkerNo> = self.working.keys().copied().collect();
         for number in numbers {
             self.drain(number);

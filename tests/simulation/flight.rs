@@ -50,7 +50,8 @@ impl Flight {
                 Some(open) => fetched.retain(|position, _| *position >= open),
                 None => fetched.clear(),
             }
-            if sure(place) {
+            // A record that is larger than a shard's part of the budget is read alone.
+            if sure(place) && fetched.len() > 1 {
                 bytes += fetched.values().sum::<u64>();
             }
         }

@@ -8,12 +8,13 @@ use std::{
 use shardwright::{
     codec::DecodeLimits,
     consumer::{
-        BatchLimits, Budget, ConsumerContext, ConsumerParams, ConsumerStream, FailureLog, LossLog,
-        NamedSink, PacingParams, RetryPause, SharedTally,
+        BatchLimits, Budget, ConsumerContext, ConsumerParams, ConsumerStream, NamedSink,
+        PacingParams, Pause, RetryPause,
     },
     etl::{Pipeline, PipelineParts, Route, filter::FilterPattern},
     leasing::{LeaseParams, LeaseStatus, LeasedStream, StreamIdentifier},
-    model::{Format, InitialPosition, WorkerId},
+    metrics::Metrics,
+    model::{Aggregates, Format, InitialPosition, WorkerId},
     ports::{Sink, StreamReader},
     worker::Worker,
 };
@@ -45,6 +46,8 @@ pub(crate) fn context(world: &World, worker: WorkerNo, setup: &Setup) -> Arc<Con
         name: stream::name(number),
         format: Format::Text,
         initial_position,
+        until: None,
+        aggregates: Aggregates::default(),
         reader: reader(world, worker, number),
     };
     let (lanes, retry) = {
@@ -79,9 +82,8 @@ pub(crate) fn context(world: &World, worker: WorkerNo, setup: &Setup) -> Arc<Con
             queue_bytes: 2048,
             retry: RetryPause { min: Duration::from_millis(100), max: Duration::from_secs(2) },
         },
-        tally: SharedTally::default(),
-        failures: FailureLog::default(),
-        losses: LossLog::default(),
+        pause: Pause::default(),
+        metrics: Arc::new(Metrics::default()),
         clock: Arc::new(SimClock { world: world.clone(), wrong_by: setup.clock_error(worker) }),
     })
 }

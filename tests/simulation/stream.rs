@@ -219,10 +219,11 @@ impl State {
         let data = if members == 0 {
             self.payload(place, &sequence, 0)
         } else {
+            let key_of_shard = self.stream.shard(place).range.start.0.to_string();
             let members: Vec<KplRecord> = (0..members)
                 .map(|index| KplRecord {
                     partition_key: self.audit.limits.key(self.stream.next_event),
-                    explicit_hash_key: None,
+                    explicit_hash_key: Some(key_of_shard.clone()),
                     data: self.payload(place, &sequence, index),
                 })
                 .collect();

@@ -11,8 +11,6 @@ use std::{
     thread,
 };
 
-use shardwright::{leasing::alarm, model::Invariant};
-
 use crate::{
     faults, log,
     schedule::{self, History},
@@ -109,9 +107,6 @@ fn no_seed_breaks_an_invariant() {
         let never: Vec<_> =
             faults::MUST_HAPPEN.iter().filter(|what| !counters.contains_key(*what)).collect();
         assert!(never.is_empty(), "the sweep never saw {never:?}");
-    }
-    for invariant in Invariant::ALL {
-        assert_eq!(alarm::raised(invariant), 0, "workers raised an alarm for {invariant}");
     }
 }
 

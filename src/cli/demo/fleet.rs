@@ -8,6 +8,7 @@ use super::setup::Setup;
 use crate::{
     app::{App, Outcome, StartError},
     aws::AwsConnection,
+    cli::talk::say,
     etl::Tally,
     shutdown::Shutdown,
 };
@@ -45,12 +46,16 @@ impl Fleet {
         let mut members = Vec::new();
         for name in NAMES {
             let app = App::build(setup.compile(name)?, aws).await?;
+            if let Some(address) = app.admin_address() {
+                say(format_args!("{name}'s page  http://{address}/"));
+            }
             let tally: TallyOf = Arc::new(app.tally());
             let shutdown = Shutdown::default();
             let mut task = JoinSet::new();
             task.spawn(app.run(shutdown.clone()));
             members.push(Member { name, shutdown, task, tally, end: End::Working });
         }
+        say("");
         Ok(Self { members })
     }
 

@@ -47,6 +47,7 @@ pub(super) async fn serve(kinesis: u16, dynamodb: u16) -> anyhow::Result<bool> {
     let (kinesis, dynamodb) = (servers.kinesis.endpoint(), servers.dynamodb.endpoint());
     talk::print(&format!("kinesis  {kinesis}\ndynamodb {dynamodb}\n"))?;
     talk::say("any credentials and region will do; everything is gone when this ends (Ctrl-C)");
+    talk::say("the page of a worker that you `run` here: http://127.0.0.1:9464/");
     signals.first().await;
     Ok(true)
 }

@@ -65,7 +65,6 @@ impl Setup {
         say(format_args!("delivered      {dir}/delivered/"));
         say(format_args!("dead letters   {dir}/dead-letters/"));
         say(format_args!("workers' log   {dir}/workers.log"));
-        say("");
     }
 
     /// Clients for the embedded servers; nothing is read from the environment.

@@ -16,7 +16,7 @@ A time is turned into a sequence number once, now: the row then names the last r
 
 /// Where a shard is to be read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Destination {
+pub(in crate::cli) enum Destination {
     /// `TRIM_HORIZON`, `LATEST`, `SHARD_END`, or a sequence number that counts as processed.
     Checkpoint(Checkpoint),
     /// The first record that arrived at this time or later.
@@ -32,7 +32,7 @@ impl Destination {
     ///
     /// # Errors
     /// What forms there are.
-    pub(super) fn parse(text: &str, now: EpochMillis) -> Result<Self, String> {
+    pub(in crate::cli) fn parse(text: &str, now: EpochMillis) -> Result<Self, String> {
         let text = text.trim();
         match text.to_ascii_uppercase().as_str() {
             "TRIM_HORIZON" => return Ok(Self::Checkpoint(Checkpoint::TrimHorizon)),

@@ -15,7 +15,7 @@
 mod change;
 mod delete;
 mod desk;
-mod destination;
+pub(super) mod destination;
 mod effect;
 mod list;
 mod objection;

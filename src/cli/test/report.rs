@@ -1,13 +1,10 @@
 //! How cases ended, for people.
 
-use std::{
-    fmt::Write,
-    io::{self, IsTerminal},
-};
+use std::fmt::Write;
 
 use super::super::{
     check::counted,
-    talk::{Data, Unwritten},
+    talk::{Data, Paint, Unwritten},
 };
 
 /// How a case ended.
@@ -58,36 +55,4 @@ pub(super) fn report(out: &mut Data, verdicts: &[(String, Verdict)]) -> Result<b
     out.write(format!("{sum}\n").as_bytes())?;
     out.flush()?;
     Ok(failed == 0)
-}
-
-/// Colours, on a terminal only.
-struct Paint(bool);
-
-impl Paint {
-    fn of_stdout() -> Self {
-        let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self(io::stdout().is_terminal() && !unwanted)
-    }
-
-    fn paint(&self, colour: u8, text: &str) -> String {
-        match self.0 {
-            true => format!("\x1b[{colour}m{text}\x1b[0m"),
-            false => text.to_owned(),
-        }
-    }
-
-    fn red(&self, text: &str) -> String {
-        self.paint(31, text)
-    }
-
-    /// What is missing in red, what is new in green.
-    fn diff(&self, text: &str) -> String {
-        let line = |line: &str| match line.as_bytes().first() {
-            Some(b'-') => self.paint(31, line),
-            Some(b'+') => self.paint(32, line),
-            Some(b'@') => self.paint(36, line),
-            _ => line.to_owned(),
-        };
-        text.lines().map(|text| line(text) + "\n").collect()
-    }
 }

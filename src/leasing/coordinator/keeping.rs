@@ -4,15 +4,15 @@ use std::{sync::Arc, time::Duration};
 
 use rand::RngExt;
 use tokio::time::Instant;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
-use super::{Coordinator, report};
+use super::Coordinator;
 use crate::{
     leasing::{
-        alarm,
         held::Due,
         operations::{self, Written},
     },
+    metrics::LeaseChange,
     model::{Lease, LeaseKey, LeaseWrite, invariant},
     ports::{StoreError, Swap},
 };
@@ -46,7 +46,11 @@ impl Coordinator {
             .map(|(key, _)| key.clone())
             .collect();
         for key in expired {
-            warn!(lease = %key, "gave the lease up: could not renew it in time");
+            if let Some(held) = self.held.get(&key) {
+                let silent = now.duration_since(held.renewed).as_secs_f64();
+                let why = format!("could not renew it for {silent:.1} s");
+                self.changed(LeaseChange::Expired, &held.lease, &why);
+            }
             self.lose(&key);
         }
     }
@@ -105,7 +109,7 @@ impl Coordinator {
             }
             Ok(Swap::Refused(row)) => self.lost_to(&written.key, row.as_ref()),
             Err(error) => {
-                report(&written.key, &error);
+                self.report(&written.key, &error);
                 if let Some(acquisition) = written.acquisition {
                     self.retry_later(&written.key, acquisition);
                 }
@@ -115,12 +119,11 @@ impl Coordinator {
 
     fn applied(&mut self, written: &Written, row: Lease) {
         let key = &written.key;
-        let checkpoint = row.checkpoint.clone();
         if let Some(held) = self.held.get(key)
             && let Err(breach) = invariant::check_counter(&held.lease, &written.write, &row)
                 .and_then(|()| invariant::check_checkpoint(&held.lease, &row))
         {
-            alarm::raise(&breach);
+            self.watched.metrics.raise(&breach);
         }
         match &written.write {
             LeaseWrite::Renew { .. } => {
@@ -132,17 +135,19 @@ impl Coordinator {
                 self.start_hand_over(key);
             }
             LeaseWrite::End { children, .. } => {
-                info!(lease = %key, children = children.len(), "shard ended");
+                let why = format!("read to its end, {} children follow", children.len());
+                self.changed(LeaseChange::Ended, &row, &why);
                 self.held.remove(key);
                 // The children are free now.
                 self.next_scan = Instant::now();
             }
             LeaseWrite::FinishHandOver { to, .. } => {
-                info!(lease = %key, %to, %checkpoint, "handed the lease over");
+                self.changed(LeaseChange::HandedOver, &row, &format!("{to} asked for it"));
                 self.held.remove(key);
             }
             LeaseWrite::Release { .. } => {
-                info!(lease = %key, %checkpoint, "released the lease");
+                let why = if self.draining { "draining" } else { "its consumer stopped" };
+                self.changed(LeaseChange::Released, &row, why);
                 self.held.remove(key);
             }
             LeaseWrite::Take { .. }
@@ -180,13 +185,20 @@ impl Coordinator {
             error!(lease = %key, worker = %self.me,
                 "another process writes under this worker's id: give each its own worker_id");
         }
-        let owner = owner.map_or_else(|| "nobody".to_owned(), |owner| owner.to_string());
-        warn!(lease = %key, owner, "lost the lease");
+        if let Some(held) = self.held.get(key) {
+            let why = owner.map_or_else(
+                || "its row names no owner".to_owned(),
+                |owner| format!("{owner} owns it now"),
+            );
+            self.changed(LeaseChange::Lost, &held.lease, &why);
+        }
         self.lose(key);
     }
 
     pub(super) fn lose(&mut self, key: &LeaseKey) {
         if let Some(held) = self.held.remove(key) {
+            // Its last checkpoint may not be written.
+            self.reached.remove(key);
             if self.draining {
                 self.abandoned.push(key.clone());
             }

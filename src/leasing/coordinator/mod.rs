@@ -29,7 +29,8 @@ use super::{
     shard_sync::Successors,
 };
 use crate::{
-    model::{LeaseKey, WorkerId},
+    metrics::{LeaseChange, Metrics},
+    model::{Lease, LeaseKey, WorkerId},
     ports::{LeaseStore, StoreError, WallClock},
 };
 
@@ -60,6 +61,8 @@ pub struct LeaseStatus {
     pub draining: bool,
     /// The leases held now.
     pub held: BTreeSet<LeaseKey>,
+    /// All leases of the table as the last scan showed them.
+    pub leases: Arc<[Lease]>,
 }
 
 /// The other end of a coordinator.
@@ -84,15 +87,25 @@ pub struct Coordinator {
     pending: BTreeSet<LeaseKey>,
     /// Hand-overs that this worker asked for: of whom, and when.
     asked: BTreeMap<LeaseKey, (WorkerId, Instant)>,
+    /// Leases that this worker may have taken by force without knowing: until when their old owners may
+    /// believe in them.
+    doubtful: BTreeMap<LeaseKey, Instant>,
     observations: Observations,
     acquisitions: u64,
+    /// Why takes were begun that are under way.
+    reasons: BTreeMap<LeaseKey, (LeaseChange, String)>,
 
     scanning: bool,
     next_scan: Instant,
     scan_failures: u32,
+    /// Writes that failed in a row, of whichever lease.
+    failed_writes: u32,
     /// For each stream, what is known of leases that it lacks.
     syncs: Vec<SyncState>,
     draining: bool,
+    /// Leases that this worker has read up to the time where reading ends. They are left to others,
+    /// who may want to see for themselves.
+    reached: BTreeSet<LeaseKey>,
     /// Leases that were lost while draining: their last checkpoints may not be written.
     abandoned: Vec<LeaseKey>,
 
@@ -101,7 +114,15 @@ pub struct Coordinator {
     /// A consumer waits for a write.
     hurry: Arc<Notify>,
     grants: mpsc::UnboundedSender<LeaseGrant>,
-    status: watch::Sender<LeaseStatus>,
+    watched: Watched,
+}
+
+/// Who is told how the lease engine is doing.
+pub struct Watched {
+    /// The admin port and the shutdown report.
+    pub status: watch::Sender<LeaseStatus>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
 }
 
 enum Action {
@@ -119,7 +140,7 @@ impl Coordinator {
         store: Arc<dyn LeaseStore>,
         clock: Arc<dyn WallClock>,
         streams: Vec<LeasedStream>,
-        status: watch::Sender<LeaseStatus>,
+        watched: Watched,
         seed: u64,
     ) -> (Self, CoordinatorHandle) {
         let (command_tx, commands) = mpsc::unbounded_channel();
@@ -135,19 +156,23 @@ impl Coordinator {
             held: BTreeMap::new(),
             pending: BTreeSet::new(),
             asked: BTreeMap::new(),
+            doubtful: BTreeMap::new(),
             observations: Observations::default(),
             acquisitions: 0,
+            reasons: BTreeMap::new(),
             scanning: false,
             next_scan: Instant::now(),
             scan_failures: 0,
+            failed_writes: 0,
             syncs,
             draining: false,
+            reached: BTreeSet::new(),
             abandoned: Vec::new(),
             operations: FuturesUnordered::new(),
             commands,
             hurry: Arc::new(Notify::new()),
             grants,
-            status,
+            watched,
         };
         (coordinator, CoordinatorHandle { commands: command_tx, grants: grant_rx })
     }
@@ -173,13 +198,36 @@ impl Coordinator {
     }
 
     fn tell_status(&self) {
-        self.status.send_modify(|status| {
+        self.watched.status.send_modify(|status| {
             status.turned = Some(Instant::now());
             status.draining = self.draining;
             if !status.held.iter().eq(self.held.keys()) {
                 status.held = self.held.keys().cloned().collect();
             }
         });
+    }
+
+    /// Says that a lease came or went: one line, one count, one entry for the live page.
+    fn changed(&self, change: LeaseChange, lease: &Lease, why: &str) {
+        let stream = self.streams.iter().find(|stream| stream.identifier.owns(lease));
+        let stream = stream.map_or("", |stream| stream.name.as_str());
+        self.watched.metrics.lease_changed(change, stream, lease, why);
+        let (shard, checkpoint) = (&lease.shard, &lease.checkpoint);
+        macro_rules! say {
+            ($level:ident, $what:literal) => {
+                tracing::$level!(stream, %shard, why, %checkpoint, $what)
+            };
+        }
+        match change {
+            LeaseChange::Taken => say!(info, "took the lease"),
+            LeaseChange::Received => say!(info, "took over the lease"),
+            LeaseChange::Forced => say!(warn, "took the lease by force"),
+            LeaseChange::HandedOver => say!(info, "handed the lease over"),
+            LeaseChange::Released => say!(info, "released the lease"),
+            LeaseChange::Ended => say!(info, "shard ended"),
+            LeaseChange::Expired => say!(warn, "gave the lease up"),
+            LeaseChange::Lost => say!(warn, "lost the lease"),
+        }
     }
 
     /// Waits for what happens next. `None` when nobody listens any more.
@@ -220,6 +268,11 @@ impl Coordinator {
                 }
                 held.finished = Some(match exit {
                     ConsumerExit::Drained(checkpoint) => Finished::Drained(checkpoint),
+                    ConsumerExit::Reached(checkpoint) => {
+                        info!(lease = %key, "read up to where reading ends");
+                        self.reached.insert(key);
+                        Finished::Drained(checkpoint)
+                    }
                     ConsumerExit::ShardEnded(children) => {
                         Finished::ShardEnded(Successors::Named(children))
                     }
@@ -232,6 +285,9 @@ impl Coordinator {
     }
 
     fn done(&mut self, done: Done) {
+        if matches!(done, Done::Wrote { result: Ok(_), .. }) {
+            self.answered();
+        }
         match done {
             Done::Scanned { started, result } => self.scanned(started, result),
             Done::Synced { stream, result } => self.synced(stream, result),
@@ -240,7 +296,9 @@ impl Coordinator {
             }
             Done::Wrote { write, result } => self.wrote(&write, result),
             Done::NotEnded { key, acquisition, error } => {
-                warn!(lease = %key, %error, "could not end the shard yet, will retry");
+                if let Some(failures) = self.failed_again() {
+                    warn!(lease = %key, %error, failures, "could not end the shard yet, will retry");
+                }
                 self.retry_later(&key, acquisition);
             }
             Done::Asked { key, from, result } => self.hand_over_asked(&key, from, result),
@@ -259,14 +317,32 @@ impl Coordinator {
     }
 }
 
-/// One line for a call that failed, at the level of who must act.
-fn report(key: &LeaseKey, problem: &StoreError) {
-    match problem {
-        StoreError::Denied(_) | StoreError::Corrupt(_) => {
-            error!(lease = %key, error = %problem, "lease write impossible, will retry");
+impl Coordinator {
+    /// A line for a write that failed, at the level of who must act: for the first of a row, then each
+    /// time the row has doubled. When the table is away, each lease would have its own line.
+    fn report(&mut self, key: &LeaseKey, problem: &StoreError) {
+        let Some(failures) = self.failed_again() else { return };
+        match problem {
+            StoreError::Denied(_) | StoreError::Corrupt(_) => {
+                error!(lease = %key, error = %problem, failures, "lease write impossible, will retry");
+            }
+            StoreError::Throttled | StoreError::Unavailable(_) | StoreError::Unknown(_) => {
+                warn!(lease = %key, error = %problem, failures, "lease write failed, will retry");
+            }
         }
-        StoreError::Throttled | StoreError::Unavailable(_) | StoreError::Unknown(_) => {
-            warn!(lease = %key, error = %problem, "lease write failed, will retry");
+    }
+
+    /// One more failure in a row; how many there are, if that is worth a line.
+    fn failed_again(&mut self) -> Option<u32> {
+        self.failed_writes = self.failed_writes.saturating_add(1);
+        Some(self.failed_writes).filter(|failures| failures.is_power_of_two())
+    }
+
+    /// A write was answered, if only with a refusal.
+    fn answered(&mut self) {
+        if self.failed_writes > 1 {
+            info!(failures = self.failed_writes, "leases are written again");
         }
+        self.failed_writes = 0;
     }
 }

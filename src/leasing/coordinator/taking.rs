@@ -4,16 +4,17 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use rand::RngExt;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
-use super::{Coordinator, report};
+use super::{Command, Coordinator};
 use crate::{
     leasing::{
-        alarm,
+        LeasedStream,
         held::{Finished, Held, Taken},
         operations::{self, Written},
         plan,
     },
+    metrics::LeaseChange,
     model::{Checkpoint, Lease, LeaseKey, LeaseWrite, WorkerId, rounded},
     ports::{StoreError, Swap},
 };
@@ -30,27 +31,36 @@ impl Coordinator {
         match result {
             Ok(leases) => {
                 if self.scan_failures > 0 {
-                    info!("the lease table answers again");
+                    info!(failures = self.scan_failures, "the lease table answers again");
                 }
                 self.scan_failures = 0;
-                self.status.send_modify(|status| status.table_reached = true);
+                self.watched.status.send_modify(|status| {
+                    status.table_reached = true;
+                    status.leases = leases.as_slice().into();
+                });
                 let jitter = self.rng.random_range(0.9..1.1);
                 let pause = self.params.scan_pause(leases.len()).mul_f64(jitter);
                 // While a hand-over is under way nobody reads the shard in the end: look sooner.
                 let pause = if self.asked.is_empty() { pause } else { pause / 5 };
                 // A counter is news from the end of the scan on, and its age is judged at the begin: a
                 // slow scan must not make a living lease look old.
-                self.observations.observe(&leases, started, now).iter().for_each(alarm::raise);
+                for breach in self.observations.observe(&leases, started, now) {
+                    self.watched.metrics.raise(&breach);
+                }
                 self.next_scan = self.before_next_expiry(now, now + pause);
                 if !self.draining {
                     self.plan(&leases, started);
                 }
             }
             Err(error) => {
-                let pause = (RETRY_MIN * 2u32.saturating_pow(self.scan_failures)).min(RETRY_MAX);
-                self.scan_failures = (self.scan_failures + 1).min(8);
+                let doubled = 2u32.saturating_pow(self.scan_failures.min(8));
+                let pause = (RETRY_MIN * doubled).min(RETRY_MAX);
+                self.scan_failures = self.scan_failures.saturating_add(1);
                 self.next_scan = now + pause.mul_f64(self.rng.random_range(0.5..1.0));
-                warn!(%error, retry_in = ?rounded(pause), "the lease table does not answer, will retry");
+                if self.scan_failures.is_power_of_two() {
+                    warn!(%error, failures = self.scan_failures, retry_in = ?rounded(pause),
+                        "the lease table does not answer, will retry");
+                }
             }
         }
     }
@@ -71,11 +81,17 @@ impl Coordinator {
         if !self.pending.is_empty() {
             return;
         }
+        if self.all_reached(leases) {
+            info!("every shard has been read up to where reading ends");
+            self.command(Command::Drain);
+            return;
+        }
         let by_shard = plan::by_shard(leases);
         let failover = self.params.failover_time;
         let available: BTreeSet<LeaseKey> = leases
             .iter()
             .filter(|lease| !lease.ended() && !self.held.contains_key(&lease.key))
+            .filter(|lease| !self.reached.contains(&lease.key))
             .filter(|lease| self.streams.iter().any(|own| own.identifier.owns(lease)))
             .filter(|lease| {
                 lease.holder().is_none() || self.observations.expired(lease, failover, now)
@@ -85,7 +101,9 @@ impl Coordinator {
             .collect();
         let mut limits = self.params.limits;
         limits.max_hand_overs = limits.max_hand_overs.saturating_sub(self.asked.len());
-        let plan = plan::balance(leases, &available, &self.me, limits, &mut self.rng);
+        let left: Vec<Lease> =
+            leases.iter().filter(|lease| !self.reached.contains(&lease.key)).cloned().collect();
+        let plan = plan::balance(&left, &available, &self.me, limits, &mut self.rng);
         for lease in leases {
             if plan.take.contains(&lease.key) {
                 self.take(lease, Duration::ZERO, now);
@@ -96,6 +114,19 @@ impl Coordinator {
             let store = Arc::clone(&self.store);
             self.operations.push(operations::ask(store, key, from, self.me.clone()));
         }
+    }
+
+    /// Whether there is nothing left to read: each stream's leases have ended, or this worker itself
+    /// has read them up to where reading ends, and no part of the key space is without a lease. A
+    /// stream without such an end never comes to this.
+    fn all_reached(&self, leases: &[Lease]) -> bool {
+        let stream_is = |stream: &LeasedStream| {
+            let own = || leases.iter().filter(|lease| stream.identifier.owns(lease));
+            own().any(|lease| self.reached.contains(&lease.key))
+                && own().all(|lease| lease.ended() || self.reached.contains(&lease.key))
+                && plan::first_hole(own()).is_none()
+        };
+        self.held.is_empty() && !self.reached.is_empty() && self.streams.iter().all(stream_is)
     }
 
     /// Sees earlier than the next renewal would that others ask for a hand-over, or that a lease is
@@ -144,8 +175,12 @@ impl Coordinator {
         if !self.pending.insert(lease.key.clone()) {
             return;
         }
+        let wait = wait.max(self.doubtful_wait(&lease.key));
         let age = self.observations.age(&lease.key, now);
-        info!(lease = %lease.key, why = why(lease, &self.me, wait, age), "taking the lease");
+        let asked = self.asked.get(&lease.key).map(|(from, _)| from);
+        let (change, why) = why(lease, &self.me, wait, age, asked);
+        debug!(lease = %lease.key, why, "taking the lease");
+        self.reasons.insert(lease.key.clone(), (change, why));
         let write = LeaseWrite::Take {
             by: self.me.clone(),
             counter: lease.counter,
@@ -159,6 +194,13 @@ impl Coordinator {
         self.operations.push(operations::take(Arc::clone(&self.store), written, parents));
     }
 
+    /// For how long an old owner may still believe in a lease that this worker may have taken by force:
+    /// the answer was lost, and the write may have arrived since.
+    fn doubtful_wait(&self, key: &LeaseKey) -> Duration {
+        let until = self.doubtful.get(key).copied();
+        until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()))
+    }
+
     /// The leases of the parents of a shard that nobody has started yet.
     fn parents_of_new(&self, lease: &Lease) -> Vec<LeaseKey> {
         let stream = self.streams.iter().find(|stream| stream.identifier.owns(lease));
@@ -170,24 +212,37 @@ impl Coordinator {
 
     pub(super) fn took(&mut self, written: &Written, result: Result<Swap, StoreError>) {
         self.pending.remove(&written.key);
+        let why = self.reasons.remove(&written.key);
         if result.is_ok() {
             // Leases are moving, and others move theirs: the next round need not wait.
             self.look_soon();
         }
+        if !matches!(result, Ok(Swap::Applied(_))) && written.unsure.is_some() {
+            let now = Instant::now();
+            self.doubtful.retain(|_, until| *until > now);
+            let until = self.doubtful.entry(written.key.clone()).or_insert(now);
+            *until = (*until).max(written.sent + written.wait);
+        }
         match result {
-            Ok(Swap::Applied(row)) => self.acquired(row, written),
+            Ok(Swap::Applied(row)) => {
+                if let Some((change, why)) = why {
+                    self.changed(change, &row, &why);
+                }
+                self.acquired(row, written);
+            }
             // It names this worker, and the scan that said so was a little old.
             Ok(Swap::Refused(Some(row))) if row.holder() == Some(&self.me) && !row.ended() => {
                 self.take(&row, written.wait, Instant::now());
             }
             // Another worker was faster.
             Ok(Swap::Refused(_)) => {}
-            Err(error) => report(&written.key, &error),
+            Err(error) => self.report(&written.key, &error),
         }
     }
 
     fn acquired(&mut self, row: Lease, written: &Written) {
         self.asked.remove(&written.key);
+        self.doubtful.remove(&written.key);
         let Some(stream) = self.streams.iter().position(|s| s.identifier.owns(&row)) else {
             return;
         };
@@ -201,7 +256,8 @@ impl Coordinator {
             not_before: written.sent + written.wait,
             lease: row,
         };
-        let (mut held, grant) = Held::acquire(taken, &self.params, &self.hurry);
+        let (mut held, grant) =
+            Held::acquire(taken, &self.params, &self.hurry, &self.watched.metrics);
         if self.draining {
             // A thief that still has to wait must let the row expire: releasing it would invite a
             // third worker in while the old owner believes in its lease.
@@ -235,7 +291,7 @@ impl Coordinator {
                 }
             }
             Ok(Swap::Refused(_)) => {}
-            Err(error) => report(key, &error),
+            Err(error) => self.report(key, &error),
         }
     }
 
@@ -268,7 +324,7 @@ impl Coordinator {
                 self.withdraw_requests();
             }
             Ok(_) => {}
-            Err(error) => report(key, &error),
+            Err(error) => self.report(key, &error),
         }
     }
 }
@@ -278,15 +334,27 @@ fn never_taken(lease: &Lease) -> bool {
     lease.checkpoint == Checkpoint::Latest && lease.latest_since.is_none()
 }
 
-/// Why a lease is taken, for the log line that an operator reads at night.
-fn why(lease: &Lease, me: &WorkerId, wait: Duration, age: Duration) -> String {
+/// How and why a lease is taken, for the log line that an operator reads at night. `asked` is whom
+/// this worker had asked for it.
+fn why(
+    lease: &Lease,
+    me: &WorkerId,
+    wait: Duration,
+    age: Duration,
+    asked: Option<&WorkerId>,
+) -> (LeaseChange, String) {
     let seconds = age.as_secs_f64();
     match (lease.holder(), &lease.checkpoint_owner) {
-        (None, _) => "it has no owner".to_owned(),
-        (Some(owner), None) if owner == me => "it names this worker".to_owned(),
+        (None, _) => (LeaseChange::Taken, "it had no owner".to_owned()),
+        (Some(owner), None) if owner == me => match asked {
+            Some(from) => (LeaseChange::Received, format!("{from} handed it over, as asked")),
+            None => (LeaseChange::Taken, "it named this worker".to_owned()),
+        },
         (Some(owner), Some(_)) if !wait.is_zero() => {
-            format!("{owner} did not hand it over in time")
+            (LeaseChange::Forced, format!("{owner} did not hand it over in time"))
         }
-        (Some(owner), _) => format!("expired, not renewed for {seconds:.1} s by {owner}"),
+        (Some(owner), _) => {
+            (LeaseChange::Taken, format!("expired, not renewed for {seconds:.1} s by {owner}"))
+        }
     }
 }

@@ -1,0 +1,212 @@
+//! `iam-policy`: the least that a configuration needs of AWS.
+
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use super::{
+    ConfigArgs, FOUND, refuse, refuse_config,
+    talk::{complain, print, say},
+};
+use crate::{
+    app::target,
+    aws::StreamTarget,
+    config::{LeaseSettings, Retrieval, Settings, StreamSettings, load},
+    model::StreamName,
+    sinks::{KinesisSinkConfig, SinkConfig},
+};
+
+#[derive(clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// The account of what the configuration names without an ARN; any account by default
+    #[arg(long, value_name = "ID", default_value = "*")]
+    account: String,
+    /// Instead: the role with which CloudWatch Logs writes into the streams, its trust and its policy
+    #[arg(long)]
+    subscription: bool,
+}
+
+/// Whose resources these are.
+struct Owner<'a> {
+    partition: String,
+    region: String,
+    account: &'a str,
+}
+
+pub(super) fn run(args: &Args) -> ExitCode {
+    let settings = match load(&args.config.layers()) {
+        Ok((settings, _)) => settings,
+        Err(problems) => return refuse_config(&problems),
+    };
+    let owner = Owner::of(&settings, &args.account);
+    let document = match args.subscription {
+        true => subscription(&settings, &owner),
+        false => policy(&settings, &owner),
+    };
+    let document = match document {
+        Ok(document) => document,
+        Err(problem) => return refuse(problem),
+    };
+    say(
+        "A stream or table that is encrypted with a key of your own needs kms:Decrypt on it too, one \
+         that is written to kms:GenerateDataKey.",
+    );
+    match serde_json::to_string_pretty(&document) {
+        Ok(text) => match print(&format!("{text}\n")) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(unwritten) => unwritten.exit(),
+        },
+        Err(problem) => {
+            complain(problem);
+            ExitCode::from(FOUND)
+        }
+    }
+}
+
+/// What the workers' role may do.
+fn policy(settings: &Settings, owner: &Owner<'_>) -> Result<Value, String> {
+    let mut statements = Vec::new();
+    for stream in &settings.streams {
+        reading(stream, &settings.application, owner, &mut statements)?;
+    }
+    statements.extend(leases(&settings.lease, &settings.application, owner));
+    for (name, entry) in &settings.sinks {
+        if let SinkConfig::Kinesis(sink) = &entry.sink {
+            statements.push(writing(name, sink, owner)?);
+        }
+    }
+    Ok(json!({ "Version": "2012-10-17", "Statement": statements }))
+}
+
+fn statement(what: &str, actions: &[&str], resources: &[String]) -> Value {
+    // IAM takes letters and digits only.
+    let sid: String = what.chars().filter(char::is_ascii_alphanumeric).collect();
+    json!({ "Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resources })
+}
+
+fn reading(
+    settings: &StreamSettings,
+    application: &str,
+    owner: &Owner<'_>,
+    statements: &mut Vec<Value>,
+) -> Result<(), String> {
+    let target = target(settings).map_err(|problem| problem.to_string())?;
+    let (name, stream) = (target.stream_name(), owner.stream(&target));
+    // Fan-out, too, reads a page by GetRecords where a subscription does not tell a shard's end.
+    let actions = [
+        "kinesis:DescribeStreamSummary",
+        "kinesis:ListShards",
+        "kinesis:GetShardIterator",
+        "kinesis:GetRecords",
+    ];
+    statements.push(statement(&format!("Read{name}"), &actions, std::slice::from_ref(&stream)));
+    if settings.retrieval != Retrieval::FanOut {
+        return Ok(());
+    }
+    let consumer = settings.consumer_arn.clone().unwrap_or_else(|| {
+        let consumer = settings.consumer_name.as_deref().unwrap_or(application);
+        format!("{stream}/consumer/{consumer}:*")
+    });
+    let mut actions = vec!["kinesis:SubscribeToShard", "kinesis:DescribeStreamConsumer"];
+    if settings.deregister_on_exit {
+        actions.push("kinesis:DeregisterStreamConsumer");
+    }
+    // Kinesis asks for the permission to describe a consumer on the stream when it is named by it.
+    let resources = [stream.clone(), consumer];
+    statements.push(statement(&format!("Subscribe{name}"), &actions, &resources));
+    if settings.consumer_arn.is_none() {
+        let actions = ["kinesis:RegisterStreamConsumer"];
+        statements.push(statement(&format!("Register{name}"), &actions, &[stream]));
+    }
+    Ok(())
+}
+
+fn leases(lease: &LeaseSettings, application: &str, owner: &Owner<'_>) -> [Value; 2] {
+    let name = lease.table.as_deref().unwrap_or(application);
+    let mut actions = vec![
+        "dynamodb:DescribeTable",
+        "dynamodb:Scan",
+        "dynamodb:GetItem",
+        "dynamodb:PutItem",
+        "dynamodb:UpdateItem",
+        "dynamodb:DeleteItem",
+    ];
+    if lease.create_table {
+        actions.push("dynamodb:CreateTable");
+    }
+    // The mode of a KCL 3.x fleet is looked up before anything is written.
+    let other = format!("{name}-CoordinatorState");
+    [
+        statement("Leases", &actions, &[owner.table(name)]),
+        statement("FleetMode", &["dynamodb:GetItem"], &[owner.table(&other)]),
+    ]
+}
+
+fn writing(name: &str, sink: &KinesisSinkConfig, owner: &Owner<'_>) -> Result<Value, String> {
+    let target = match (&sink.arn, &sink.stream) {
+        (Some(arn), _) => StreamTarget::arn(arn).map_err(|problem| problem.to_string())?,
+        (None, Some(stream)) => StreamTarget::Name(StreamName::new(stream)),
+        (None, None) => return Err(format!("sinks.{name}: needs either stream or arn")),
+    };
+    let region = sink.region.clone().unwrap_or_else(|| owner.region.clone());
+    let owner = Owner { region, partition: owner.partition.clone(), ..*owner };
+    let actions = ["kinesis:PutRecords", "kinesis:DescribeStreamSummary"];
+    Ok(statement(&format!("Sink{name}"), &actions, &[owner.stream(&target)]))
+}
+
+/// The role that CloudWatch Logs takes on to write into the streams: whose log groups may use it, and
+/// what it may do (CloudWatch Logs user guide, "Subscriptions with Kinesis Data Streams").
+fn subscription(settings: &Settings, owner: &Owner<'_>) -> Result<Value, String> {
+    let mut streams = Vec::new();
+    for stream in &settings.streams {
+        streams.push(owner.stream(&target(stream).map_err(|problem| problem.to_string())?));
+    }
+    let Owner { partition, region, account } = owner;
+    let groups = format!("arn:{partition}:logs:{region}:{account}:*");
+    Ok(json!({
+        "AssumeRolePolicyDocument": {
+            "Version": "2012-10-17",
+            "Statement": [{
+                "Effect": "Allow",
+                "Principal": { "Service": "logs.amazonaws.com" },
+                "Action": "sts:AssumeRole",
+                "Condition": { "StringLike": { "aws:SourceArn": groups } },
+            }],
+        },
+        "PolicyDocument": {
+            "Version": "2012-10-17",
+            "Statement": [statement("Put", &["kinesis:PutRecord"], &streams)],
+        },
+    }))
+}
+
+impl<'a> Owner<'a> {
+    /// As far as the configuration says it; the ARN of any stream tells the partition.
+    fn of(settings: &Settings, account: &'a str) -> Self {
+        let arn = settings.streams.iter().find_map(|stream| stream.arn.as_deref());
+        let part = |index| arn.and_then(|arn| arn.split(':').nth(index)).map(str::to_owned);
+        let region = settings.aws.region.clone().or_else(|| std::env::var("AWS_REGION").ok());
+        Self {
+            partition: part(1).unwrap_or_else(|| "aws".to_owned()),
+            region: region.or_else(|| part(3)).unwrap_or_else(|| "*".to_owned()),
+            account,
+        }
+    }
+
+    fn stream(&self, target: &StreamTarget) -> String {
+        let Self { partition, region, account } = self;
+        match target {
+            StreamTarget::Arn { arn, .. } => arn.clone(),
+            StreamTarget::Name(name) => {
+                format!("arn:{partition}:kinesis:{region}:{account}:stream/{name}")
+            }
+        }
+    }
+
+    fn table(&self, name: &str) -> String {
+        let Self { partition, region, account } = self;
+        format!("arn:{partition}:dynamodb:{region}:{account}:table/{name}")
+    }
+}
