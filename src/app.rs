@@ -8,12 +8,16 @@
 //! | signals | the process ends |
 
 mod asking;
+mod check;
 mod context;
 mod fan_out;
 mod replay;
 mod subject;
 
-pub use self::replay::{Replay, ReplayEnd};
+pub use self::{
+    check::{SinkCheck, check_sinks},
+    replay::{Replay, ReplayEnd},
+};
 
 use std::{
     sync::{Arc, OnceLock},
@@ -146,7 +150,7 @@ impl App {
         let hash = compiled.hash.clone();
         let metrics = Arc::new(Metrics::new());
         let read = streams.iter().map(|stream| consumer_stream(stream, &metrics)).collect();
-        let (settings, context) = Box::pin(context(compiled, read, metrics)).await?;
+        let (settings, context) = Box::pin(context(compiled, read, metrics, false)).await?;
         let (admin, admin_token) = subject::open(&settings.admin).await?;
         let lease = settings.lease;
         let table = lease.table.unwrap_or_else(|| application.clone());

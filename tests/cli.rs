@@ -370,6 +370,47 @@ fn healthcheck_asks_the_admin_port() {
 }
 
 #[test]
+fn check_online_asks_the_sinks_and_says_which_one_is_down() {
+    let dir = TempDir::new().unwrap();
+    let config = |url: &str| {
+        let out = dir.path().join("out");
+        let text = format!(
+            "application = \"orders\"\n[[streams]]\nname = \"s\"\n\
+             [[routes]]\nname = \"all\"\nsink = \"web\"\n\
+             [sinks.web]\ntype = \"http\"\nurl = \"{url}\"\n\
+             [sinks.parked]\ntype = \"file\"\npath = \"{}\"\n[dead_letter]\nsink = \"parked\"\n",
+            out.display()
+        );
+        let file = dir.path().join("shardwright.toml");
+        fs::write(&file, text).unwrap();
+        file.display().to_string()
+    };
+    // Bound and closed again: nobody listens there.
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let down = config(&format!("http://{nobody}/in"));
+    assert_eq!(run(&["check", "-c", &down]).code, 0, "without --online nobody is asked");
+    let got = run(&["check", "--online", "-c", &down]);
+    assert_eq!((got.code, got.out.as_str()), (1, ""), "{got:?}");
+    assert!(got.err.contains("sinks.parked: fine (file)"), "{got:?}");
+    assert!(got.err.contains(&format!("sinks.web: HEAD http://{nobody}/in: ")), "{got:?}");
+
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let up = config(&format!("http://{}/in", server.local_addr().unwrap()));
+    let answer = thread::spawn(move || {
+        let (mut socket, _) = server.accept().unwrap();
+        let mut line = String::new();
+        BufReader::new(&socket).read_line(&mut line).unwrap();
+        socket.write_all(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n").unwrap();
+        line
+    });
+    let got = run(&["check", "--online", "-c", &up]);
+    assert_eq!(got.code, 0, "{got:?}");
+    assert_eq!(answer.join().unwrap(), "HEAD /in HTTP/1.1\r\n");
+    let parked = dir.path().join("out");
+    assert_eq!(fs::read_dir(parked).unwrap().count(), 0, "a check leaves no file");
+}
+
+#[test]
 fn check_warns_of_routes_that_never_match() {
     let dir = Dir::new();
     let late = "[[routes]]\nname = \"late\"\nfilter = \"x\"\nsink = \"out\"\n";

@@ -9,7 +9,7 @@ use serde_json::json;
 use shardwright::{
     aws::{AwsConnection, AwsSettings, KinesisStream, StreamTarget},
     embedded::kinesis::{FaultKind, FaultRule, KinesisServer, Limits, Operation},
-    model::{EpochMillis, EventId, OutputEvent, Position, ShardId, StreamName},
+    model::{EpochMillis, EventId, OutputEvent, Position, ShardId, Share, StreamName},
     ports::{Sink, SinkError, StartAt, StreamError, StreamReader, Verdict},
     sinks::{KinesisSink, KinesisSinkConfig},
 };
@@ -93,6 +93,7 @@ fn event(number: usize, json: String) -> OutputEvent {
             position: Position { sequence, sub_sequence: 0 },
             index: 0,
         },
+        share: Share::whole(),
         partition_key: Arc::from(format!("key-{number}")),
         arrival: EpochMillis(0),
         json: Bytes::from(json),

@@ -30,6 +30,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
 use corpus::Corpus;
 use cpu_time::ThreadTime;
 use floor::{Floor, Message};
@@ -59,7 +60,7 @@ del(.subscription_filters)
 fn main() {
     println!("nanoseconds of one core for an event, median of {ROUNDS} rounds\n");
     for corpus in Corpus::all(EVENTS) {
-        let bytes: usize = corpus.payloads().map(|payload| payload.len()).sum();
+        let bytes: usize = corpus.payloads().map(Bytes::len).sum();
         println!(
             "{}: {} events, {} compressed bytes each",
             corpus.name,

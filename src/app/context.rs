@@ -12,19 +12,22 @@ use crate::{
     etl::{Pipeline, PipelineParts},
     metrics::Metrics,
     ports::SystemClock,
-    sinks,
+    sinks::{self, LetterFallback, SinkSite},
 };
 
-/// Makes pipeline and sinks ready.
+/// Makes pipeline and sinks ready; for a `replay` of dead letters, or for streams.
 pub(super) async fn context(
     compiled: Compiled,
     streams: Vec<ConsumerStream>,
     metrics: Arc<Metrics>,
+    replay: bool,
 ) -> Result<(Settings, ConsumerContext), StartError> {
     let Compiled { settings, routes, dead_letters, limits, hash, .. } = compiled;
     let mut named = Vec::with_capacity(settings.sinks.len());
     for (name, entry) in &settings.sinks {
-        let sink = sinks::build(&entry.sink, &settings.aws)
+        let Settings { application, aws, .. } = &settings;
+        let site = SinkSite { application, name, aws, replay };
+        let sink = sinks::build(&entry.sink, &site)
             .await
             .map_err(|problem| StartError::Sink { name: name.clone(), problem })?;
         let batch = BatchLimits {
@@ -39,6 +42,9 @@ pub(super) async fn context(
             bisect: entry.retry.bisect_batch_on_error,
         };
         named.push(NamedSink { name: Arc::from(name.as_str()), sink, batch, lanes, retry });
+    }
+    if let Some(fallback) = &settings.dead_letter.fallback {
+        add_fallback(&mut named, dead_letters, fallback);
     }
     let parts = PipelineParts {
         routes,
@@ -66,6 +72,15 @@ pub(super) async fn context(
         metrics,
     };
     Ok((settings, context))
+}
+
+/// Puts the fallback for dead letters behind their sink.
+fn add_fallback(sinks: &mut [NamedSink], dead_letters: usize, fallback: &str) {
+    let second =
+        sinks.iter().find(|sink| &*sink.name == fallback).map(|sink| Arc::clone(&sink.sink));
+    if let (Some(second), Some(first)) = (second, sinks.get_mut(dead_letters)) {
+        first.sink = Arc::new(LetterFallback::new(Arc::clone(&first.sink), second));
+    }
 }
 
 fn usize_of(bytes: u64) -> usize {

@@ -39,7 +39,7 @@ impl Replay {
     /// # Errors
     /// What a person must mend in the configuration.
     pub async fn build(compiled: Compiled) -> Result<Self, StartError> {
-        let (settings, mut context) = context(compiled, Vec::new(), Arc::default()).await?;
+        let (settings, mut context) = context(compiled, Vec::new(), Arc::default(), true).await?;
         for sink in &mut context.sinks {
             sink.retry.age = None;
         }

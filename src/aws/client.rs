@@ -123,6 +123,22 @@ impl AwsConnection {
         Ok(Self::new(sdk, settings))
     }
 
+    /// As [`Self::open`], for a client of another service: in this region and at this endpoint, where
+    /// they are set.
+    ///
+    /// # Errors
+    /// As in [`Self::open`].
+    pub async fn open_for(
+        settings: &AwsSettings,
+        region: Option<&String>,
+        endpoint_url: Option<&String>,
+    ) -> Result<Self, AwsError> {
+        let mut settings = settings.clone();
+        settings.region = region.cloned().or(settings.region);
+        settings.endpoint_url = endpoint_url.cloned().or(settings.endpoint_url);
+        Self::open(&settings).await
+    }
+
     /// For servers of our own on loopback, in `demo` and tests: fixed credentials, plain HTTP past
     /// any proxy, and no region or endpoint from the environment.
     ///

@@ -3,14 +3,22 @@
 use std::process::ExitCode;
 
 use super::{
-    ConfigArgs, refuse_config,
+    ConfigArgs, FOUND, block_on, refuse, refuse_config,
     talk::{complain, say},
+};
+use crate::{
+    app::{SinkCheck, check_sinks},
+    config::Settings,
 };
 
 #[derive(clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     config: ConfigArgs,
+    /// Ask the sinks too whether they could take events now; nothing is delivered. The exit code is 1
+    /// when one of them could not
+    #[arg(long)]
+    online: bool,
 }
 
 pub(super) fn run(args: &Args) -> ExitCode {
@@ -29,7 +37,25 @@ pub(super) fn run(args: &Args) -> ExitCode {
         counted(settings.sinks.len(), "sink"),
         compiled.hash
     ));
-    ExitCode::SUCCESS
+    if args.online { online(settings) } else { ExitCode::SUCCESS }
+}
+
+fn online(settings: &Settings) -> ExitCode {
+    let checks = match block_on(check_sinks(settings)) {
+        Ok(checks) => checks,
+        Err(error) => return refuse(error),
+    };
+    let mut found = false;
+    for SinkCheck { name, kind, problem } in checks {
+        match problem {
+            None => say(format_args!("sinks.{name}: fine ({kind})")),
+            Some(problem) => {
+                found = true;
+                complain(format_args!("sinks.{name}: {problem} ({kind})"));
+            }
+        }
+    }
+    if found { ExitCode::from(FOUND) } else { ExitCode::SUCCESS }
 }
 
 pub(super) fn counted(count: usize, what: &str) -> String {

@@ -7,7 +7,7 @@ use tokio::time::sleep;
 
 use crate::{
     aws::{AwsConnection, StreamTarget},
-    model::{EpochMillis, EventId, OutputEvent, Position, ShardId},
+    model::{EpochMillis, EventId, OutputEvent, Position, ShardId, Share},
     ports::{Sink, SinkError, Verdict},
     sinks::{KinesisSink, KinesisSinkConfig},
 };
@@ -44,6 +44,7 @@ impl Producer {
             .into_iter()
             .map(|(key, data)| OutputEvent {
                 id: self.id.clone(),
+                share: Share::whole(),
                 partition_key: Arc::from(key.as_str()),
                 arrival: EpochMillis(0),
                 json: data,

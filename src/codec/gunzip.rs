@@ -382,7 +382,9 @@ mod tests {
         #[test]
         fn a_plain_member_goes_the_short_way(plain in prop::collection::vec(any::<u8>(), 300..900)) {
             // Not when the length stands in the data too, which is rare.
-            prop_assume!(memmem::find_iter(&gzip(&plain)[10..], &(plain.len() as u32).to_le_bytes()).count() == 1);
+            let packed = gzip(&plain);
+            let (body, isize) = (&packed[10..], &packed[packed.len() - 4..]);
+            prop_assume!(memmem::find_iter(body, isize).count() == 1);
             prop_assert_eq!(one_member(&gzip(&plain), CAP), Some(plain));
         }
     }

@@ -26,7 +26,7 @@ pub fn split_documents(text: &str, max_documents: usize) -> Result<Vec<String>, 
     Ok(documents)
 }
 
-/// Writes a text as a JSON string, as serde_json does, in a quarter of its time.
+/// Writes a text as a JSON string, as `serde_json` does, in a quarter of its time.
 pub fn write_string(text: &str, out: &mut Vec<u8>) {
     json_escape_simd::escape_into(text, out);
 }

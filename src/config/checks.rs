@@ -3,8 +3,8 @@
 use std::{collections::HashSet, time::Duration};
 
 use super::{
-    Retrieval, RetrySettings, RouteSettings, Settings, StreamSettings, log_level, place::Places,
-    redact::redact,
+    Retrieval, RetrySettings, RouteSettings, Settings, SinkEntry, StreamSettings, log_level,
+    place::Places, redact::redact,
 };
 use crate::{
     aws::{ConsumerName, StreamTarget, check_endpoint},
@@ -289,6 +289,12 @@ impl Checks<'_> {
 
     fn sinks(&mut self, settings: &Settings) {
         let mut stdout = None;
+        let letters = &settings.dead_letter;
+        self.that(
+            letters.fallback.as_ref() != Some(&letters.sink),
+            "dead_letter.fallback",
+            "is dead_letter.sink itself: name another one",
+        );
         for (name, entry) in &settings.sinks {
             let key = format!("sinks.{name}");
             self.that(!name.is_empty(), &key, "must have a name, as in [sinks.out]");
@@ -316,6 +322,21 @@ impl Checks<'_> {
                         self.that(false, format!("{key}.{own}"), problem);
                     }
                 }
+                SinkConfig::Firehose(config) => {
+                    self.own(&key, config.problems());
+                    self.text(&format!("{key}.region"), config.region.as_ref());
+                    self.endpoint(&format!("{key}.endpoint_url"), config.endpoint_url.as_ref());
+                }
+                SinkConfig::Sqs(config) => {
+                    self.own(&key, config.problems());
+                    self.text(&format!("{key}.region"), config.region.as_ref());
+                    self.endpoint(&format!("{key}.endpoint_url"), config.endpoint_url.as_ref());
+                }
+                SinkConfig::Http(config) => self.own(&key, config.problems()),
+                SinkConfig::Postgres(config) => {
+                    self.own(&key, config.problems());
+                    self.exactly_once(&key, config.exactly_once, entry);
+                }
                 SinkConfig::Kinesis(config) => self.kinesis(&key, config),
             }
         }
@@ -334,6 +355,32 @@ impl Checks<'_> {
             let fine = maximum_record_age.is_none_or(|age| age >= Duration::from_secs(1));
             self.that(fine, key_of_age, "must be at least 1s, or -1 for no limit");
         }
+    }
+
+    /// What a sink's own configuration says of itself.
+    fn own(&mut self, key: &str, problems: Vec<(&'static str, String)>) {
+        for (own, problem) in problems {
+            self.that(false, format!("{key}.{own}"), problem);
+        }
+    }
+
+    /// Positions say that everything before them is done: the order of the shard must reach the sink,
+    /// and nothing may be left out.
+    fn exactly_once(&mut self, key: &str, exactly_once: bool, entry: &SinkEntry) {
+        if !exactly_once {
+            return;
+        }
+        let lanes = entry.batch.parallelization_factor;
+        let message = "stores positions, which needs the order of the shard: leave it at 1, or set \
+            exactly_once = false";
+        self.that(lanes <= 1, format!("{key}.parallelization_factor"), message);
+        let message = "what is given up might be in the table all the same, or be left out by a replay: \
+            leave this out, or set exactly_once = false";
+        let RetrySettings { maximum_retry_attempts, maximum_record_age, .. } = &entry.retry;
+        let key_of_attempts = format!("{key}.maximum_retry_attempts");
+        self.that(maximum_retry_attempts.is_none(), key_of_attempts, message);
+        let key_of_age = format!("{key}.maximum_record_age");
+        self.that(maximum_record_age.is_none(), key_of_age, message);
     }
 
     fn kinesis(&mut self, key: &str, config: &KinesisSinkConfig) {

@@ -11,8 +11,8 @@ use sha2::{Digest, Sha256};
 use wildmatch::WildMatch;
 
 use super::{
-    ConfigProblem, ConfigProblems, FieldSetting, Layers, RouteSettings, Setting, Settings,
-    ValidateOn, checks,
+    ConfigProblem, ConfigProblems, DeadLetterSettings, FieldSetting, Layers, RouteSettings,
+    Setting, Settings, ValidateOn, checks,
     place::{Places, around},
     source::merge,
     typing::{Draft, draft},
@@ -78,6 +78,9 @@ pub fn compile(layers: &Layers) -> Result<Compiled, ConfigProblems> {
     }
     let routes = compiler.routes();
     let dead_letters = compiler.sink("dead_letter.sink", &settings.dead_letter.sink).unwrap_or(0);
+    if let Some(fallback) = &settings.dead_letter.fallback {
+        compiler.sink("dead_letter.fallback", fallback);
+    }
     if !compiler.problems.is_empty() {
         return Err(ConfigProblems::new(compiler.problems));
     }
@@ -228,7 +231,20 @@ impl<'s> Compiler<'s> {
                 format!("never takes an event: route {earlier:?} before it leaves nothing for it");
             Some(ConfigProblem { place: self.places.nearest(&key), key, message })
         });
-        warnings.collect()
+        warnings.chain(self.oversized_letters()).collect()
+    }
+
+    /// A dead letter is larger than its record: a sink with a limit may never take it.
+    fn oversized_letters(&self) -> Option<ConfigProblem> {
+        let DeadLetterSettings { sink, fallback } = &self.settings.dead_letter;
+        let limit = self.settings.sinks.get(sink)?.sink.limit()?;
+        let message = format!(
+            "takes nothing above {limit}, and a letter that is larger would make its shard wait: name \
+             a sink without a limit, such as a file sink, in dead_letter.fallback"
+        );
+        let key = "dead_letter.sink".to_owned();
+        let place = self.places.nearest(&key);
+        fallback.is_none().then_some(ConfigProblem { place, key, message })
     }
 
     /// The first 12 hex digits: enough to tell configurations apart, short enough to read.

@@ -6,7 +6,10 @@ use bytesize::ByteSize;
 use config::{Map, Value, ValueKind};
 
 use super::{place::join, redact::redact};
-use crate::model::{EndPosition, InitialPosition};
+use crate::{
+    model::{EndPosition, InitialPosition},
+    sinks::{PartitionKey, ValueSource},
+};
 
 /// Longest duration. Far longer ones would overflow the clock's arithmetic.
 const LONGEST: Duration = Duration::from_hours(365 * 24);
@@ -38,6 +41,14 @@ pub(super) enum Kind {
     Address,
     /// Where a stream is read from.
     Position,
+    /// The key that events are put under.
+    PartitionKey,
+    /// Where a sink finds a value.
+    Value,
+    /// A table of names, and where a sink finds a value for each; from the environment as `Pairs`.
+    Values,
+    /// A table of texts; from the environment `name=value`, with commas.
+    Pairs,
     /// Where the reading of a stream ends.
     End,
     /// One of these words.
@@ -65,6 +76,10 @@ impl Kind {
             ValueKind::Table(table) if self == Self::Fields => {
                 fields(table).map(toml::Value::Table).ok_or(None)
             }
+            ValueKind::Table(table) if self == Self::Pairs => pairs(table).ok_or(None),
+            ValueKind::Table(table) if self == Self::Values => {
+                pairs(table).ok_or(None).and_then(|pairs| values(pairs).map_err(Some))
+            }
             _ => Err(None),
         };
         read.map_err(|why| {
@@ -85,6 +100,13 @@ impl Kind {
             Self::Texts => {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
                 Some(ValueKind::Array(items.map(Value::from).collect()))
+            }
+            Self::Pairs | Self::Values => {
+                let items = text.split(',').filter_map(|pair| pair.split_once('='));
+                let pair = |(name, value): (&str, &str)| {
+                    (name.trim().to_owned(), Value::from(value.trim()))
+                };
+                Some(ValueKind::Table(items.map(pair).collect()))
             }
             Self::Fields if text.is_empty() => Some(ValueKind::Table(Map::new())),
             _ => None,
@@ -107,7 +129,25 @@ impl Kind {
                 text.parse().ok().map(|position: InitialPosition| position.to_string())
             }
             Self::End => text.parse().ok().map(|end: EndPosition| end.to_string()),
-            Self::Flag | Self::Count | Self::Attempts | Self::Texts | Self::Fields => None,
+            Self::PartitionKey => {
+                return text
+                    .parse()
+                    .map(|key: PartitionKey| key.to_string().into())
+                    .map_err(|_| None);
+            }
+            Self::Value => {
+                return text
+                    .parse()
+                    .map(|value: ValueSource| value.to_string().into())
+                    .map_err(|_| None);
+            }
+            Self::Flag
+            | Self::Count
+            | Self::Attempts
+            | Self::Texts
+            | Self::Fields
+            | Self::Pairs
+            | Self::Values => None,
         };
         canonical.map(toml::Value::from).ok_or(None)
     }
@@ -137,6 +177,18 @@ impl Kind {
             Self::Position => {
                 "\"TRIM_HORIZON\", \"LATEST\" or a time such as \"2026-01-31T08:00:00Z\"".to_owned()
             }
+            Self::PartitionKey => {
+                "\"record\", \"random\" or a field such as \"$.order.id\"".to_owned()
+            }
+            Self::Value => {
+                "a field such as \"$.order.id\", \"$\" for the whole event, or a name such as \
+                 \"%delivery_id\""
+                    .to_owned()
+            }
+            Self::Values => {
+                "names with fields, such as { id = \"$.order.id\", body = \"$\" }".to_owned()
+            }
+            Self::Pairs => "names with texts, such as { app = \"orders\" }".to_owned(),
             Self::End => "\"LATEST\" or a time such as \"2026-01-31T08:00:00Z\"".to_owned(),
             Self::Word(words) => {
                 let quoted: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
@@ -174,6 +226,24 @@ fn fields(table: &Map<String, Value>) -> Option<toml::Table> {
         }
     }
     Some(fields)
+}
+
+/// A table of texts. Names may hold dots, which have made tables of their own.
+fn pairs(table: &Map<String, Value>) -> Option<toml::Value> {
+    let texts = fields(table)?.into_iter().map(|(name, values)| {
+        let text = values.as_array()?.first()?.as_str()?.to_owned();
+        Some((name, text.into()))
+    });
+    texts.collect::<Option<toml::Table>>().map(toml::Value::Table)
+}
+
+/// Each of them must say where a value comes from.
+fn values(pairs: toml::Value) -> Result<toml::Value, String> {
+    for (name, text) in pairs.as_table().into_iter().flatten() {
+        let text = text.as_str().unwrap_or_default();
+        text.parse::<ValueSource>().map_err(|why| format!("a value for {name}: {why}"))?;
+    }
+    Ok(pairs)
 }
 
 fn scalar(value: &Value) -> Option<toml::Value> {

@@ -20,7 +20,9 @@ const SECRET: [&str; 8] = [
 /// A value as it may be shown: secrets are replaced.
 pub(super) fn shown(key: &str, value: &toml::Value) -> toml::Value {
     let name = key.rsplit('.').next().unwrap_or(key).to_lowercase();
-    if SECRET.iter().any(|word| name.contains(word)) {
+    // The name of an environment variable tells nothing.
+    let is_name = name.ends_with("_env") || key.contains("_env.");
+    if !is_name && SECRET.iter().any(|word| name.contains(word)) {
         return REDACTED.into();
     }
     match value {
@@ -97,6 +99,8 @@ mod tests {
             ("sinks.web.bearer_token", true),
             ("sinks.token-archive.path", false),
             ("sinks.next.partition_key", false),
+            ("sinks.search.password_env", false),
+            ("sinks.search.headers.authorization", true),
         ] {
             let value = shown(key, &"value".into());
             assert_eq!(value.as_str() == Some(REDACTED), hidden, "{key}");

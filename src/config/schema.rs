@@ -4,8 +4,8 @@
 //! `config/default.toml`. Tests hold the three together.
 
 use super::kind::Kind::{
-    self, Address, Age, Attempts, Count, Duration, End, Fields, Flag, Position, Size, Text, Texts,
-    Word,
+    self, Address, Age, Attempts, Count, Duration, End, Fields, Flag, Pairs, PartitionKey,
+    Position, Size, Text, Texts, Value, Values, Word,
 };
 
 /// One key of a table.
@@ -96,8 +96,10 @@ pub(super) const ADMIN: &[Key] =
 pub(super) const LOG: &[Key] =
     &[key("level", Text), key("format", Word(&["auto", "text", "json"]))];
 
-pub(super) const DEAD_LETTER: &[Key] =
-    &[must("sink", Text, "name the sink for what cannot be processed, as in sink = \"parked\"")];
+pub(super) const DEAD_LETTER: &[Key] = &[
+    must("sink", Text, "name the sink for what cannot be processed, as in sink = \"parked\""),
+    key("fallback", Text),
+];
 
 pub(super) const STREAM: &[Key] = &[
     key("name", Text),
@@ -146,14 +148,21 @@ pub(super) const RETRY: &[Key] = &[
 ];
 
 /// Which sink it is.
-pub(super) const SINK_TYPE: Key =
-    must("type", Word(&["stdout", "file", "kinesis"]), "say what it is, as in type = \"file\"");
+pub(super) const SINK_TYPE: Key = must(
+    "type",
+    Word(&["stdout", "file", "firehose", "http", "kinesis", "postgres", "sqs"]),
+    "say what it is, as in type = \"file\"",
+);
 
 /// A sink's own keys, by its type.
 pub(super) fn sink_keys(kind: &str) -> &'static [Key] {
     match kind {
         "file" => FILE,
+        "firehose" => FIREHOSE,
+        "http" => HTTP,
         "kinesis" => KINESIS,
+        "postgres" => POSTGRES,
+        "sqs" => SQS,
         _ => &[],
     }
 }
@@ -167,12 +176,59 @@ pub(super) const FILE: &[Key] = &[
     or("fsync", Word(&["batch", "rotate", "never"]), "batch"),
 ];
 
+pub(super) const HTTP: &[Key] = &[
+    must("url", Text, "say where, as in url = \"https://logs.example.com/in\""),
+    or("preset", Word(&["none", "elasticsearch", "opensearch", "loki"]), "none"),
+    or("body", Word(&["lines", "array"]), "lines"),
+    or("compression", Word(&["none", "gzip"]), "none"),
+    or("timeout", Duration, "30s"),
+    or("headers", Pairs, ""),
+    or("headers_env", Pairs, ""),
+    key("bearer_env", Text),
+    key("user", Text),
+    key("password_env", Text),
+    key("ca_file", Text),
+    key("index", Text),
+    or("action", Word(&["create", "index"]), "create"),
+    or("document_id", Value, "%delivery_id"),
+    or("labels", Pairs, "service_name=shardwright"),
+    or("timestamp", Value, "$.timestamp"),
+    or("line", Value, "$"),
+];
+
 pub(super) const KINESIS: &[Key] = &[
     key("stream", Text),
     key("arn", Text),
     key("region", Text),
     key("endpoint_url", Text),
-    or("partition_key", Word(&["record", "random"]), "record"),
+    or("partition_key", PartitionKey, "record"),
     or("maximum_record_size", Size, "1MiB"),
     or("maximum_request_size", Size, "5MiB"),
+];
+
+pub(super) const POSTGRES: &[Key] = &[
+    must("url", Text, "say where, as in url = \"postgres://shardwright@db.example.com/orders\""),
+    key("password_env", Text),
+    key("ca_file", Text),
+    must("table", Text, "name the table, as in table = \"orders\""),
+    or("columns", Values, ""),
+    or("key", Texts, ""),
+    or("keep_first", Texts, ""),
+    or("exactly_once", Flag, "true"),
+    or("connections", Count, "4"),
+    or("timeout", Duration, "30s"),
+];
+
+pub(super) const SQS: &[Key] = &[
+    must("queue_url", Text, "name the queue by its URL"),
+    key("region", Text),
+    key("endpoint_url", Text),
+    or("group", Value, "%partition_key"),
+    or("maximum_request_size", Size, "1MiB"),
+];
+
+pub(super) const FIREHOSE: &[Key] = &[
+    must("stream", Text, "name the Firehose stream, as in stream = \"orders\""),
+    key("region", Text),
+    key("endpoint_url", Text),
 ];

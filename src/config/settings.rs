@@ -398,4 +398,8 @@ pub struct DeadLetterSettings {
     /// The name of the sink. Required: nothing is thrown away silently.
     #[serde(default)]
     pub sink: String,
+    /// The name of another sink, for letters that the first one refuses for good: those larger than
+    /// it takes. Without it such a letter makes its shard wait.
+    #[serde(default)]
+    pub fallback: Option<String>,
 }

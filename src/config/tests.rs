@@ -13,7 +13,10 @@ use super::{
 use crate::{
     aws::AwsSettings,
     model::{Aggregates, Format},
-    sinks::{Compression, FileConfig, Fsync, KinesisSinkConfig, PartitionKey, SinkConfig},
+    sinks::{
+        BodyFormat, BulkAction, Compression, FileConfig, FirehoseConfig, Fsync, HttpCompression,
+        HttpConfig, KinesisSinkConfig, PostgresConfig, Preset, SinkConfig, SqsConfig,
+    },
 };
 
 /// Learns the names of a struct's fields, or of an enum's variants.
@@ -79,6 +82,10 @@ fn the_tables_of_keys_have_the_fields_of_the_structs() {
     assert_eq!(sorted(schema::BATCH), names::<BatchSettings>());
     assert_eq!(sorted(schema::RETRY), names::<RetrySettings>());
     assert_eq!(sorted(schema::FILE), names::<FileConfig>());
+    assert_eq!(sorted(schema::HTTP), names::<HttpConfig>());
+    assert_eq!(sorted(schema::POSTGRES), names::<PostgresConfig>());
+    assert_eq!(sorted(schema::SQS), names::<SqsConfig>());
+    assert_eq!(sorted(schema::FIREHOSE), names::<FirehoseConfig>());
     assert_eq!(sorted(schema::KINESIS), names::<KinesisSinkConfig>());
 }
 
@@ -92,7 +99,10 @@ fn the_words_are_the_variants_of_the_enums() {
         (schema::ROUTE, "validate_on", names::<ValidateOn>()),
         (schema::FILE, "compression", names::<Compression>()),
         (schema::FILE, "fsync", names::<Fsync>()),
-        (schema::KINESIS, "partition_key", names::<PartitionKey>()),
+        (schema::HTTP, "preset", names::<Preset>()),
+        (schema::HTTP, "body", names::<BodyFormat>()),
+        (schema::HTTP, "compression", names::<HttpCompression>()),
+        (schema::HTTP, "action", names::<BulkAction>()),
     ] {
         let key = keys.iter().find(|known| known.name == key).unwrap();
         let Kind::Word(words) = key.kind else { panic!("{} takes no words", key.name) };
@@ -124,6 +134,13 @@ fn the_defaults_of_the_tables_are_those_of_the_types() {
     check::<BatchSettings>(schema::BATCH, "");
     check::<RetrySettings>(schema::RETRY, "");
     check::<SinkConfig>(schema::FILE, "type = 'file'\npath = 'a'");
+    check::<SinkConfig>(schema::HTTP, "type = 'http'\nurl = 'a'");
+    check::<SinkConfig>(
+        schema::POSTGRES,
+        "type = 'postgres'\nurl = 'a'\ntable = 'b'\ncolumns = {}",
+    );
+    check::<SinkConfig>(schema::SQS, "type = 'sqs'\nqueue_url = 'a'");
+    check::<SinkConfig>(schema::FIREHOSE, "type = 'firehose'\nstream = 'a'");
     check::<SinkConfig>(schema::KINESIS, "type = 'kinesis'");
 }
 
@@ -167,6 +184,10 @@ fn the_default_file_documents_every_key_with_its_default() {
         prefixed("sinks.terminal", schema::BATCH),
         prefixed("sinks.terminal", schema::RETRY),
         prefixed("sinks.archive", schema::FILE),
+        prefixed("sinks.search", schema::HTTP),
+        prefixed("sinks.rows", schema::POSTGRES),
+        prefixed("sinks.queue", schema::SQS),
+        prefixed("sinks.hose", schema::FIREHOSE),
         prefixed("sinks.next", schema::KINESIS),
     ];
     for (path, key) in all.into_iter().flatten() {

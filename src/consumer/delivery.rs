@@ -57,6 +57,7 @@ impl BatchDelivery {
                 .filter_map(|index| batch.get(*index))
                 .map(|queued| queued.delivery.output.clone())
                 .collect();
+            let mut asked = None;
             let not_taken = match self.deliver(&events).await {
                 Ok(verdicts) => take_in(&verdicts, &batch, &part.open, &mut dead),
                 Err(error) if self.policy.splits(&error, part.open.len()) => {
@@ -65,7 +66,10 @@ impl BatchDelivery {
                     parts.extend(part.halves());
                     continue;
                 }
-                Err(error) => part.open.iter().map(|index| (*index, error.to_string())).collect(),
+                Err(error) => {
+                    asked = error.retry_after();
+                    part.open.iter().map(|index| (*index, error.to_string())).collect()
+                }
             };
             let reason = not_taken.first().map(|(_, reason)| reason.clone());
             let Some(reason) = reason else {
@@ -77,7 +81,7 @@ impl BatchDelivery {
             if part.open.is_empty() {
                 continue;
             }
-            let wait = self.policy.pause(part.failures, &mut rng);
+            let wait = self.policy.pause(part.failures, asked, &mut rng);
             self.say_failed(&part, &reason, wait);
             tokio::time::sleep(wait).await;
             parts.push(part);

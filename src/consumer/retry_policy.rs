@@ -7,6 +7,9 @@ use rand::{Rng, RngExt};
 
 use crate::ports::SinkError;
 
+/// Longest pause that a sink may ask for. A drain waits for it, and a wrong clock may ask for years.
+const LONGEST_ASKED: Duration = Duration::from_mins(1);
+
 /// The pauses between attempts on a sink that does not take a batch.
 #[derive(Clone, Copy, Debug)]
 pub struct RetryPause {
@@ -68,11 +71,18 @@ impl RetryPolicy {
         Some(format!("gave up after {failures} {attempts} (maximum_record_age = {most})"))
     }
 
-    /// The pause after so many failed attempts, one at least.
-    pub(super) fn pause(&self, failures: u32, rng: &mut impl Rng) -> Duration {
+    /// The pause after so many failed attempts, one at least; not shorter than the sink has `asked`
+    /// for, unless that is very long.
+    pub(super) fn pause(
+        &self,
+        failures: u32,
+        asked: Option<Duration>,
+        rng: &mut impl Rng,
+    ) -> Duration {
         let doubled = 2u32.saturating_pow(failures.saturating_sub(1));
         let full = self.pause.min.saturating_mul(doubled).min(self.pause.max);
-        full.mul_f64(rng.random_range(0.5..1.0))
+        let own = full.mul_f64(rng.random_range(0.5..1.0));
+        own.max(asked.unwrap_or_default().min(LONGEST_ASKED))
     }
 }
 
@@ -131,8 +141,18 @@ mod tests {
         let mut rng = StdRng::seed_from_u64(1);
         for (failures, full) in [(1, 200), (2, 400), (8, 25_600), (9, 30_000), (u32::MAX, 30_000)] {
             let full = Duration::from_millis(full);
-            let pause = policy.pause(failures, &mut rng);
+            let pause = policy.pause(failures, None, &mut rng);
             assert!(full / 2 <= pause && pause <= full, "{failures}: {pause:?}");
         }
+    }
+
+    #[test]
+    fn a_pause_is_as_long_as_the_sink_has_asked_for() {
+        let policy = policy(RetryLimits::default());
+        let mut rng = StdRng::seed_from_u64(1);
+        let mut pause = |asked| policy.pause(1, Some(asked), &mut rng);
+        assert_eq!(pause(Duration::from_secs(7)), Duration::from_secs(7));
+        assert!(pause(Duration::from_millis(1)) >= Duration::from_millis(100));
+        assert_eq!(pause(Duration::MAX), LONGEST_ASKED);
     }
 }

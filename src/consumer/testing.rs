@@ -17,7 +17,7 @@ use crate::{
     codec::DecodeLimits,
     etl::{Delivery, Pipeline, PipelineParts, Source, SourceRecord},
     model::{
-        EpochMillis, Format, OutputEvent, Position, RawRecord, RecordPage, Shard, ShardId,
+        EpochMillis, Format, OutputEvent, Position, RawRecord, RecordPage, Shard, ShardId, Share,
         StreamName, UserRecord,
     },
     ports::{
@@ -243,6 +243,7 @@ pub(super) fn delivery(record: &SourceRecord) -> Delivery {
     let UserRecord { partition_key, arrival, data, .. } = &record.record;
     let output = OutputEvent {
         id: record.event_id(0),
+        share: Share::whole(),
         partition_key: Arc::clone(partition_key),
         arrival: *arrival,
         json: data.clone(),

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use super::SourceRecord;
 use crate::{
     codec::render_event,
-    model::{LogEvent, OutputEvent},
+    model::{LogEvent, OutputEvent, Share},
 };
 
 /// Where on its way a record or event failed.
@@ -168,8 +168,10 @@ impl DeadLetter {
     /// The letter as a sink gets it.
     pub(super) fn into_output(self, record: &SourceRecord, index: u32) -> OutputEvent {
         let json = serde_json::to_vec(&self).expect("a letter holds only strings and JSON");
+        let route = self.route.as_deref().map(Arc::from);
         OutputEvent {
             id: record.event_id(index),
+            share: Share::Letter { route, document: self.document },
             partition_key: Arc::clone(&record.record.partition_key),
             arrival: record.record.arrival,
             json: Bytes::from(json),

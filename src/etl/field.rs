@@ -1,6 +1,6 @@
 //! Fields of a message that is a JSON object, by their paths.
 
-use std::{cmp::Ordering, fmt};
+use std::{borrow::Cow, cmp::Ordering, fmt};
 
 use serde_json::value::RawValue;
 
@@ -40,6 +40,38 @@ impl FieldPath {
             Err(error) => {
                 Err(PathError { path: path.to_owned(), reason: error.reason().to_owned() })
             }
+        }
+    }
+
+    /// Reads a path that leads to one field: without a wildcard.
+    ///
+    /// # Errors
+    /// When it is not one.
+    pub fn parse_single(path: &str) -> Result<Self, PathError> {
+        let parsed = Self::parse(path)?;
+        match parsed.selector.has_wildcard() {
+            false => Ok(parsed),
+            true => Err(PathError {
+                path: path.to_owned(),
+                reason: "a wildcard would lead to several fields".to_owned(),
+            }),
+        }
+    }
+
+    /// The field of a JSON document, as it is written there. `None` when there is none, or the
+    /// document is no object, or the path has a wildcard.
+    pub fn json<'d>(&self, document: &'d str) -> Option<&'d RawValue> {
+        self.selector.one(raw::root(document)?)
+    }
+
+    /// The field as text: a text without its quotes, a number or flag as it is written, an object or
+    /// list as JSON. `None` as in [`Self::json`], and for `null`.
+    pub fn text<'d>(&self, document: &'d str) -> Option<Cow<'d, str>> {
+        let value = self.json(document)?;
+        match raw::scalar(value) {
+            Scalar::Null => None,
+            Scalar::String(text) => Some(text),
+            Scalar::Bool(_) | Scalar::Number(_) | Scalar::Container => Some(value.get().into()),
         }
     }
 
@@ -152,6 +184,19 @@ mod tests {
         {
             assert_eq!(FieldPath::parse(path).unwrap().exists(root), expect, "{path}");
         }
+    }
+
+    #[test]
+    fn a_single_field_is_read_as_it_is_written() {
+        let text =
+            |path: &str| FieldPath::parse_single(path).unwrap().text(ORDER).map(Cow::into_owned);
+        assert_eq!(text("type").as_deref(), Some("order"));
+        assert_eq!(text("big").as_deref(), Some("9007199254740993"));
+        assert_eq!(text("ok").as_deref(), Some("true"));
+        assert_eq!(text("items[1]").as_deref(), Some(r#"{"sku":"y"}"#));
+        assert_eq!((text("none"), text("absent"), text("type.deeper")), (None, None, None));
+        assert!(FieldPath::parse_single("items[*].sku").is_err());
+        assert_eq!(FieldPath::parse_single("a").unwrap().text("[1]"), None);
     }
 
     #[test]

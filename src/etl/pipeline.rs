@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     codec::{DecodeLimits, decode_user_record, has_unreadable_members},
-    model::{EventId, Format, LogEvent, OutputEvent, ShardId, StreamName, UserRecord},
+    model::{EventId, Format, LogEvent, OutputEvent, ShardId, Share, StreamName, UserRecord},
 };
 
 /// Where records come from: a shard, and what its stream's records hold.
@@ -130,12 +130,15 @@ pub struct PipelineParts {
 /// Decodes, filters, validates, transforms and routes. Shared by all shards; holds no state.
 pub struct Pipeline {
     parts: PipelineParts,
+    /// The names of the routes, which each event carries.
+    route_names: Vec<Arc<str>>,
 }
 
 impl Pipeline {
     /// A pipeline of these parts.
     pub fn new(parts: PipelineParts) -> Self {
-        Self { parts }
+        let route_names = parts.routes.iter().map(|route| Arc::from(&*route.name)).collect();
+        Self { parts, route_names }
     }
 
     /// Takes one user record through all stages; of one that is replayed only what failed.
@@ -255,7 +258,7 @@ impl Pipeline {
         let before = out.deliveries.len();
         let only = record.part().and_then(|part| part.route);
         let mut taken = false;
-        for (number, route) in self.parts.routes.iter().enumerate() {
+        for (number, (route, name)) in self.parts.routes.iter().zip(&self.route_names).enumerate() {
             let replayed = only.is_none_or(|(only, _)| only == number);
             if !replayed || !route.takes(view, taken) {
                 continue;
@@ -274,6 +277,11 @@ impl Pipeline {
                         document: several.then_some(place),
                         output: OutputEvent {
                             id: record.event_id(index),
+                            share: Share::Document {
+                                route: u32::try_from(number).unwrap_or(u32::MAX),
+                                name: Arc::clone(name),
+                                document: place,
+                            },
                             partition_key: Arc::clone(&record.record.partition_key),
                             arrival: record.record.arrival,
                             json,

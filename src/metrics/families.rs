@@ -146,7 +146,7 @@ impl Families {
         self.sink_seconds.get_or_create(&labels).observe(took.as_secs_f64());
         let outcome = match answer {
             Ok(_) => "answered",
-            Err(SinkError::Unavailable(_)) => "unavailable",
+            Err(SinkError::Unavailable(_) | SinkError::Busy { .. }) => "unavailable",
             Err(SinkError::Misconfigured(_)) => "misconfigured",
             Err(SinkError::BatchRefused(_)) => "refused",
         };

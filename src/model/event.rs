@@ -111,17 +111,70 @@ impl fmt::Display for EventId {
     }
 }
 
+/// Which of the things that are delivered of one event: each of its routes may make several
+/// documents of it, and each of those may become a dead letter.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Share {
+    /// A document that a route made.
+    Document {
+        /// Index of the route.
+        route: u32,
+        /// Its name.
+        name: Arc<str>,
+        /// Index of the document among those that the route's program made.
+        document: u32,
+    },
+    /// A dead letter.
+    Letter {
+        /// The route that the event was on; `None` for a record that could not be decoded.
+        route: Option<Arc<str>>,
+        /// The document that a sink refused, when there were several.
+        document: Option<u32>,
+    },
+}
+
+impl Share {
+    /// The only document of the only route, which has no name: for what did not come through a
+    /// pipeline.
+    pub fn whole() -> Self {
+        Self::Document { route: 0, name: Arc::from(""), document: 0 }
+    }
+}
+
 /// One event on its way to a sink.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OutputEvent {
     /// Where it came from.
     pub id: EventId,
+    /// Which of the things that came of it this is.
+    pub share: Share,
     /// The partition key of its record.
     pub partition_key: Arc<str>,
     /// When Kinesis took its record.
     pub arrival: EpochMillis,
     /// One JSON document in one line, without the line's end.
     pub json: Bytes,
+}
+
+impl OutputEvent {
+    /// Whether it is a dead letter.
+    pub fn is_letter(&self) -> bool {
+        matches!(self.share, Share::Letter { .. })
+    }
+
+    /// A text that nothing else has which is delivered, and that is the same however often this is:
+    /// for sinks that recognise what they have. Other than an event's own identity it knows nothing
+    /// of what is inside, so an event that its producer put twice has two.
+    pub fn delivery_id(&self) -> String {
+        let id = &self.id;
+        match &self.share {
+            Share::Document { name, document, .. } => format!("{id}/{name}/{document}"),
+            Share::Letter { route: None, .. } => format!("{id}/letter"),
+            Share::Letter { route: Some(name), document } => {
+                format!("{id}/letter/{name}/{}", document.unwrap_or(0))
+            }
+        }
+    }
 }
 
 #[cfg(test)]

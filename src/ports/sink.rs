@@ -1,5 +1,7 @@
 //! Where events go.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use crate::model::OutputEvent;
@@ -21,6 +23,14 @@ pub enum SinkError {
     /// A passing fault: nothing of the batch counts as delivered, all of it may be sent again.
     #[error("{0}")]
     Unavailable(String),
+    /// As [`Self::Unavailable`], and the sink has said how long to leave it alone.
+    #[error("{reason}")]
+    Busy {
+        /// What it said.
+        reason: String,
+        /// How long, from now.
+        retry_after: Duration,
+    },
     /// A human must change the configuration or a policy; sent again all the same.
     #[error("{0}")]
     Misconfigured(String),
@@ -28,6 +38,16 @@ pub enum SinkError {
     /// of the batch may fare better. A sink that knows which event it is says [`Verdict::Refused`].
     #[error("{0}")]
     BatchRefused(String),
+}
+
+impl SinkError {
+    /// How long the sink wants to be left alone.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Busy { retry_after, .. } => Some(*retry_after),
+            _ => None,
+        }
+    }
 }
 
 /// A place that events are delivered to. Its documentation says what it does to order, and what a

@@ -2,11 +2,22 @@
 
 use std::sync::Arc;
 
+use bytesize::ByteSize;
 use serde::{Deserialize, Serialize};
 
+#[cfg(feature = "firehose")]
+use super::firehose::FirehoseSink;
+#[cfg(feature = "postgres")]
+use super::postgres::PostgresSink;
+#[cfg(feature = "sqs")]
+use super::sqs::SqsSink;
 use super::{
     file::{FileConfig, FileSink},
+    firehose::FirehoseConfig,
+    http::{HttpConfig, HttpSink},
     kinesis::{KinesisSink, KinesisSinkConfig},
+    postgres::PostgresConfig,
+    sqs::SqsConfig,
     stdout::{StdoutConfig, StdoutSink},
 };
 use crate::{
@@ -22,20 +33,87 @@ pub enum SinkConfig {
     Stdout(StdoutConfig),
     /// JSON lines into files of a directory.
     File(FileConfig),
+    /// Records of an Amazon Data Firehose stream.
+    Firehose(FirehoseConfig),
+    /// HTTP requests to any endpoint, Elasticsearch, OpenSearch or Loki.
+    Http(Box<HttpConfig>),
     /// Records of another Kinesis data stream.
     Kinesis(KinesisSinkConfig),
+    /// Rows of a PostgreSQL table.
+    Postgres(Box<PostgresConfig>),
+    /// Messages of an SQS queue.
+    Sqs(SqsConfig),
 }
 
-/// Makes a sink ready. `aws` is how AWS is reached where the sink does not say otherwise.
+impl SinkConfig {
+    /// Its `type`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Stdout(_) => "stdout",
+            Self::File(_) => "file",
+            Self::Firehose(_) => "firehose",
+            Self::Http(_) => "http",
+            Self::Kinesis(_) => "kinesis",
+            Self::Postgres(_) => "postgres",
+            Self::Sqs(_) => "sqs",
+        }
+    }
+
+    /// The largest event that the sink takes, if it has a limit.
+    pub fn limit(&self) -> Option<ByteSize> {
+        match self {
+            Self::Stdout(_) | Self::File(_) | Self::Http(_) | Self::Postgres(_) => None,
+            Self::Firehose(_) => Some(FirehoseConfig::LARGEST_RECORD),
+            Self::Kinesis(config) => Some(config.maximum_record_size),
+            Self::Sqs(config) => Some(config.maximum_request_size),
+        }
+    }
+}
+
+/// What a sink is made in.
+#[derive(Clone, Copy, Debug)]
+pub struct SinkSite<'s> {
+    /// The application's name.
+    pub application: &'s str,
+    /// The sink's name in the configuration.
+    pub name: &'s str,
+    /// How AWS is reached, where the sink does not say otherwise.
+    pub aws: &'s AwsSettings,
+    /// Whether dead letters are replayed: their events come out of order.
+    pub replay: bool,
+}
+
+/// Makes a sink ready.
 ///
 /// # Errors
 /// When the sink can never work as configured; see also [`Sink::check`].
-pub async fn build(config: &SinkConfig, aws: &AwsSettings) -> Result<Arc<dyn Sink>, SinkError> {
+pub async fn build(config: &SinkConfig, site: &SinkSite<'_>) -> Result<Arc<dyn Sink>, SinkError> {
     Ok(match config {
         SinkConfig::Stdout(_) => Arc::new(StdoutSink::stdout()),
         SinkConfig::File(config) => Arc::new(FileSink::open(config.clone()).await?),
-        SinkConfig::Kinesis(config) => Arc::new(KinesisSink::open(config.clone(), aws).await?),
+        #[cfg(feature = "firehose")]
+        SinkConfig::Firehose(config) => {
+            Arc::new(FirehoseSink::open(config.clone(), site.aws).await?)
+        }
+        #[cfg(not(feature = "firehose"))]
+        SinkConfig::Firehose(_) => return Err(left_out("firehose")),
+        SinkConfig::Http(config) => Arc::new(HttpSink::open((**config).clone())?),
+        SinkConfig::Kinesis(config) => Arc::new(KinesisSink::open(config.clone(), site.aws).await?),
+        #[cfg(feature = "postgres")]
+        SinkConfig::Postgres(config) => Arc::new(PostgresSink::open((**config).clone(), site)?),
+        #[cfg(not(feature = "postgres"))]
+        SinkConfig::Postgres(_) => return Err(left_out("postgres")),
+        #[cfg(feature = "sqs")]
+        SinkConfig::Sqs(config) => Arc::new(SqsSink::open(config.clone(), site.aws).await?),
+        #[cfg(not(feature = "sqs"))]
+        SinkConfig::Sqs(_) => return Err(left_out("sqs")),
     })
+}
+
+/// A sink that this build does not have.
+#[cfg(not(all(feature = "firehose", feature = "postgres", feature = "sqs")))]
+fn left_out(kind: &str) -> SinkError {
+    SinkError::Misconfigured(format!("this build has no {kind} sink: build with --features {kind}"))
 }
 
 #[cfg(test)]
@@ -78,8 +156,9 @@ mod tests {
     #[tokio::test]
     async fn a_kinesis_sink_needs_one_stream() {
         let aws = AwsSettings::default();
+        let site = SinkSite { application: "orders", name: "out", aws: &aws, replay: false };
         for text in ["type = 'kinesis'", "type = 'kinesis'\nstream = 'a'\narn = 'b'"] {
-            let Err(error) = build(&parse(text).unwrap(), &aws).await else { panic!("{text}") };
+            let Err(error) = build(&parse(text).unwrap(), &site).await else { panic!("{text}") };
             assert!(matches!(error, SinkError::Misconfigured(_)), "{error:?}");
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::model::{EpochMillis, EventId, OutputEvent, Position, ShardId, StreamName};
+use crate::model::{EpochMillis, EventId, OutputEvent, Position, ShardId, Share, StreamName};
 
 /// Event number `number` of a shard, with this JSON text.
 pub(super) fn event(number: u64, json: &str) -> OutputEvent {
@@ -15,6 +15,7 @@ pub(super) fn event(number: u64, json: &str) -> OutputEvent {
             position: Position { sequence: number.to_string().parse().unwrap(), sub_sequence: 0 },
             index: 0,
         },
+        share: Share::whole(),
         partition_key: Arc::from(format!("key-{number}")),
         arrival: EpochMillis(0),
         json: Bytes::copy_from_slice(json.as_bytes()),

@@ -3,8 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod case;
+
 mod refused;
 mod routes;
+mod sinks;
 
 use std::{collections::HashMap, fs, path::PathBuf, time::Duration};
 

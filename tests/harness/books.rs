@@ -35,6 +35,12 @@ impl Books {
         *last = position.clone().max(last.clone());
     }
 
+    /// The ids of all events, sorted.
+    #[allow(dead_code, reason = "not every target looks at events alone")]
+    pub(crate) fn event_ids(&self) -> Vec<String> {
+        self.events.keys().cloned().collect()
+    }
+
     /// Whether everything came out at least once.
     pub(crate) fn are_settled(&self, results: &Results) -> bool {
         self.events.keys().all(|id| results.delivered.contains_key(id))

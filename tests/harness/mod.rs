@@ -3,7 +3,7 @@
 
 mod books;
 mod daemon;
-mod process;
+pub(crate) mod process;
 mod producer;
 mod results;
 mod server;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs the servers that the test targets `servers` and `contracts` run against, into
+# Installs the servers that the test targets `servers`, `contracts` and `sinks` run against, into
 # target/servers/ only: kinesis-local and kinesalite from npm, moto and ministack from PyPI. What is there
-# already is left alone. Needs node, npm and python3.
+# already is left alone. PostgreSQL comes from Debian, where root runs this. Needs node, npm and python3.
 set -euo pipefail
 
 KINESIS_LOCAL=0.6.2
@@ -52,4 +52,18 @@ npm_package kinesis-local "$KINESIS_LOCAL"
 npm_package kinesalite "$KINESALITE"
 pypi_package moto "$MOTO" 'moto[server]'
 pypi_package ministack "$MINISTACK" ministack
+# PostgreSQL is Debian's own package: its programs, without a cluster of its own that would start.
+if compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v pg_config >/dev/null; then
+    echo "postgresql: already there"
+elif [[ "$(id -u)" == 0 ]] && command -v apt-get >/dev/null; then
+    echo "postgresql: installing from Debian"
+    apt-get update -qq
+    # The package would start a server: no cluster is created.
+    mkdir -p /etc/postgresql-common
+    [[ -e /etc/postgresql-common/createcluster.conf ]] \
+        || echo 'create_main_cluster = false' >/etc/postgresql-common/createcluster.conf
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql
+else
+    echo "postgresql is missing, and only root can install it: apt-get install postgresql" >&2
+fi
 echo "installed in $servers"

@@ -58,10 +58,9 @@ fn a_leaving_worker_is_taken_over_from_in_about_a_second_without_a_duplicate() {
             assert!(took <= ABOUT_A_SECOND, "balanced after {took:?}");
             sleep(Duration::from_secs(5)).await;
             let pause = longest_pause(&calm, left, 5);
-            println!("PAUSE seed {seed} took {took:?} left {left:?} {pause:?}");
-            if pause > ABOUT_A_SECOND {
-                println!("PAUSES {:?}", calm.pauses(left));
-            }
+            // A scan may have begun just before the release, and the next one has its jitter.
+            let bound = ABOUT_A_SECOND + Duration::from_millis(250);
+            assert!(pause <= bound, "a shard waited for {pause:?}");
             calm.finish().await;
             assert_eq!(calm.duplicates(), 0);
         });

@@ -67,13 +67,18 @@ impl Selector {
         }
     }
 
-    pub(super) fn has_wildcard(&self) -> bool {
+    pub(in crate::etl) fn has_wildcard(&self) -> bool {
         self.each.is_some()
     }
 
     /// Whether the part before the wildcard, or all of it without one, leads to a value.
     pub(super) fn prefix_exists(&self, root: &RawValue) -> bool {
         descend(root, &self.prefix).is_some()
+    }
+
+    /// The value that a selector without a wildcard leads to.
+    pub(in crate::etl) fn one<'m>(&self, root: &'m RawValue) -> Option<&'m RawValue> {
+        if self.has_wildcard() { None } else { descend(root, &self.prefix) }
     }
 
     /// Whether any value that the selector leads to passes `test`.

@@ -31,6 +31,12 @@ pub struct Balance {
 /// a lease in a hand-over counts for its next owner; ended leases count for nobody. Shares differ by
 /// at most one. While this worker holds nothing and sees nobody else it takes half of what there is,
 /// so that fresh workers that start together find something left.
+///
+/// This is where a KCL 3.x leader's assignment would come in (a table in such a mode is refused for
+/// now). A leader writes its choice into the row: `leaseOwner` is the worker that it chose, and
+/// `checkpointOwner` the one that still reads. Following it means another function from leases to
+/// [`Balance`], one that takes nothing unasked and asks for nothing: a lease that names this worker is
+/// taken already, by whoever calls this, before there is a plan. Nothing behind the plan would change.
 pub fn balance(
     leases: &[Lease],
     available: &BTreeSet<LeaseKey>,

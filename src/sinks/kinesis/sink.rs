@@ -1,11 +1,4 @@
-//! Records of another Kinesis data stream, one event a record.
-//!
-//! Order: not kept within a batch: `PutRecords` may take some records of a request and leave others,
-//! and those come later.
-//! Replay: an event delivered again is put again.
-//! Limits: 500 records and `maximum_request_size` a request; an event above `maximum_record_size`
-//! (its partition key included) is refused for good.
-//! Durability: an accepted event is in the stream.
+//! The [`Sink`] over a data stream.
 
 use async_trait::async_trait;
 use aws_sdk_kinesis::{
@@ -13,81 +6,17 @@ use aws_sdk_kinesis::{
     primitives::Blob,
     types::{PutRecordsRequestEntry, PutRecordsResultEntry},
 };
-use bytesize::ByteSize;
-use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
+use super::KinesisSinkConfig;
 use crate::{
     aws::{AwsConnection, AwsSettings, Fault, FaultKind, StreamTarget},
-    model::{OutputEvent, StreamName},
+    model::OutputEvent,
     ports::{Sink, SinkError, Verdict},
+    sinks::requests::{Requests, Verdicts},
 };
 
 /// Most records of one request (API reference, `PutRecords`).
 const MOST_RECORDS: usize = 500;
-/// Longest partition key, in characters (API reference, `PutRecordsRequestEntry`).
-const LONGEST_KEY: usize = 256;
-
-/// The configuration of a `kinesis` sink.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct KinesisSinkConfig {
-    /// The stream's name. Either this or `arn`.
-    #[serde(default)]
-    pub stream: Option<String>,
-    /// The stream's ARN, for a stream of another account.
-    #[serde(default)]
-    pub arn: Option<String>,
-    /// The stream's region, when it is not the one of `[aws]`.
-    #[serde(default)]
-    pub region: Option<String>,
-    /// Where the stream's Kinesis answers, when it is not where `[aws]` says.
-    #[serde(default)]
-    pub endpoint_url: Option<String>,
-    /// Which key an event is put under. Default: `record`.
-    #[serde(default)]
-    pub partition_key: PartitionKey,
-    /// Largest record, its key included. Default: `1MiB`, up to `10MiB` if the stream allows it.
-    #[serde(default = "default_record_size")]
-    pub maximum_record_size: ByteSize,
-    /// Largest request. Default: `5MiB`, which all servers take; AWS takes `10MiB`.
-    #[serde(default = "default_request_size")]
-    pub maximum_request_size: ByteSize,
-}
-
-impl Default for KinesisSinkConfig {
-    /// No stream yet; every limit at its default.
-    fn default() -> Self {
-        Self {
-            stream: None,
-            arn: None,
-            region: None,
-            endpoint_url: None,
-            partition_key: PartitionKey::default(),
-            maximum_record_size: default_record_size(),
-            maximum_request_size: default_request_size(),
-        }
-    }
-}
-
-fn default_record_size() -> ByteSize {
-    ByteSize::mib(1)
-}
-
-fn default_request_size() -> ByteSize {
-    ByteSize::mib(5)
-}
-
-/// Which key an event is put under.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum PartitionKey {
-    /// The key of the record that the event came in: events of one key stay on one shard.
-    #[default]
-    Record,
-    /// A new random key each time: events spread evenly.
-    Random,
-}
 
 /// Puts events into a stream.
 #[derive(Debug)]
@@ -125,15 +54,6 @@ impl KinesisSink {
         Self { client, target, config }
     }
 
-    fn key_of(&self, event: &OutputEvent) -> String {
-        let key = &event.partition_key;
-        let usable = !key.is_empty() && key.chars().count() <= LONGEST_KEY;
-        match self.config.partition_key {
-            PartitionKey::Record if usable => key.to_string(),
-            _ => Uuid::new_v4().to_string(),
-        }
-    }
-
     async fn put(&self, records: Vec<PutRecordsRequestEntry>) -> Result<Vec<Verdict>, Fault> {
         let count = records.len();
         let answer = self
@@ -154,20 +74,6 @@ impl KinesisSink {
     }
 }
 
-impl KinesisSinkConfig {
-    fn target(&self) -> Result<StreamTarget, SinkError> {
-        match (&self.stream, &self.arn) {
-            (Some(name), None) => Ok(StreamTarget::Name(StreamName::new(name))),
-            (None, Some(arn)) => {
-                StreamTarget::arn(arn).map_err(|error| SinkError::Misconfigured(error.to_string()))
-            }
-            _ => Err(SinkError::Misconfigured(
-                "a kinesis sink needs either `stream` or `arn`".to_owned(),
-            )),
-        }
-    }
-}
-
 /// A record of a request fails by itself, mostly for its shard's limit (API reference, `PutRecords`).
 fn verdict(answer: &PutRecordsResultEntry) -> Verdict {
     match answer.error_code() {
@@ -178,44 +84,20 @@ fn verdict(answer: &PutRecordsResultEntry) -> Verdict {
     }
 }
 
-/// Requests in the making: which events go together, by the service's limits.
-struct Requests {
-    done: Vec<Vec<(usize, PutRecordsRequestEntry)>>,
-    size: u64,
-    limit: u64,
-}
-
-impl Requests {
-    fn add(&mut self, index: usize, size: u64, entry: PutRecordsRequestEntry) {
-        let fits = self.size.saturating_add(size) <= self.limit;
-        match self.done.last_mut() {
-            Some(request) if fits && request.len() < MOST_RECORDS => {
-                request.push((index, entry));
-                self.size += size;
-            }
-            _ => {
-                self.done.push(vec![(index, entry)]);
-                self.size = size;
-            }
-        }
-    }
-}
-
 #[async_trait]
 impl Sink for KinesisSink {
     async fn deliver(&self, events: &[OutputEvent]) -> Result<Vec<Verdict>, SinkError> {
         let largest = self.config.maximum_record_size.as_u64();
         let limit = self.config.maximum_request_size.as_u64();
-        let mut requests = Requests { done: Vec::new(), size: 0, limit };
-        // Each event has a verdict by the end; until then it is to be sent again.
-        let mut verdicts = vec![Verdict::Retry("not sent yet".to_owned()); events.len()];
-        for (index, (event, verdict)) in events.iter().zip(&mut verdicts).enumerate() {
-            let key = self.key_of(event);
+        let mut requests = Requests::new(MOST_RECORDS, limit);
+        let mut verdicts = Verdicts::new(events.len());
+        for (index, event) in events.iter().enumerate() {
+            let key = self.config.partition_key.of(event);
             let size = u64::try_from(event.json.len() + key.len()).unwrap_or(u64::MAX);
             if size > largest {
-                *verdict = Verdict::Refused(format!(
-                    "{size} bytes with its key, larger than maximum_record_size {largest}"
-                ));
+                let why =
+                    format!("{size} bytes with its key, larger than maximum_record_size {largest}");
+                verdicts.set(index, Verdict::Refused(why));
                 continue;
             }
             let entry = PutRecordsRequestEntry::builder()
@@ -224,25 +106,14 @@ impl Sink for KinesisSink {
                 .build();
             match entry {
                 Ok(entry) => requests.add(index, size, entry),
-                Err(error) => *verdict = Verdict::Refused(error.to_string()),
+                Err(error) => verdicts.set(index, Verdict::Refused(error.to_string())),
             }
         }
-        let mut put_any = false;
-        for request in requests.done {
-            let (indices, entries): (Vec<_>, Vec<_>) = request.into_iter().unzip();
-            let found = match self.put(entries).await {
-                Ok(found) => found,
-                Err(fault) if !put_any => return Err(fault.into_delivery()),
-                Err(fault) => vec![Verdict::Retry(fault.message); indices.len()],
-            };
-            put_any = true;
-            for (index, found) in indices.into_iter().zip(found) {
-                if let Some(verdict) = verdicts.get_mut(index) {
-                    *verdict = found;
-                }
-            }
+        for (indices, entries) in requests.finish() {
+            let answer = self.put(entries).await.map_err(Fault::into_delivery);
+            verdicts.take(&indices, answer)?;
         }
-        Ok(verdicts)
+        Ok(verdicts.finish())
     }
 
     /// A role that may put but not describe is fine: only what surely stands in the way is an error.
@@ -275,7 +146,7 @@ mod tests {
     use super::*;
     use crate::{
         aws::testing::{Canned, fault, ok},
-        sinks::testing::{event, events},
+        sinks::testing::events,
     };
 
     async fn sink(server: &Canned, extra: &str) -> KinesisSink {
@@ -325,22 +196,6 @@ mod tests {
         let verdicts = sink(&server, "").await.deliver(&events(0..2)).await.unwrap();
         assert!(matches!(&verdicts[0], Verdict::Retry(why) if why.contains("slow down")));
         assert_eq!(verdicts[1], Verdict::Accepted);
-    }
-
-    #[tokio::test]
-    async fn keys_are_the_records_own_unless_they_cannot_be() {
-        let server = Canned::start(vec![]).await;
-        let own = sink(&server, "").await;
-        let mut odd = event(7, "{}");
-        assert_eq!(own.key_of(&odd), "key-7");
-        for key in [String::new(), "é".repeat(257)] {
-            odd.partition_key = key.into();
-            assert_eq!(own.key_of(&odd).len(), 36);
-        }
-        odd.partition_key = "é".repeat(256).into();
-        assert_eq!(own.key_of(&odd).chars().count(), 256);
-        let random = sink(&server, "partition_key = 'random'").await;
-        assert_ne!(random.key_of(&odd), random.key_of(&odd));
     }
 
     #[tokio::test]

@@ -12,10 +12,10 @@ use tokio::{
     sync::Mutex,
 };
 
-use super::lines::json_lines;
 use crate::{
     model::OutputEvent,
     ports::{Sink, SinkError, Verdict},
+    sinks::lines::json_lines,
 };
 
 /// The configuration of a `stdout` sink: nothing to say.

@@ -1,0 +1,47 @@
+//! Whom a sink trusts: the system's certificates, and perhaps one authority more.
+
+use std::{path::Path, sync::Arc};
+
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, pem::PemObject},
+};
+
+use crate::ports::SinkError;
+
+/// A TLS configuration that trusts the system's authorities and those in `ca_file` (PEM).
+///
+/// # Errors
+/// [`SinkError::Misconfigured`] when there are none, or the file holds none.
+pub(super) fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, SinkError> {
+    let mut roots = RootCertStore::empty();
+    // One that cannot be read is one that nobody is trusted by.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if let Some(path) = ca_file {
+        let refuse =
+            |what: String| SinkError::Misconfigured(format!("ca_file {}: {what}", path.display()));
+        let found =
+            CertificateDer::pem_file_iter(path).map_err(|error| refuse(error.to_string()))?;
+        let mut added = 0;
+        for certificate in found {
+            let certificate = certificate.map_err(|error| refuse(error.to_string()))?;
+            roots.add(certificate).map_err(|error| refuse(error.to_string()))?;
+            added += 1;
+        }
+        if added == 0 {
+            return Err(refuse("holds no certificate in PEM".to_owned()));
+        }
+    }
+    if roots.is_empty() {
+        return Err(SinkError::Misconfigured(
+            "no CA certificates found: install the system's bundle (Debian: ca-certificates), or name \
+             one in ca_file"
+                .to_owned(),
+        ));
+    }
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| SinkError::Misconfigured(error.to_string()))?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}

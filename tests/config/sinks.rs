@@ -1,0 +1,48 @@
+//! Sinks, and what the documentation shows of them.
+
+use std::{fs, path::Path};
+
+use crate::case::Case;
+
+/// The blocks of TOML in a page.
+fn examples(page: &str) -> Vec<String> {
+    let blocks = page.split("```toml\n").skip(1);
+    blocks.map(|block| block.split("```").next().unwrap_or_default().to_owned()).collect()
+}
+
+#[test]
+fn every_example_of_a_sink_is_a_configuration() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/sinks");
+    let mut shown = 0;
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        for example in examples(&fs::read_to_string(&path).unwrap()) {
+            let problems = Case::around("", &example).problems();
+            assert!(problems.is_empty(), "{}: {problems:#?}\n{example}", path.display());
+            shown += 1;
+        }
+    }
+    assert!(shown >= 4, "{shown} examples");
+}
+
+#[test]
+fn dead_letters_without_a_second_home_are_warned_of() {
+    let small = "[sinks.small]\ntype = \"kinesis\"\nstream = \"letters\"\n";
+    let case = |fallback: &str| {
+        let text = format!(
+            "application = \"orders\"\n{}\n{fallback}\n{small}",
+            crate::case::BASE
+                .replace("[dead_letter]\nsink = \"out\"", "[dead_letter]\nsink = \"small\"")
+        );
+        Case::new(&[&text])
+    };
+    let warnings = |case: &Case| {
+        let compiled = case.compile().unwrap_or_else(|problems| panic!("{problems}"));
+        compiled.warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let [warning] = &warnings(&case(""))[..] else { panic!("one warning") };
+    assert!(warning.contains("dead_letter.fallback") && warning.contains("1.0 MiB"), "{warning}");
+    assert_eq!(warnings(&case("fallback = \"out\"")), Vec::<String>::new());
+    case("fallback = \"small\"").refused(&["0.toml:17: dead_letter.fallback: is dead_letter.sink"]);
+    case("fallback = \"none\"").refused(&["0.toml:17: dead_letter.fallback: there is no sink"]);
+}
