@@ -177,8 +177,8 @@ fn files_below(dir: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Tables of ours in other people's databases.
-const NO_METRICS: [&str; 1] = ["shardwright_positions"];
+/// Names of ours in other people's databases.
+const NO_METRICS: [&str; 2] = ["shardwright_positions", "shardwright_refusals"];
 
 /// The names of our metrics in a text.
 fn mentioned(text: &str) -> BTreeSet<String> {
