@@ -73,9 +73,7 @@ fn policy(settings: &Settings, owner: &Owner<'_>) -> Result<Value, String> {
     }
     statements.extend(leases(&settings.lease, &settings.application, owner));
     for (name, entry) in &settings.sinks {
-        if let SinkConfig::Kinesis(sink) = &entry.sink {
-            statements.push(writing(name, sink, owner)?);
-        }
+        statements.extend(writing(name, &entry.sink, owner)?);
     }
     Ok(json!({ "Version": "2012-10-17", "Statement": statements }))
 }
@@ -144,7 +142,47 @@ fn leases(lease: &LeaseSettings, application: &str, owner: &Owner<'_>) -> [Value
     ]
 }
 
-fn writing(name: &str, sink: &KinesisSinkConfig, owner: &Owner<'_>) -> Result<Value, String> {
+/// What a sink needs, if it is one of AWS's services.
+fn writing(name: &str, sink: &SinkConfig, owner: &Owner<'_>) -> Result<Option<Value>, String> {
+    let (actions, resource) = match sink {
+        SinkConfig::Kinesis(sink) => (
+            ["kinesis:PutRecords", "kinesis:DescribeStreamSummary"],
+            kinesis_stream(name, sink, owner)?,
+        ),
+        SinkConfig::Firehose(sink) => {
+            let Owner { partition, account, .. } = owner;
+            let region = sink.region.as_ref().unwrap_or(&owner.region);
+            let stream = &sink.stream;
+            (
+                ["firehose:PutRecordBatch", "firehose:DescribeDeliveryStream"],
+                format!("arn:{partition}:firehose:{region}:{account}:deliverystream/{stream}"),
+            )
+        }
+        SinkConfig::Sqs(sink) => {
+            let Owner { partition, .. } = owner;
+            let region = sink.region.as_ref().unwrap_or(&owner.region);
+            let mut parts = sink.queue_url.rsplit('/');
+            let queue = parts.next().unwrap_or("*");
+            let account = parts.next().unwrap_or(owner.account);
+            // SendMessageBatch is allowed by the permission for one message (SQS developer guide).
+            (
+                ["sqs:SendMessage", "sqs:GetQueueAttributes"],
+                format!("arn:{partition}:sqs:{region}:{account}:{queue}"),
+            )
+        }
+        SinkConfig::Stdout(_)
+        | SinkConfig::File(_)
+        | SinkConfig::Http(_)
+        | SinkConfig::Postgres(_) => return Ok(None),
+    };
+    Ok(Some(statement(&format!("Sink{name}"), &actions, &[resource])))
+}
+
+fn kinesis_stream(
+    name: &str,
+    sink: &KinesisSinkConfig,
+    owner: &Owner<'_>,
+) -> Result<String, String> {
     let target = match (&sink.arn, &sink.stream) {
         (Some(arn), _) => StreamTarget::arn(arn).map_err(|problem| problem.to_string())?,
         (None, Some(stream)) => StreamTarget::Name(StreamName::new(stream)),
@@ -152,8 +190,7 @@ fn writing(name: &str, sink: &KinesisSinkConfig, owner: &Owner<'_>) -> Result<Va
     };
     let region = sink.region.clone().unwrap_or_else(|| owner.region.clone());
     let owner = Owner { region, partition: owner.partition.clone(), ..*owner };
-    let actions = ["kinesis:PutRecords", "kinesis:DescribeStreamSummary"];
-    Ok(statement(&format!("Sink{name}"), &actions, &[owner.stream(&target)]))
+    Ok(owner.stream(&target))
 }
 
 /// The role that CloudWatch Logs takes on to write into the streams: whose log groups may use it, and

@@ -301,3 +301,34 @@ async fn a_shard_that_ended_before_is_ended() {
     let mut bench = Bench::of(lease("s").build(), closed(), at(1));
     assert_eq!(bench.end().await, ConsumerExit::Reached(None), "its last record is not for now");
 }
+
+/// What is logged on this thread.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_repeats_is_a_line_each_time_its_row_doubles() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone());
+    let _logging = tracing::subscriber::set_default(subscriber.finish());
+    let reset = || Err(StreamError::Unavailable("reset by peer".to_owned()));
+    let answers = (0..100).map(|_| reset()).chain([records(&[1])]);
+    let mut bench = Bench::new(answers.collect());
+    assert_eq!(bench.page().await, [1]);
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    // 1, 2, 4, 8, 16, 32, 64
+    assert_eq!(text.matches("could not read, will retry").count(), 7, "{text}");
+    assert_eq!(text.matches("reading again").count(), 1, "{text}");
+    assert!(text.contains("failed_calls=100"), "it says how many there were: {text}");
+}
