@@ -7,8 +7,9 @@
 ARG RUNTIME=debian:bookworm-slim
 
 FROM rust:1.95-slim-bookworm AS build
-# Empty leaves out the embedded servers, and with them `demo`: --build-arg FEATURES=
-ARG FEATURES=embedded
+# All of them. Without `embedded` there are no embedded servers and no `demo`:
+# --build-arg FEATURES=postgres,sqs,firehose
+ARG FEATURES=embedded,postgres,sqs,firehose
 # `release` leaves out the link-time optimisation.
 ARG PROFILE=dist
 WORKDIR /src

@@ -80,7 +80,7 @@ impl SqsSink {
             .set_entries(Some(messages))
             .send()
             .await
-            .map_err(|error| into_delivery(Fault::of("sqs:SendMessageBatch", &error)))?;
+            .map_err(|error| into_delivery(Fault::of("sqs:SendMessage", &error)))?;
         let verdict = |index: &usize| {
             let id = index.to_string();
             if answer.successful.iter().any(|entry| entry.id == id) {
