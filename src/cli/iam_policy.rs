@@ -13,7 +13,7 @@ use crate::{
     aws::StreamTarget,
     config::{LeaseSettings, Retrieval, Settings, StreamSettings, load},
     model::StreamName,
-    sinks::{KinesisSinkConfig, SinkConfig},
+    sinks::{KinesisSinkConfig, SinkConfig, SqsConfig},
 };
 
 #[derive(clap::Args)]
@@ -73,7 +73,20 @@ fn policy(settings: &Settings, owner: &Owner<'_>) -> Result<Value, String> {
     }
     statements.extend(leases(&settings.lease, &settings.application, owner));
     for (name, entry) in &settings.sinks {
-        statements.extend(writing(name, &entry.sink, owner)?);
+        match &entry.sink {
+            SinkConfig::Kinesis(sink) => statements.push(writing(name, sink, owner)?),
+            SinkConfig::Sqs(sink) => statements.push(sending(name, sink, owner)),
+            SinkConfig::Firehose(sink) => {
+                let owner = owner.of_region(sink.region.as_ref());
+                let resource = owner.arn("firehose", &format!("deliverystream/{}", sink.stream));
+                let actions = ["firehose:PutRecordBatch", "firehose:DescribeDeliveryStream"];
+                statements.push(statement(&format!("Sink{name}"), &actions, &[resource]));
+            }
+            SinkConfig::Stdout(_)
+            | SinkConfig::File(_)
+            | SinkConfig::Http(_)
+            | SinkConfig::Postgres(_) => {}
+        }
     }
     Ok(json!({ "Version": "2012-10-17", "Statement": statements }))
 }
@@ -142,55 +155,26 @@ fn leases(lease: &LeaseSettings, application: &str, owner: &Owner<'_>) -> [Value
     ]
 }
 
-/// What a sink needs, if it is one of AWS's services.
-fn writing(name: &str, sink: &SinkConfig, owner: &Owner<'_>) -> Result<Option<Value>, String> {
-    let (actions, resource) = match sink {
-        SinkConfig::Kinesis(sink) => (
-            ["kinesis:PutRecords", "kinesis:DescribeStreamSummary"],
-            kinesis_stream(name, sink, owner)?,
-        ),
-        SinkConfig::Firehose(sink) => {
-            let Owner { partition, account, .. } = owner;
-            let region = sink.region.as_ref().unwrap_or(&owner.region);
-            let stream = &sink.stream;
-            (
-                ["firehose:PutRecordBatch", "firehose:DescribeDeliveryStream"],
-                format!("arn:{partition}:firehose:{region}:{account}:deliverystream/{stream}"),
-            )
-        }
-        SinkConfig::Sqs(sink) => {
-            let Owner { partition, .. } = owner;
-            let region = sink.region.as_ref().unwrap_or(&owner.region);
-            let mut parts = sink.queue_url.rsplit('/');
-            let queue = parts.next().unwrap_or("*");
-            let account = parts.next().unwrap_or(owner.account);
-            // SendMessageBatch is allowed by the permission for one message (SQS developer guide).
-            (
-                ["sqs:SendMessage", "sqs:GetQueueAttributes"],
-                format!("arn:{partition}:sqs:{region}:{account}:{queue}"),
-            )
-        }
-        SinkConfig::Stdout(_)
-        | SinkConfig::File(_)
-        | SinkConfig::Http(_)
-        | SinkConfig::Postgres(_) => return Ok(None),
-    };
-    Ok(Some(statement(&format!("Sink{name}"), &actions, &[resource])))
-}
-
-fn kinesis_stream(
-    name: &str,
-    sink: &KinesisSinkConfig,
-    owner: &Owner<'_>,
-) -> Result<String, String> {
+fn writing(name: &str, sink: &KinesisSinkConfig, owner: &Owner<'_>) -> Result<Value, String> {
     let target = match (&sink.arn, &sink.stream) {
         (Some(arn), _) => StreamTarget::arn(arn).map_err(|problem| problem.to_string())?,
         (None, Some(stream)) => StreamTarget::Name(StreamName::new(stream)),
         (None, None) => return Err(format!("sinks.{name}: needs either stream or arn")),
     };
-    let region = sink.region.clone().unwrap_or_else(|| owner.region.clone());
-    let owner = Owner { region, partition: owner.partition.clone(), ..*owner };
-    Ok(owner.stream(&target))
+    let owner = owner.of_region(sink.region.as_ref());
+    let actions = ["kinesis:PutRecords", "kinesis:DescribeStreamSummary"];
+    Ok(statement(&format!("Sink{name}"), &actions, &[owner.stream(&target)]))
+}
+
+/// A queue's URL names its account: `https://sqs.<region>.amazonaws.com/<account>/<name>`.
+fn sending(name: &str, sink: &SqsConfig, owner: &Owner<'_>) -> Value {
+    let owner = owner.of_region(sink.region.as_ref());
+    let mut path = sink.queue_url.rsplit('/');
+    let queue = path.next().unwrap_or_default();
+    let account = path.next().filter(|part| part.len() == 12).unwrap_or(owner.account);
+    let resource = Owner { account, ..owner }.arn("sqs", queue);
+    let actions = ["sqs:SendMessage", "sqs:GetQueueAttributes"];
+    statement(&format!("Sink{name}"), &actions, &[resource])
 }
 
 /// The role that CloudWatch Logs takes on to write into the streams: whose log groups may use it, and
@@ -230,6 +214,17 @@ impl<'a> Owner<'a> {
             region: region.or_else(|| part(3)).unwrap_or_else(|| "*".to_owned()),
             account,
         }
+    }
+
+    /// The same in another region, if one is set.
+    fn of_region(&self, region: Option<&String>) -> Self {
+        let region = region.unwrap_or(&self.region).clone();
+        Self { region, partition: self.partition.clone(), account: self.account }
+    }
+
+    fn arn(&self, service: &str, resource: &str) -> String {
+        let Self { partition, region, account } = self;
+        format!("arn:{partition}:{service}:{region}:{account}:{resource}")
     }
 
     fn stream(&self, target: &StreamTarget) -> String {
