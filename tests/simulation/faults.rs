@@ -15,6 +15,8 @@ pub(crate) struct Faults {
     pub(crate) answer_lost: f64,
     /// The answer is a time-out, and the write is applied some time later.
     pub(crate) late_write: f64,
+    /// The same, of takes only: for tests that look at one.
+    pub(crate) late_take: f64,
     pub(crate) stale_rows: f64,
     pub(crate) slow_scan: f64,
     pub(crate) empty_page: f64,
@@ -46,6 +48,7 @@ impl Faults {
             detached: some(0.5).min(1.0),
             answer_lost: some(0.05),
             late_write: some(0.02),
+            late_take: 0.0,
             stale_rows: some(0.2),
             slow_scan: some(0.02),
             empty_page: some(0.2),

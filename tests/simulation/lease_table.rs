@@ -127,7 +127,13 @@ impl State {
     ) -> Option<(Swap, bool)> {
         self.arrive();
         let faults = self.faults;
-        if self.rng.random_bool(faults.late_write) {
+        let is_take = matches!(write, LeaseWrite::Take { .. });
+        let chance =
+            if is_take { faults.late_write.max(faults.late_take) } else { faults.late_write };
+        if self.rng.random_bool(chance) {
+            if is_take {
+                self.count("late take");
+            }
             let at = Instant::now() + Duration::from_millis(self.rng.random_range(0..6_000));
             let late = Late { at, worker, sent, key: key.clone(), write: write.clone() };
             self.table.late.push(late);

@@ -178,6 +178,11 @@ impl State {
         *self.counters.entry(what).or_default() += 1;
     }
 
+    /// How often something happened.
+    pub(crate) fn counter(&self, what: &str) -> u64 {
+        self.counters.get(what).copied().unwrap_or_default()
+    }
+
     /// Writes a line of the history.
     pub(crate) fn note(&mut self, line: impl AsRef<str>) {
         let at = Instant::now().duration_since(self.started).as_millis();
