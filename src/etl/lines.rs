@@ -8,7 +8,7 @@ use vrl::value::Value;
 use super::{header::Header, program_value};
 use crate::{codec::render_rest, model::LogEvent};
 
-/// Bytes that are asked of the allocator at a time.
+/// Bytes that are asked of the allocator at a time, unless one document alone is larger.
 const PIECE: usize = 8 << 10;
 
 /// Documents share pieces of memory: one of its own for each would cost more than writing it.
@@ -16,9 +16,15 @@ const PIECE: usize = 8 << 10;
 pub(super) struct Lines {
     line: Vec<u8>,
     written: BytesMut,
+    /// How many more documents will probably be written: a piece holds no more than these.
+    more: usize,
 }
 
 impl Lines {
+    pub(super) fn expect(&mut self, documents: usize) {
+        self.more = documents;
+    }
+
     /// The line of an event, as [`crate::codec::render_event`] writes it.
     pub(super) fn event(&mut self, header: &Header, event: &LogEvent) -> Bytes {
         self.line.clear();
@@ -35,9 +41,11 @@ impl Lines {
     }
 
     fn keep(&mut self) -> Bytes {
-        if self.written.capacity() < self.line.len() {
-            self.written.reserve(self.line.len().max(PIECE));
+        let size = self.line.len();
+        if self.written.capacity() < size {
+            self.written.reserve(size.saturating_mul(self.more).min(PIECE).max(size));
         }
+        self.more = self.more.saturating_sub(1);
         self.written.extend_from_slice(&self.line);
         self.written.split().freeze()
     }
@@ -46,5 +54,33 @@ impl Lines {
 impl fmt::Debug for Lines {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lines").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_single_document_takes_no_more_memory_than_it_needs() {
+        let mut lines = Lines::default();
+        lines.expect(1);
+        lines.line = vec![b'x'; 1000];
+        assert_eq!(lines.keep().len(), 1000);
+        assert!(lines.written.capacity() < 100, "{}", lines.written.capacity());
+    }
+
+    #[test]
+    fn documents_share_pieces_and_keep_their_bytes() {
+        let mut lines = Lines::default();
+        lines.expect(100);
+        let mut write = |byte| {
+            lines.line = vec![byte; 1000];
+            lines.keep()
+        };
+        let kept: Vec<Bytes> = (0..100).map(&mut write).collect();
+        for (byte, line) in (0..).zip(&kept) {
+            assert!(line.len() == 1000 && line.iter().all(|found| *found == byte));
+        }
     }
 }

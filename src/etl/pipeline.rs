@@ -242,6 +242,7 @@ impl Pipeline {
 
     fn route_all(&self, record: &SourceRecord, events: &[LogEvent], out: &mut Processed) {
         out.deliveries.reserve(events.len());
+        out.lines.expect(events.len());
         let Some(first) = events.first() else { return };
         let mut header = Header::new(&first.source);
         for (index, event) in (0u32..).zip(events) {
