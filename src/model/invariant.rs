@@ -20,12 +20,19 @@ pub enum Invariant {
     /// LS-3: at no instant have two workers valid grants of one lease, and nobody begins a delivery
     /// without one.
     OneValidGrant,
+    /// LS-4: a worker lets a lease go (hands it over, releases or ends it) only when nothing of the shard
+    /// is under way to a sink any more.
+    DrainedFirst,
     /// CP-1: a checkpoint never goes back, unless an operator sets it.
     CheckpointAdvances,
     /// CP-2: every record at or below a checkpoint has its outcome.
     CheckpointIsSettled,
     /// CP-3: only the holder of a lease moves its checkpoint, or an operator.
     HolderCheckpoints,
+    /// CP-4: a renewal carries all that had its outcome when it was sent.
+    RenewalCheckpoints,
+    /// CP-5: what is at or below the checkpoint with which a grant begins is not delivered under it.
+    ResumesBehind,
     /// SH-1: a shard is started only when everything in its parents has its outcome.
     ParentsFirst,
     /// SH-2: a shard is ended only when it is closed and everything in it has its outcome.
@@ -50,19 +57,22 @@ pub enum Invariant {
     WithinBudget,
     /// LV-1: once faults stop, every shard is read to its tip.
     ReachesTip,
-    /// LV-2: a worker that has drained owns no lease.
+    /// LV-2: a worker that has drained owns no lease, and none is being handed over to it.
     DrainReleases,
 }
 
 impl Invariant {
     /// All of them, in the order of their names.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 20] = [
         Self::CounterGrows,
         Self::ChangesByCondition,
         Self::OneValidGrant,
+        Self::DrainedFirst,
         Self::CheckpointAdvances,
         Self::CheckpointIsSettled,
         Self::HolderCheckpoints,
+        Self::RenewalCheckpoints,
+        Self::ResumesBehind,
         Self::ParentsFirst,
         Self::EndIsSettled,
         Self::RetiredLast,
@@ -82,9 +92,12 @@ impl Invariant {
             Self::CounterGrows => "LS-1",
             Self::ChangesByCondition => "LS-2",
             Self::OneValidGrant => "LS-3",
+            Self::DrainedFirst => "LS-4",
             Self::CheckpointAdvances => "CP-1",
             Self::CheckpointIsSettled => "CP-2",
             Self::HolderCheckpoints => "CP-3",
+            Self::RenewalCheckpoints => "CP-4",
+            Self::ResumesBehind => "CP-5",
             Self::ParentsFirst => "SH-1",
             Self::EndIsSettled => "SH-2",
             Self::RetiredLast => "SH-3",

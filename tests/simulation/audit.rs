@@ -14,13 +14,14 @@ use shardwright::{
         Breach, Checkpoint, EpochMillis, Invariant, Lease, LeaseKey, LeaseWrite, OutputEvent,
         Position, RawRecord, SequenceNumber, invariant,
     },
-    ports::StartAt,
+    ports::{SinkError, StartAt, Verdict},
 };
 use tokio::time::Instant;
 
 use crate::{
     beliefs::Beliefs,
     flight::Flight,
+    known::Known,
     limits::Limits,
     order::{Came, Order},
     stream::{Place, Stream},
@@ -44,6 +45,8 @@ struct Entry {
     /// A sink would not take it once, so a dead letter is as good.
     refused: bool,
     outcomes: u32,
+    /// It is not kept any more, or was never to be read.
+    lost: bool,
 }
 
 /// What was put into one shard.
@@ -60,6 +63,9 @@ pub(crate) struct Audit {
     pub(crate) check_order: bool,
     beliefs: Beliefs,
     pub(crate) flight: Flight,
+    known: Known,
+    /// Workers that ever stood still: what they know they may not have looked at.
+    pub(crate) stood_still: BTreeSet<WorkerNo>,
     books: BTreeMap<Place, Book>,
     /// The table as the writes that were seen must have left it.
     rows: BTreeMap<LeaseKey, Lease>,
@@ -89,6 +95,8 @@ impl Audit {
             check_order: false,
             beliefs: Beliefs::new(params.validity()),
             flight: Flight::default(),
+            known: Known::default(),
+            stood_still: BTreeSet::new(),
             books: BTreeMap::new(),
             rows: BTreeMap::new(),
             retired: BTreeSet::new(),
@@ -118,7 +126,7 @@ impl Audit {
         if matches!(must, Must::Deliver | Must::DeadLetter) {
             book.open.insert(position.clone());
         }
-        book.entries.insert(position, Entry { must, refused: false, outcomes: 0 });
+        book.entries.insert(position, Entry { must, refused: false, outcomes: 0, lost: false });
     }
 
     /// Records that are not kept any more need no outcome. Answers how many had none.
@@ -126,6 +134,9 @@ impl Audit {
         let Some(book) = self.books.get_mut(place) else { return 0 };
         let before = book.open.len();
         book.open.retain(|position| position.sequence != *sequence);
+        let first = Position { sequence: sequence.clone(), sub_sequence: 0 };
+        let last = Position { sequence: sequence.clone(), sub_sequence: u64::MAX };
+        book.entries.range_mut(first..=last).for_each(|(_, entry)| entry.lost = true);
         before - book.open.len()
     }
 
@@ -200,7 +211,10 @@ impl Audit {
             self.checkpointed(stream, before, next);
         }
         match write {
-            LeaseWrite::Renew { .. } => self.beliefs.renewed(&Place::of(before), worker, sent),
+            LeaseWrite::Renew { .. } => {
+                self.beliefs.renewed(&Place::of(before), worker, sent);
+                self.carries(after, worker, sent);
+            }
             LeaseWrite::Take { .. } => {
                 if before.checkpoint.is_start() {
                     self.starts(before);
@@ -209,13 +223,20 @@ impl Audit {
                     self.latest.insert(Place::of(before), now);
                 }
                 self.flight.left(&Place::of(before), None);
-                self.beliefs.took(&Place::of(before), worker, sent);
+                let place = Place::of(before);
+                self.beliefs.took(&place, worker, sent);
+                let grant = (worker, self.beliefs.grant(&place, worker));
+                self.known.took(&place, grant, &before.checkpoint);
             }
             LeaseWrite::FinishHandOver { .. }
             | LeaseWrite::Release { .. }
             | LeaseWrite::End { .. } => {
-                self.flight.left(&Place::of(before), Some(worker));
-                self.beliefs.gave_up(&Place::of(before), worker);
+                let place = Place::of(before);
+                self.flight.left(&place, Some(worker));
+                self.beliefs.gave_up(&place, worker);
+                let grant = (worker, self.beliefs.grant(&place, worker));
+                let checked = self.known.let_go(&place, grant);
+                self.check(checked);
             }
             // The owner may throw away what it has fetched from now on.
             LeaseWrite::RequestHandOver { .. } => self.flight.left(&Place::of(before), None),
@@ -224,6 +245,29 @@ impl Audit {
             | LeaseWrite::FillHashRange { .. }
             | LeaseWrite::Evict { .. } => {}
         }
+    }
+
+    /// CP-4, of workers that never stood still. Batches that are split are not seen through.
+    fn carries(&mut self, after: &Lease, worker: WorkerNo, sent: Instant) {
+        if self.limits.any() || self.stood_still.contains(&worker) {
+            return;
+        }
+        let place = Place::of(after);
+        let grant = (worker, self.beliefs.grant(&place, worker));
+        let Some(next) = self.next_after(&place, &after.checkpoint) else { return };
+        let checked = self.known.renewed(&place, grant, next, sent);
+        self.check(checked);
+    }
+
+    /// The first record of a shard behind a checkpoint that must be delivered or parked.
+    fn next_after(&self, place: &Place, checkpoint: &Checkpoint) -> Option<&Position> {
+        let from = match checkpoint {
+            Checkpoint::After(position) => Bound::Excluded(position),
+            _ => Bound::Unbounded,
+        };
+        let mut entries = self.books.get(place)?.entries.range((from, Bound::Unbounded));
+        let needs = |entry: &Entry| matches!(entry.must, Must::Deliver | Must::DeadLetter);
+        entries.find(|(_, entry)| !entry.lost && needs(entry)).map(|(position, _)| position)
     }
 
     fn starts(&mut self, child: &Lease) {
@@ -292,9 +336,12 @@ impl Audit {
 
     pub(crate) fn drained(&mut self, worker: WorkerNo) {
         let name = format!("w{worker}");
-        let held = self.rows.values().find(|row| row.holder().is_some_and(|h| h.as_str() == name));
+        let named = |row: &&Lease| {
+            [&row.owner, &row.checkpoint_owner].into_iter().flatten().any(|who| who.as_str() == name)
+        };
+        let held = self.rows.values().find(named);
         if let Some(row) = held {
-            let what = format!("{name} has drained and still holds {}", row.key);
+            let what = format!("{name} has drained, and {} names it", row.key);
             self.broken(Invariant::DrainReleases, what);
         }
     }
@@ -368,11 +415,25 @@ impl Audit {
         let key = LeaseKey::new(place.to_string());
         self.check(invariant::check_grants(&key, Some(&worker), &valid));
         let grant = (worker, self.beliefs.grant(&place, worker));
+        let checked = self.known.begins(&place, grant, events);
+        self.check(checked);
         if !dead_letters && let Some(event) = self.limits.tried(grant, events) {
             let what = format!("w{worker} tries {} too often", event.id);
             self.broken(Invariant::AttemptsBounded, what);
         }
         grant
+    }
+
+    /// A worker hears of a delivery.
+    pub(crate) fn hears(
+        &mut self,
+        grant: Grant,
+        events: &[OutputEvent],
+        answer: &Result<Vec<Verdict>, SinkError>,
+    ) {
+        if let Some(event) = events.first() {
+            self.known.hears(&Place::of_event(&event.id), grant, events, answer);
+        }
     }
 
     /// A sink has taken an event.

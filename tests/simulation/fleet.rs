@@ -151,6 +151,7 @@ impl Fleet {
             let mut state = self.world.lock();
             state.count("freeze");
             state.frozen.insert(number);
+            state.audit.stood_still.insert(number);
             state.note(format!("w{number} freezes for {pause:?}"));
         }
         let world = self.world.clone();

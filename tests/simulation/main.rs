@@ -32,6 +32,7 @@ mod fleet;
 mod flight;
 mod freeze;
 mod hand_over;
+mod known;
 mod lease_table;
 mod limits;
 mod log;

@@ -119,7 +119,9 @@ impl State {
 impl Sink for SimSink {
     async fn deliver(&self, events: &[OutputEvent]) -> Result<Vec<Verdict>, SinkError> {
         let grant = self.world.lock().audit.begins_delivery(self.worker, events, self.dead_letters);
-        self.world.wire(self.clone().take(grant, events.to_vec())).await
+        let answer = self.world.wire(self.clone().take(grant, events.to_vec())).await;
+        self.world.lock().audit.hears(grant, events, &answer);
+        answer
     }
 
     async fn check(&self) -> Result<(), SinkError> {
