@@ -337,11 +337,22 @@ impl Audit {
     pub(crate) fn drained(&mut self, worker: WorkerNo) {
         let name = format!("w{worker}");
         let named = |row: &&Lease| {
-            [&row.owner, &row.checkpoint_owner].into_iter().flatten().any(|who| who.as_str() == name)
+            [&row.owner, &row.checkpoint_owner]
+                .into_iter()
+                .flatten()
+                .any(|who| who.as_str() == name)
         };
         let held = self.rows.values().find(named);
         if let Some(row) = held {
             let what = format!("{name} has drained, and {} names it", row.key);
+            self.broken(Invariant::DrainReleases, what);
+        }
+    }
+
+    /// Everybody has drained.
+    pub(crate) fn all_drained(&mut self) {
+        if let Some(row) = self.rows.values().find(|row| row.holder().is_some()) {
+            let what = format!("everybody has drained, and {} names {:?}", row.key, row.holder());
             self.broken(Invariant::DrainReleases, what);
         }
     }

@@ -15,8 +15,8 @@ pub(crate) struct Faults {
     pub(crate) answer_lost: f64,
     /// The answer is a time-out, and the write is applied some time later.
     pub(crate) late_write: f64,
-    /// The same, of takes only: for tests that look at one.
-    pub(crate) late_take: f64,
+    /// How late at most.
+    pub(crate) longest_late: Duration,
     pub(crate) stale_rows: f64,
     pub(crate) slow_scan: f64,
     pub(crate) empty_page: f64,
@@ -38,9 +38,12 @@ impl Faults {
     /// A bad day, and each seed has another one: what happens all the time hides what happens only
     /// when something else does not.
     pub(crate) fn bad_day(rng: &mut impl Rng) -> Self {
-        let mut some = |chance: f64| match rng.random_bool(0.6) {
-            true => chance * rng.random_range(0.2..2.0),
-            false => 0.0,
+        let longest_late = Duration::from_secs([2, 6, 6, 20][rng.random_range(0..4)]);
+        // Now and then something is a plague: what takes two faults in a row is never seen otherwise.
+        let mut some = |chance: f64| match rng.random_range(0..20) {
+            0..8 => 0.0,
+            8..18 => chance * rng.random_range(0.2..2.0),
+            _ => (chance * rng.random_range(2.0..8.0f64)).min(0.5),
         };
         Self {
             throttled: some(0.05),
@@ -48,7 +51,7 @@ impl Faults {
             detached: some(0.5).min(1.0),
             answer_lost: some(0.05),
             late_write: some(0.02),
-            late_take: 0.0,
+            longest_late,
             stale_rows: some(0.2),
             slow_scan: some(0.02),
             empty_page: some(0.2),

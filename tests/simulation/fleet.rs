@@ -36,6 +36,8 @@ pub(crate) struct Fleet {
 pub(crate) struct Setup {
     pub(crate) seed: u64,
     pub(crate) limits: BalanceLimits,
+    /// How long an owner may take to hand a lease over.
+    pub(crate) hand_over_timeout: Duration,
     /// How long a batch waits for more.
     pub(crate) window: Duration,
     pub(crate) budget: u64,
@@ -54,6 +56,7 @@ impl Setup {
         Self {
             seed,
             limits: BalanceLimits { max_leases: 1000, max_hand_overs: 8 },
+            hand_over_timeout: params().hand_over_timeout,
             window: Duration::ZERO,
             budget: 4 << 20,
             clocks: 0,
@@ -204,6 +207,7 @@ impl Fleet {
         self.healed = true;
         self.drain_all().await;
         let mut state = self.world.lock();
+        state.audit.all_drained();
         for (number, context) in self.contexts.iter().enumerate() {
             state.audit.raised(number, &context.metrics);
         }

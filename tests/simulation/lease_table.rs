@@ -11,6 +11,7 @@ use shardwright::{
 use tokio::time::{Instant, sleep};
 
 use crate::{
+    fleet::params,
     stream::Place,
     world::{Fate, Port, State, WorkerNo, World},
 };
@@ -21,6 +22,29 @@ pub(crate) struct Table {
     /// Older images of rows, with the time at which they were replaced.
     old: Vec<(Instant, LeaseKey, Option<Lease>)>,
     late: Vec<Late>,
+    /// When workers last took a lease by force.
+    thieves: BTreeMap<WorkerNo, Instant>,
+    /// What becomes of the next writes, in this order, whatever else goes wrong.
+    pub(crate) script: Vec<Scripted>,
+    /// For how long the answer to a worker's scan is under way.
+    pub(crate) slow_scans: BTreeMap<WorkerNo, Duration>,
+}
+
+/// The fate of a worker's next write of a kind.
+pub(crate) struct Scripted {
+    pub(crate) worker: WorkerNo,
+    pub(crate) is: fn(&LeaseWrite) -> bool,
+    pub(crate) fate: WriteFate,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum WriteFate {
+    /// It does not get there.
+    Unavailable,
+    /// It gets there so much later, and nobody hears of it.
+    Late(Duration),
+    /// Nobody hears of it.
+    AnswerLost,
 }
 
 struct Late {
@@ -30,6 +54,16 @@ struct Late {
     key: LeaseKey,
     write: LeaseWrite,
 }
+
+/// Where a write has got to, and whether there is an answer.
+enum Posted {
+    Nowhere,
+    Late,
+    Arrived(Swap, bool),
+}
+
+/// How long a worker waits for an answer.
+const TIME_OUT: Duration = Duration::from_secs(3);
 
 /// An eventually consistent read is at most this old.
 const STALE: Duration = Duration::from_secs(2);
@@ -68,6 +102,7 @@ impl State {
                 match before.holder() {
                     Some(holder) if holder != by && before.owner.as_ref() == Some(by) => {
                         self.count("forced take");
+                        self.table.thieves.insert(worker, Instant::now());
                     }
                     Some(holder) if holder != by => self.count("take of an expired lease"),
                     _ => {}
@@ -117,30 +152,57 @@ impl State {
         self.put(key.clone(), Some(next));
     }
 
-    /// A write arrives, and perhaps its answer is lost; or it is late, and there is no answer.
-    fn send(
+    /// What will become of a write, if anything goes wrong with it.
+    fn write_fate(&mut self, worker: WorkerNo, write: &LeaseWrite) -> Option<WriteFate> {
+        let scripted = |one: &Scripted| one.worker == worker && (one.is)(write);
+        if let Some(index) = self.table.script.iter().position(scripted) {
+            return Some(self.table.script.remove(index).fate);
+        }
+        let faults = self.faults;
+        if self.rng.random_bool(faults.late_write) {
+            let longest = faults.longest_late.as_millis().try_into().unwrap_or(u64::MAX);
+            return Some(WriteFate::Late(Duration::from_millis(
+                self.rng.random_range(0..=longest),
+            )));
+        }
+        self.rng.random_bool(faults.answer_lost).then_some(WriteFate::AnswerLost)
+    }
+
+    /// A write is on its way.
+    fn post(
         &mut self,
         worker: WorkerNo,
         sent: Instant,
         key: &LeaseKey,
         write: &LeaseWrite,
-    ) -> Option<(Swap, bool)> {
+    ) -> Posted {
         self.arrive();
-        let faults = self.faults;
-        let is_take = matches!(write, LeaseWrite::Take { .. });
-        let chance =
-            if is_take { faults.late_write.max(faults.late_take) } else { faults.late_write };
-        if self.rng.random_bool(chance) {
-            if is_take {
-                self.count("late take");
+        let fate = self.write_fate(worker, write);
+        match fate {
+            Some(WriteFate::Unavailable) => Posted::Nowhere,
+            Some(WriteFate::Late(by)) => {
+                let (at, key, write) = (Instant::now() + by, key.clone(), write.clone());
+                self.table.late.push(Late { at, worker, sent, key, write });
+                Posted::Late
             }
-            let at = Instant::now() + Duration::from_millis(self.rng.random_range(0..6_000));
-            let late = Late { at, worker, sent, key: key.clone(), write: write.clone() };
-            self.table.late.push(late);
-            return None;
+            Some(WriteFate::AnswerLost) => {
+                self.count("answer lost");
+                Posted::Arrived(self.apply(worker, sent, key, write), false)
+            }
+            None => Posted::Arrived(self.apply(worker, sent, key, write), true),
         }
-        let swap = self.apply(worker, sent, key, write);
-        Some((swap, self.rng.random_bool(faults.answer_lost)))
+    }
+
+    /// Workers that do not know yet what became of a write of theirs.
+    pub(crate) fn in_doubt(&self) -> impl Iterator<Item = WorkerNo> {
+        self.table.late.iter().map(|late| late.worker)
+    }
+
+    /// Workers that have taken a lease by force, and must wait.
+    pub(crate) fn thieves(&self) -> impl Iterator<Item = WorkerNo> {
+        let wait = params().failover_time;
+        let thieves = self.table.thieves.iter();
+        thieves.filter(move |(_, at)| at.elapsed() < wait).map(|(thief, _)| *thief)
     }
 
     fn put(&mut self, key: LeaseKey, row: Option<Lease>) {
@@ -241,6 +303,8 @@ impl SimTable {
             state.scan()
         };
         self.dawdle().await;
+        let slow = self.world.lock().table.slow_scans.get(&self.worker).copied();
+        sleep(slow.unwrap_or_default()).await;
         self.world.answer().await;
         Ok(rows)
     }
@@ -281,16 +345,18 @@ impl SimTable {
     ) -> Result<Swap, StoreError> {
         self.reach().await?;
         let unknown = || Err(StoreError::Unknown("simulated".to_owned()));
-        let Some((swap, lost)) = self.world.lock().send(self.worker, sent, &key, &write) else {
-            sleep(Duration::from_secs(3)).await;
-            return unknown();
-        };
-        self.world.answer().await;
-        if lost {
-            self.world.lock().count("answer lost");
-            return unknown();
+        let posted = self.world.lock().post(self.worker, sent, &key, &write);
+        match posted {
+            Posted::Nowhere => Err(StoreError::Unavailable("scripted".to_owned())),
+            Posted::Late => {
+                sleep(TIME_OUT).await;
+                unknown()
+            }
+            Posted::Arrived(swap, answered) => {
+                self.world.answer().await;
+                if answered { Ok(swap) } else { unknown() }
+            }
         }
-        Ok(swap)
     }
 
     async fn remove(self, lease: Lease) -> Result<bool, StoreError> {

@@ -44,4 +44,5 @@ mod schedule;
 mod sink;
 mod stream;
 mod sweep;
+mod unsure;
 mod world;

@@ -106,7 +106,11 @@ pub(crate) fn worker(
     };
     Worker::new(
         WorkerId::new(format!("w{number}")),
-        LeaseParams { limits: setup.limits, ..params() },
+        LeaseParams {
+            limits: setup.limits,
+            hand_over_timeout: setup.hand_over_timeout,
+            ..params()
+        },
         Arc::new(SimTable { world: world.clone(), worker: number }),
         (0..streams).map(leased).collect(),
         Arc::clone(context),

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
-use shardwright::model::{Breach, EpochMillis, InitialPosition, Invariant, LeaseKey};
+use shardwright::model::{Breach, EpochMillis, InitialPosition, Invariant, LeaseKey, WorkerId};
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -104,7 +104,8 @@ async fn history(seed: u64) -> History {
             break;
         }
     }
-    settle(&world, &mut fleet).await;
+    let hurry = rng.random_range(0..2_000);
+    settle(&world, &mut fleet, hurry).await;
     let state = world.lock();
     History {
         breach: state.audit.breach.clone(),
@@ -123,6 +124,7 @@ fn prepare(world: &World, seed: u64, rng: &mut StdRng) -> Setup {
     }
     let mut setup = Setup::new(seed);
     setup.limits.max_hand_overs = rng.random_range(1..9);
+    setup.hand_over_timeout = Duration::from_secs([15, 15, 3][rng.random_range(0..3)]);
     setup.window = Duration::from_millis([0, 300][rng.random_range(0..2)]);
     if rng.random_bool(0.2) {
         // Room for one page of the first reservation, and pages that fill most of it.
@@ -170,8 +172,14 @@ async fn act(action: Action, world: &World, fleet: &mut Fleet, rng: &mut StdRng)
     let any = |among: &[WorkerNo], rng: &mut StdRng| {
         (!among.is_empty()).then(|| among[rng.random_range(0..among.len())])
     };
-    // Some things happen to workers that are leaving.
-    let someone = any(if rng.random_bool(0.2) { &leaving } else { &numbers }, rng);
+    // Some things happen to workers that are leaving, and more to those that have trouble already.
+    let troubled = world.lock().troubled(&numbers);
+    let among = match rng.random_range(0..10) {
+        0 | 1 => &leaving,
+        2..=5 if !troubled.is_empty() => &troubled,
+        _ => &numbers,
+    };
+    let someone = any(among, rng);
     match (action, someone) {
         (Action::Put, _) => {
             let mut state = world.lock();
@@ -186,7 +194,11 @@ async fn act(action: Action, world: &World, fleet: &mut Fleet, rng: &mut StdRng)
         (Action::Split, _) => world.lock().split(),
         (Action::Merge, _) => world.lock().merge(),
         (Action::CutOff, Some(number)) => cut_off(world, number, rng),
-        (Action::ForgetIterators, _) => world.lock().expire_iterators(),
+        (Action::ForgetIterators, _) => {
+            let mut state = world.lock();
+            (0..rng.random_range(0..4)).for_each(|_| state.put_record());
+            state.expire_iterators();
+        }
         (Action::Exodus, _) => {
             for number in numbers.into_iter().chain(leaving) {
                 fleet.crash(number).await;
@@ -212,6 +224,22 @@ async fn act(action: Action, world: &World, fleet: &mut Fleet, rng: &mut StdRng)
 }
 
 impl crate::world::State {
+    /// Those that do not know what became of a write, that wait for a lease or are waited for, or have
+    /// just taken one by force.
+    fn troubled(&self, among: &[WorkerNo]) -> Vec<WorkerNo> {
+        let waiting = self.table.rows.values().filter(|row| row.checkpoint_owner.is_some());
+        let names: Vec<&str> = waiting
+            .flat_map(|row| [&row.owner, &row.checkpoint_owner])
+            .flatten()
+            .map(WorkerId::as_str)
+            .collect();
+        let in_doubt: Vec<WorkerNo> = self.in_doubt().chain(self.thieves()).collect();
+        let has_trouble = |number: &WorkerNo| {
+            in_doubt.contains(number) || names.contains(&format!("w{number}").as_str())
+        };
+        among.iter().copied().filter(has_trouble).collect()
+    }
+
     /// A stream is older than the fleet that reads it.
     fn before_the_fleet(&mut self, rng: &mut StdRng) {
         (0..rng.random_range(0..5)).for_each(|_| self.put_record());
@@ -250,8 +278,8 @@ fn cut_off(world: &World, number: WorkerNo, rng: &mut StdRng) {
     }
 }
 
-/// Heals the world, lets the fleet finish, drains it.
-async fn settle(world: &World, fleet: &mut Fleet) {
+/// Heals the world, lets the fleet finish, drains it `hurry` milliseconds after one more has joined.
+async fn settle(world: &World, fleet: &mut Fleet, hurry: u64) {
     {
         let mut state = world.lock();
         state.note("healed");
@@ -282,5 +310,8 @@ async fn settle(world: &World, fleet: &mut Fleet) {
     }
     // Late writes and slow calls have arrived by then.
     sleep(Duration::from_secs(30)).await;
+    // Somebody asks for leases while everybody leaves.
+    fleet.join();
+    sleep(Duration::from_millis(hurry)).await;
     fleet.end().await;
 }

@@ -1,0 +1,145 @@
+//! Workers that do not know what became of a write, or who may still believe in a lease: histories that
+//! are too rare to wait for.
+
+use std::time::Duration;
+
+use shardwright::model::LeaseWrite;
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    calm::Calm,
+    fleet::params,
+    hand_over::at_rest,
+    lease_table::{Scripted, WriteFate},
+    schedule::simulate,
+    world::{Port, WorkerNo},
+};
+
+fn is_renewal(write: &LeaseWrite) -> bool {
+    matches!(write, LeaseWrite::Renew { .. })
+}
+
+fn is_take(write: &LeaseWrite) -> bool {
+    matches!(write, LeaseWrite::Take { .. })
+}
+
+impl Calm {
+    /// What becomes of a worker's next writes of a kind.
+    fn next(&self, worker: WorkerNo, is: fn(&LeaseWrite) -> bool, fates: &[WriteFate]) {
+        let scripted = fates.iter().map(|fate| Scripted { worker, is, fate: *fate });
+        self.world.lock().table.script.extend(scripted);
+    }
+
+    /// Waits until a worker has just renewed its only lease.
+    async fn renewal(&mut self) {
+        let counter =
+            |calm: &Self| calm.world.lock().table.rows.values().map(|row| row.counter).sum();
+        let before: u64 = counter(self);
+        self.until("a renewal", |calm| counter(calm) > before).await;
+    }
+
+    fn cut_off_from_table(&self, worker: WorkerNo) {
+        let until = Instant::now() + params().failover_time * 3;
+        self.world.lock().cut_off.insert((worker, Port::Table), until);
+    }
+
+    async fn stays_sound(&self, time: Duration) {
+        for _ in 0..300 {
+            sleep(time / 300).await;
+            self.sound();
+        }
+    }
+}
+
+/// The model found it: the answer is lost, the row does not show the write yet, and the next scan says
+/// "it is mine", as if the old owner had handed it over.
+#[test]
+fn a_take_by_force_that_arrives_late_waits_for_the_old_owner_s_time_all_the_same() {
+    for seed in 0..40 {
+        simulate(async {
+            let mut calm = at_rest(seed, 2, 1).await;
+            calm.hang_sinks(0, Duration::from_mins(2));
+            sleep(Duration::from_secs(2)).await;
+            let thief = calm.fleet.join();
+            // The hand-over is asked for; the next take of the thief is the one by force.
+            sleep(params().hand_over_timeout / 2).await;
+            let late = Duration::from_millis(seed * 150);
+            calm.next(thief, is_take, &[WriteFate::Late(late)]);
+            calm.until("a late take", |calm| calm.world.lock().in_doubt().count() > 0).await;
+            // The old owner renewed a moment ago, and does not hear that it has lost the lease: a
+            // delivery before its grant is over would break LS-3.
+            calm.fleet.freeze(0, params().failover_time * 2);
+            calm.stays_sound(params().failover_time * 3).await;
+            sleep(Duration::from_mins(2)).await;
+            calm.finish().await;
+        });
+    }
+}
+
+/// A seed found it: whoever gets the lease from the thief does not know that it must wait.
+#[test]
+fn a_thief_that_waits_does_not_release() {
+    for seed in 0..20 {
+        simulate(async {
+            let mut calm = at_rest(seed, 2, 1).await;
+            calm.hang_sinks(0, Duration::from_mins(2));
+            sleep(Duration::from_secs(2)).await;
+            let thief = calm.fleet.join();
+            calm.until("the asking", |calm| calm.hand_overs() > 0).await;
+            calm.fleet.join();
+            calm.until("a take by force", |calm| calm.world.lock().counter("forced take") > 0)
+                .await;
+            sleep(Duration::from_millis(seed * 100)).await;
+            calm.fleet.drain(thief);
+            calm.stays_sound(params().failover_time * 2).await;
+            sleep(Duration::from_mins(2)).await;
+            calm.finish().await;
+        });
+    }
+}
+
+/// The row that was read after a lost answer shows an earlier renewal: it proves nothing of the take,
+/// and the counter that others see is older than it.
+#[test]
+fn a_take_of_one_s_own_lease_is_not_inferred_from_an_earlier_renewal() {
+    for seed in 0..20 {
+        simulate(async {
+            let mut calm = at_rest(seed, 1, 1).await;
+            calm.renewal().await;
+            // The next renewal arrives when the lease has been given up, and no other one does.
+            calm.next(0, is_renewal, &[WriteFate::Late(Duration::from_millis(7_500))]);
+            calm.next(0, is_renewal, &[WriteFate::Unavailable; 40]);
+            calm.next(0, is_take, &[WriteFate::AnswerLost]);
+            sleep(Duration::from_millis(8_500)).await;
+            // The scan that says "it is mine" was begun before the renewal arrived.
+            calm.world.lock().table.slow_scans.insert(0, Duration::from_secs(4));
+            let before = calm.world.lock().counter("answer lost");
+            let lost = |calm: &Calm| calm.world.lock().counter("answer lost") > before;
+            calm.until("a take without an answer", lost).await;
+            calm.stays_sound(params().failover_time).await;
+            calm.world.lock().table.script.clear();
+            calm.world.lock().table.slow_scans.clear();
+            calm.finish().await;
+        });
+    }
+}
+
+/// A renewal is lost, others fail, and the one that is refused shows that the first has arrived: the
+/// grant counts from that one.
+#[test]
+fn a_renewal_that_is_inferred_counts_from_the_first_that_was_lost() {
+    for seed in 0..20 {
+        simulate(async {
+            let mut calm = at_rest(seed, 1, 1).await;
+            calm.renewal().await;
+            calm.next(0, is_renewal, &[WriteFate::Late(Duration::from_millis(3_300))]);
+            calm.next(0, is_renewal, &[WriteFate::Unavailable; 4]);
+            let refused = calm.world.lock().counter("write refused");
+            let is_refused = |calm: &Calm| calm.world.lock().counter("write refused") > refused;
+            calm.until("a renewal that is refused", is_refused).await;
+            calm.cut_off_from_table(0);
+            calm.stays_sound(params().failover_time * 2).await;
+            calm.finish().await;
+        });
+    }
+}
