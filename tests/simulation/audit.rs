@@ -79,11 +79,20 @@ pub(crate) struct Audit {
     pub(crate) from_latest: bool,
     /// Shards that ever had a lease.
     leased: BTreeSet<Place>,
-    /// Shards read from `LATEST` that were taken and not read yet: since when.
-    latest: BTreeMap<Place, EpochMillis>,
+    /// Shards that are read from `LATEST`.
+    latest: BTreeMap<Place, Latest>,
     /// Deliveries of events that had an outcome already.
     pub(crate) duplicates: u64,
 }
+
+/// A shard that is read from `LATEST`: when it was first taken, and whether it was read since.
+struct Latest {
+    taken: EpochMillis,
+    read: bool,
+}
+
+/// How wrong the clocks of machines are at most, in milliseconds.
+const CLOCKS: i64 = 1_000;
 
 /// Tells a worker's grants of one lease apart.
 pub(crate) type Grant = (WorkerNo, u64);
@@ -155,10 +164,16 @@ impl Audit {
         records: &[RawRecord],
         index: usize,
     ) {
-        let Some(first_take) = self.latest.remove(place) else { return };
+        let Some(Latest { taken, read }) = self.latest.get_mut(place) else { return };
+        let first = !std::mem::replace(read, true);
         let skipped = match start {
-            StartAt::Latest => index,
-            _ => records.partition_point(|record| record.arrival < first_take),
+            StartAt::Latest if first => index,
+            StartAt::Timestamp(time) => {
+                // The time is by the clock of whoever took it first.
+                let certain = EpochMillis(taken.0 + CLOCKS);
+                records.partition_point(|record| record.arrival < *time && record.arrival < certain)
+            }
+            _ => return,
         };
         for record in &records[..skipped] {
             self.lost(place, &record.sequence);
@@ -220,7 +235,8 @@ impl Audit {
                     self.starts(before);
                 }
                 if before.checkpoint == Checkpoint::Latest && before.latest_since.is_none() {
-                    self.latest.insert(Place::of(before), now);
+                    let latest = Latest { taken: now, read: false };
+                    self.latest.insert(Place::of(before), latest);
                 }
                 self.flight.left(&Place::of(before), None);
                 let place = Place::of(before);
@@ -267,7 +283,9 @@ impl Audit {
         };
         let mut entries = self.books.get(place)?.entries.range((from, Bound::Unbounded));
         let needs = |entry: &Entry| matches!(entry.must, Must::Deliver | Must::DeadLetter);
-        entries.find(|(_, entry)| !entry.lost && needs(entry)).map(|(position, _)| position)
+        let next = entries.find(|(_, entry)| needs(entry));
+        // What was trimmed may be under way all the same.
+        next.filter(|(_, entry)| !entry.lost).map(|(position, _)| position)
     }
 
     fn starts(&mut self, child: &Lease) {
