@@ -14,6 +14,7 @@ mod fan_out;
 mod replay;
 mod subject;
 
+pub(crate) use self::fan_out::consumer_name;
 pub use self::{
     check::{SinkCheck, check_sinks},
     replay::{Replay, ReplayEnd},
