@@ -95,7 +95,7 @@ fn furthest(about: &str, shard: &ShardId, age: Duration, retention: Option<Durat
 
 const MORE_TIME: &str = "raise the stream's retention first (aws kinesis increase-stream-retention-period, \
                          up to 8760 hours); then find out who should read it: docs/runbook.md, \
-                         ShardwrightRetention";
+                         ShardwrightRetentionShort";
 
 #[cfg(test)]
 mod tests {
