@@ -5,11 +5,13 @@
 //! | lease engine | it has drained, or the process aborts |
 //! | consumer, one per lease | its shard ends, it has drained, or its lease is lost |
 //! | admin port | the process ends |
+//! | exporters of metrics | the work has ended, and the last values are sent |
 //! | signals | the process ends |
 
 mod asking;
 mod check;
 mod context;
+mod exporters;
 mod fan_out;
 mod replay;
 mod subject;
@@ -40,7 +42,7 @@ use crate::{
         AwsConnection, DynamoLeases, FanOutConsumer, FleetMode, KinesisStream, StreamTarget,
         TableReady,
     },
-    config::{Compiled, StreamSettings},
+    config::{Compiled, EmfSettings, StreamSettings},
     consumer::{ConsumerContext, ConsumerStream},
     etl::Tally,
     leasing::{LeaseParams, LeaseStatus, LeasedStream, StreamIdentifier, plan::BalanceLimits},
@@ -103,6 +105,7 @@ pub struct App {
     admin: Option<Admin>,
     admin_token: Option<Token>,
     drain_timeout: Duration,
+    emf: EmfSettings,
     configuration: String,
     create_table: bool,
     worker_id: WorkerId,
@@ -161,6 +164,7 @@ impl App {
             admin_token,
             configuration: hash,
             drain_timeout: settings.shutdown.drain_timeout,
+            emf: settings.emf,
             create_table: lease.create_table,
             worker_id: WorkerId::new(settings.worker_id.unwrap_or_else(fresh_worker_id)),
             params: LeaseParams {
@@ -197,6 +201,7 @@ impl App {
         if let Some(admin) = admin {
             side.spawn(admin.serve(self.subject(&streams, seen.clone(), shutdown.drain.clone())));
         }
+        let exporters = self.exporters(&seen);
         let ready = tokio::select! { biased;
             () = shutdown.drain.cancelled() => None,
             ready = self.reach_the_table() => Some(ready?),
@@ -218,7 +223,7 @@ impl App {
             rand::rng().random(),
         );
         let work = worker.run(shutdown.drain.clone());
-        tokio::select! { biased;
+        let ended = tokio::select! { biased;
             ended = work => {
                 close_sinks(&self.context).await;
                 say_counts(&self.context.metrics.tally());
@@ -234,7 +239,9 @@ impl App {
                 error!(why, not_done = names(&held), "stopped before everything was drained");
                 Ok(Outcome::Aborted(held))
             }
-        }
+        };
+        exporters.finish().await;
+        ended
     }
 
     fn say_start(&self) {

@@ -18,16 +18,17 @@ const FLOORS: [&[&str]; 9] = [
     &["consumer"],
     &["worker", "aws"],
     &["sinks", "embedded"],
-    &["config", "admin", "logging", "shutdown", "app", "cli"],
+    &["config", "admin", "logging", "telemetry", "shutdown", "app", "cli"],
 ];
 
 /// Uses within one floor, and from `config` to the adapters' own settings, are decided one by one.
-const ALSO: [(&str, &str); 10] = [
+const ALSO: [(&str, &str); 11] = [
     ("admin", "leasing"),
     ("logging", "config"),
     ("app", "admin"),
     ("app", "config"),
     ("app", "shutdown"),
+    ("app", "telemetry"),
     ("cli", "app"),
     ("cli", "config"),
     ("cli", "logging"),

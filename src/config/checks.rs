@@ -35,6 +35,7 @@ pub(super) fn findings(settings: &Settings, places: &Places) -> Vec<Finding> {
     checks.consumers(settings);
     checks.routes(&settings.routes);
     checks.sinks(settings);
+    checks.emf(settings);
     checks.found
 }
 
@@ -285,6 +286,24 @@ impl Checks<'_> {
         let validate_on = format!("{key}.validate_on");
         let stray = route.validate.is_none() && self.places.exactly(&validate_on).is_some();
         self.that(!stray, validate_on, "needs a schema: set validate too");
+    }
+
+    fn emf(&mut self, settings: &Settings) {
+        let emf = &settings.emf;
+        let taken = settings.sinks.iter().find(|(_, e)| matches!(e.sink, SinkConfig::Stdout(_)));
+        if let Some((name, _)) = taken.filter(|_| emf.enabled) {
+            let message =
+                format!("sinks.{name} writes to standard output too: events and metrics would mix");
+            self.that(false, "emf.enabled", message);
+        }
+        // CloudWatch API reference, `PutMetricData`: 255 characters, and AWS/ is for AWS.
+        let name = &emf.namespace;
+        self.that(
+            (1..=255).contains(&name.len()) && !name.starts_with(':') && !name.starts_with("AWS/"),
+            "emf.namespace",
+            "CloudWatch takes no namespace of this name: expected 1 to 255 characters, not beginning with AWS/ or a colon",
+        );
+        self.that(emf.interval.as_secs() >= 1, "emf.interval", "must be at least 1s");
     }
 
     fn sinks(&mut self, settings: &Settings) {

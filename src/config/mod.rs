@@ -29,7 +29,7 @@ pub use place::Place;
 pub use problem::{ConfigProblem, ConfigProblems};
 pub use provenance::Setting;
 pub use settings::{
-    AdminSettings, BatchSettings, ConsumerSettings, DeadLetterSettings, FieldSetting,
+    AdminSettings, BatchSettings, ConsumerSettings, DeadLetterSettings, EmfSettings, FieldSetting,
     LeaseSettings, LogFormat, LogSettings, Retrieval, RetrySettings, RouteSettings, Secret,
     Settings, ShutdownSettings, SinkEntry, StreamSettings, ValidateOn,
 };

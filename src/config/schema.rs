@@ -46,13 +46,14 @@ pub(super) const TOP: &[Key] = &[
 ];
 
 /// The names of all tables.
-pub(super) const TABLES: [&str; 10] = [
+pub(super) const TABLES: [&str; 11] = [
     "aws",
     "lease",
     "consumer",
     "shutdown",
     "admin",
     "log",
+    "emf",
     "dead_letter",
     "streams",
     "routes",
@@ -95,6 +96,9 @@ pub(super) const ADMIN: &[Key] =
 
 pub(super) const LOG: &[Key] =
     &[key("level", Text), key("format", Word(&["auto", "text", "json"]))];
+
+pub(super) const EMF: &[Key] =
+    &[key("enabled", Flag), key("namespace", Text), key("interval", Duration)];
 
 pub(super) const DEAD_LETTER: &[Key] = &[
     must("sink", Text, "name the sink for what cannot be processed, as in sink = \"parked\""),

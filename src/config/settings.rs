@@ -33,6 +33,8 @@ pub struct Settings {
     pub admin: AdminSettings,
     /// What is logged, and how.
     pub log: LogSettings,
+    /// Metrics for CloudWatch on standard output.
+    pub emf: EmfSettings,
     /// The streams to read. At least one.
     pub streams: Vec<StreamSettings>,
     /// What happens to events: the first route that matches takes an event. At least one.
@@ -168,6 +170,19 @@ pub enum LogFormat {
     Text,
     /// For machines, one object a line.
     Json,
+}
+
+/// `[emf]`: metrics for CloudWatch on standard output, in the embedded metric format. For tasks whose
+/// output goes to CloudWatch Logs, as by the `awslogs` driver of ECS.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct EmfSettings {
+    /// Whether they are written. Not beside a `stdout` sink.
+    pub enabled: bool,
+    /// The namespace of the metrics in CloudWatch.
+    pub namespace: String,
+    /// How often they are written.
+    #[serde(with = "humantime_serde")]
+    pub interval: Duration,
 }
 
 /// `[[streams]]`: one stream to read.

@@ -1,0 +1,30 @@
+//! Where metrics are sent beside the admin port.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::App;
+use crate::{
+    leasing::LeaseStatus,
+    telemetry::{Emf, Exporters, Scrape},
+    worker,
+};
+
+impl App {
+    /// Starts the exporters of the configuration.
+    pub(super) fn exporters(&self, status: &watch::Receiver<LeaseStatus>) -> Exporters {
+        let mut exporters = Exporters::default();
+        let (context, status) = (Arc::clone(&self.context), status.clone());
+        let scrape: Scrape = Arc::new(move || {
+            let levels = worker::levels(&status.borrow(), &context);
+            context.metrics.snapshot(&levels)
+        });
+        if self.emf.enabled {
+            let emf = Emf::new(&self.emf.namespace, &self.application, self.worker_id.as_str());
+            let every = self.emf.interval;
+            exporters.spawn(|stop| emf.run(scrape, every, stop));
+        }
+        exporters
+    }
+}
