@@ -50,6 +50,7 @@ use crate::{
     model::{LeaseKey, StreamName, WorkerId},
     ports::{LeaseStore, SinkError, StoreError, StreamReader, SystemClock, WallClock},
     shutdown::Shutdown,
+    telemetry::Otlp,
     worker::Worker,
 };
 
@@ -106,6 +107,7 @@ pub struct App {
     admin_token: Option<Token>,
     drain_timeout: Duration,
     emf: EmfSettings,
+    otlp: Option<Otlp>,
     configuration: String,
     create_table: bool,
     worker_id: WorkerId,
@@ -165,6 +167,7 @@ impl App {
             configuration: hash,
             drain_timeout: settings.shutdown.drain_timeout,
             emf: settings.emf,
+            otlp: None,
             create_table: lease.create_table,
             worker_id: WorkerId::new(settings.worker_id.unwrap_or_else(fresh_worker_id)),
             params: LeaseParams {
@@ -180,6 +183,12 @@ impl App {
             streams,
             context: Arc::new(context),
         })
+    }
+
+    /// Sends metrics and spans there too.
+    #[must_use]
+    pub fn with_otlp(self, otlp: Option<Otlp>) -> Self {
+        Self { otlp, ..self }
     }
 
     /// What became of records and events, now and later.
@@ -394,7 +403,7 @@ fn consumer_stream(stream: &Stream, metrics: &Arc<Metrics>) -> ConsumerStream {
 }
 
 /// A name that no other worker has, and that tells an operator where to look.
-fn fresh_worker_id() -> String {
+pub(crate) fn fresh_worker_id() -> String {
     let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
     let host = host.trim();
     let host = if host.is_empty() { "worker" } else { host };

@@ -22,17 +22,19 @@ const FLOORS: [&[&str]; 9] = [
 ];
 
 /// Uses within one floor, and from `config` to the adapters' own settings, are decided one by one.
-const ALSO: [(&str, &str); 11] = [
+const ALSO: [(&str, &str); 13] = [
     ("admin", "leasing"),
     ("logging", "config"),
     ("app", "admin"),
     ("app", "config"),
     ("app", "shutdown"),
     ("app", "telemetry"),
+    ("config", "telemetry"),
     ("cli", "app"),
     ("cli", "config"),
     ("cli", "logging"),
     ("cli", "shutdown"),
+    ("cli", "telemetry"),
     ("cli", "embedded"),
 ];
 

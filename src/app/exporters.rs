@@ -13,7 +13,7 @@ use crate::{
 
 impl App {
     /// Starts the exporters of the configuration.
-    pub(super) fn exporters(&self, status: &watch::Receiver<LeaseStatus>) -> Exporters {
+    pub(super) fn exporters(&mut self, status: &watch::Receiver<LeaseStatus>) -> Exporters {
         let mut exporters = Exporters::default();
         let (context, status) = (Arc::clone(&self.context), status.clone());
         let scrape: Scrape = Arc::new(move || {
@@ -22,8 +22,11 @@ impl App {
         });
         if self.emf.enabled {
             let emf = Emf::new(&self.emf.namespace, &self.application, self.worker_id.as_str());
-            let every = self.emf.interval;
+            let (every, scrape) = (self.emf.interval, Arc::clone(&scrape));
             exporters.spawn(|stop| emf.run(scrape, every, stop));
+        }
+        if let Some(otlp) = self.otlp.take() {
+            exporters.spawn(|stop| otlp.run(scrape, stop));
         }
         exporters
     }

@@ -3,14 +3,15 @@
 use std::{collections::HashSet, time::Duration};
 
 use super::{
-    Retrieval, RetrySettings, RouteSettings, Settings, SinkEntry, StreamSettings, log_level,
-    place::Places, redact::redact,
+    OtlpSettings, Retrieval, RetrySettings, RouteSettings, Settings, SinkEntry, StreamSettings,
+    log_level, place::Places, redact::redact,
 };
 use crate::{
     aws::{ConsumerName, StreamTarget, check_endpoint},
     model::InitialPosition,
     ports::{SystemClock, WallClock},
     sinks::{KinesisSinkConfig, SinkConfig},
+    telemetry::NOT_BUILT_IN,
 };
 
 /// Largest record of a stream (Kinesis quotas).
@@ -36,6 +37,7 @@ pub(super) fn findings(settings: &Settings, places: &Places) -> Vec<Finding> {
     checks.routes(&settings.routes);
     checks.sinks(settings);
     checks.emf(settings);
+    checks.otlp(&settings.otlp, cfg!(feature = "otlp"));
     checks.found
 }
 
@@ -304,6 +306,16 @@ impl Checks<'_> {
             "CloudWatch takes no namespace of this name: expected 1 to 255 characters, not beginning with AWS/ or a colon",
         );
         self.that(emf.interval.as_secs() >= 1, "emf.interval", "must be at least 1s");
+    }
+
+    /// `built_in`: whether this build can send.
+    fn otlp(&mut self, otlp: &OtlpSettings, built_in: bool) {
+        let not_built_in = otlp.endpoint.is_some() && !built_in;
+        self.that(!not_built_in, "otlp.endpoint", NOT_BUILT_IN);
+        if !not_built_in {
+            self.endpoint("otlp.endpoint", otlp.endpoint.as_ref());
+        }
+        self.that(otlp.interval.as_secs() >= 1, "otlp.interval", "must be at least 1s");
     }
 
     fn sinks(&mut self, settings: &Settings) {

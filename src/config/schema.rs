@@ -46,7 +46,7 @@ pub(super) const TOP: &[Key] = &[
 ];
 
 /// The names of all tables.
-pub(super) const TABLES: [&str; 11] = [
+pub(super) const TABLES: [&str; 12] = [
     "aws",
     "lease",
     "consumer",
@@ -54,6 +54,7 @@ pub(super) const TABLES: [&str; 11] = [
     "admin",
     "log",
     "emf",
+    "otlp",
     "dead_letter",
     "streams",
     "routes",
@@ -99,6 +100,8 @@ pub(super) const LOG: &[Key] =
 
 pub(super) const EMF: &[Key] =
     &[key("enabled", Flag), key("namespace", Text), key("interval", Duration)];
+
+pub(super) const OTLP: &[Key] = &[key("endpoint", Text), key("interval", Duration)];
 
 pub(super) const DEAD_LETTER: &[Key] = &[
     must("sink", Text, "name the sink for what cannot be processed, as in sink = \"parked\""),

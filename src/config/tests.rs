@@ -77,6 +77,7 @@ fn the_tables_of_keys_have_the_fields_of_the_structs() {
     assert_eq!(sorted(schema::ADMIN), names::<AdminSettings>());
     assert_eq!(sorted(schema::LOG), names::<LogSettings>());
     assert_eq!(sorted(schema::EMF), names::<EmfSettings>());
+    assert_eq!(sorted(schema::OTLP), names::<OtlpSettings>());
     assert_eq!(sorted(schema::DEAD_LETTER), names::<DeadLetterSettings>());
     assert_eq!(sorted(schema::STREAM), names::<StreamSettings>());
     assert_eq!(sorted(schema::ROUTE), names::<RouteSettings>());

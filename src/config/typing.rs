@@ -40,6 +40,7 @@ pub(super) fn draft(merged: Merged) -> Draft {
         shutdown: typing.section("shutdown", schema::SHUTDOWN, &mut root),
         admin: typing.section("admin", schema::ADMIN, &mut root),
         log: typing.section("log", schema::LOG, &mut root),
+        otlp: typing.section("otlp", schema::OTLP, &mut root),
         emf: typing.section("emf", schema::EMF, &mut root),
         streams: typing.list("streams", schema::STREAM, &mut root),
         routes: typing.list("routes", schema::ROUTE, &mut root),

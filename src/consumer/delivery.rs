@@ -4,12 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{Instrument, info, warn};
 
 use super::{permit::Permit, queue::Queued, retry_policy::RetryPolicy};
 use crate::{
-    metrics::{Metrics, ShardMeter},
-    model::{OutputEvent, rounded},
+    metrics::{Metrics, ShardMeter, spans},
+    model::{LeaseKey, OutputEvent, rounded},
     ports::{Sink, SinkError, Verdict, WallClock},
 };
 
@@ -92,7 +92,16 @@ impl BatchDelivery {
     /// One attempt, which is counted.
     async fn deliver(&self, events: &[OutputEvent]) -> Result<Vec<Verdict>, SinkError> {
         let began = Instant::now();
-        let answer = self.patiently(self.sink.deliver(events)).await;
+        let lease = self.permit.lease().map_or("replay", LeaseKey::as_str);
+        let span = spans::deliver(&self.name, lease, events.len());
+        let answer = self.patiently(self.sink.deliver(events)).instrument(span.clone()).await;
+        match &answer {
+            Ok(verdicts) => {
+                let accepted = verdicts.iter().filter(|verdict| **verdict == Verdict::Accepted);
+                span.record("accepted", accepted.count());
+            }
+            Err(problem) => drop(span.record("problem", problem.to_string())),
+        }
         self.metrics.delivered(&self.name, events.len(), began.elapsed(), &answer);
         answer
     }

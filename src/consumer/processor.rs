@@ -10,6 +10,7 @@ use crate::{
     codec::{ShardKeys, deaggregate},
     etl::{Processed, Source, SourceRecord, Tally},
     leasing::{ConsumerExit, LeaseGrant},
+    metrics::spans,
     model::{Checkpoint, Invariant, Position, Progress, RawRecord, UserRecord},
 };
 
@@ -141,6 +142,8 @@ impl Processor {
 
     /// Decodes records until there is enough for one turn.
     fn decode_some(&mut self) {
+        let span = spans::process(&self.source.stream, &self.source.shard);
+        let entered = span.enter();
         let mut tally = Tally::default();
         while tally.bytes < TURN_BYTES && !self.outbox.full() {
             let Some((raw, held)) = self.backlog.pop_front() else { break };
@@ -148,6 +151,8 @@ impl Processor {
             tally.bytes += raw.data.len() as u64;
             self.take_record(&raw, held, &mut tally);
         }
+        span.record("records", tally.records).record("events", tally.events);
+        drop(entered);
         self.context.metrics.count(&self.source.stream, tally);
         self.report();
     }

@@ -9,6 +9,7 @@
 //! | `failures` | why records and events failed, folded |
 //! | `alarm` | invariants found broken, records trimmed unread |
 //! | [`MetricFamily`] | all of it as values, for exporters beside `/metrics` |
+//! | [`spans`] | what a trace shows, where traces are exported |
 //! | `metered` | streams and lease tables whose calls are counted |
 //!
 //! `docs/metrics.md` lists all metrics; a test holds it against [`Metrics::encode`]. Names have base
@@ -25,6 +26,7 @@ mod journal;
 mod metered;
 mod shards;
 mod snapshot;
+pub mod spans;
 
 pub use alarm::Loss;
 pub use failures::FailureReason;
@@ -180,6 +182,7 @@ impl Metrics {
 
     /// A lease came to this worker or left it.
     pub fn lease_changed(&self, change: LeaseChange, stream: &str, lease: &Lease, why: &str) {
+        spans::lease_changed(change, stream, lease, why);
         self.board.journal.note(change, stream, lease, why);
     }
 

@@ -3,20 +3,42 @@
 //! | Exporter | To |
 //! |---|---|
 //! | [`Emf`] | CloudWatch, by way of the log: the embedded metric format on standard output |
+//! | [`Otlp`] | an OpenTelemetry collector, with traces; behind the cargo feature `otlp` |
 
 mod emf;
+#[cfg(feature = "otlp")]
+mod otlp;
+#[cfg(not(feature = "otlp"))]
+mod without_otlp;
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::{task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
+use tracing_subscriber::{Layer, Registry};
 
 pub use emf::Emf;
+#[cfg(feature = "otlp")]
+pub use otlp::Otlp;
+#[cfg(not(feature = "otlp"))]
+pub use without_otlp::Otlp;
 
 use crate::metrics::MetricFamily;
 
 /// Reads all metrics as they are now.
 pub type Scrape = Arc<dyn Fn() -> Vec<MetricFamily> + Send + Sync>;
+
+/// What sees spans beside the log.
+pub type SpanLayer = Box<dyn Layer<Registry> + Send + Sync>;
+
+/// Why nothing can be sent by OTLP.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("otlp.endpoint: {0}")]
+pub struct OtlpError(String);
+
+/// What an endpoint says in a build that cannot send.
+pub const NOT_BUILT_IN: &str =
+    "this build cannot send by OTLP: build it with the cargo feature `otlp`, or leave the key out";
 
 /// What the last values may take at the end.
 const LAST: Duration = Duration::from_secs(2);

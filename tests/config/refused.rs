@@ -266,6 +266,12 @@ fn what_is_refused_in_sinks() {
             "[sinks.b]\ntype = \"stdout\"\n[sinks.c]\ntype = \"stdout\"",
             "0.toml:21: sinks.c.type: only one sink may write to stdout",
         ),
+        (
+            "[sinks.b]\ntype = \"stdout\"\n[emf]\nenabled = true",
+            "0.toml:21: emf.enabled: sinks.b writes to standard output too",
+        ),
+        ("[emf]\nnamespace = \"AWS/ours\"", "0.toml:19: emf.namespace: CloudWatch takes no"),
+        ("[emf]\ninterval = \"100ms\"", "0.toml:19: emf.interval: must be at least 1s"),
         ("[sinks.b]\npath = \"a\"", "0.toml:18: sinks.b.type: missing: say what it is"),
         ("[sinks]\nb = 5", "0.toml:19: sinks.b: expected a table [sinks.b]; found 5"),
     ] {

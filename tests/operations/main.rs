@@ -15,6 +15,7 @@ mod admin;
 mod browser;
 mod client;
 mod doctor;
+mod emf;
 #[expect(dead_code, unused_imports, reason = "other scenarios need more of it")]
 #[path = "../harness/mod.rs"]
 mod harness;
