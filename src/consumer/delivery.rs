@@ -152,7 +152,7 @@ impl BatchDelivery {
     /// The first of a row of failures is said, then each time the row doubles.
     fn say_failed(&self, part: &Part, reason: &str, wait: Duration) {
         if let Some(meter) = &self.meter {
-            meter.delivered(Some(format!("{}: {reason}", self.name)));
+            meter.delivered(&self.name, Some(format!("{}: {reason}", self.name)));
         }
         if part.failures.is_power_of_two() {
             warn!(sink = %self.name, lease = %self.permit, events = part.open.len(),
@@ -163,7 +163,7 @@ impl BatchDelivery {
 
     fn say_delivered(&self, failures: u32) {
         if let Some(meter) = &self.meter {
-            meter.delivered(None);
+            meter.delivered(&self.name, None);
         }
         if failures > 0 {
             info!(sink = %self.name, lease = %self.permit, attempts = failures + 1,

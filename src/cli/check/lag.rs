@@ -81,7 +81,7 @@ fn furthest(about: &str, shard: &ShardId, age: Duration, retention: Option<Durat
     let found =
         format!("furthest behind is {shard}: its oldest unread record waits for {}", duration(age));
     let Some(retention) = retention else { return Finding::ok(about, found) };
-    let found = format!("{found} of the {} that records are kept", duration(retention));
+    let found = format!("{found} of the {} h that records are kept", retention.as_secs() / 3600);
     let left = duration(retention.saturating_sub(age));
     match () {
         () if age * 5 >= retention * 4 => {

@@ -6,7 +6,7 @@ use super::{consumers, finding::Finding};
 use crate::{
     app,
     aws::{AwsConnection, KinesisStream, StreamSummary},
-    cli::{check::counted, leases::text::duration},
+    cli::check::counted,
     config::{Settings, StreamSettings},
     model::{InitialPosition, ShardId, StreamName},
     ports::{StartAt, StreamError, StreamReader},
@@ -76,9 +76,9 @@ fn judge(about: &str, summary: &StreamSummary, most_leases: usize) -> Vec<Findin
         .map_or("not encrypted".to_owned(), |key| format!("encrypted by {key}"));
     let shards = usize::try_from(*open_shards).unwrap_or(usize::MAX);
     let found = format!(
-        "{status}, {mode}{}, keeps records for {}, {encrypted}",
+        "{status}, {mode}{}, keeps records for {} h, {encrypted}",
         counted(shards, "open shard"),
-        duration(*retention)
+        retention.as_secs() / 3600
     );
     let mut findings = vec![match status.as_str() {
         "ACTIVE" | "UPDATING" => Finding::ok(about, found),
@@ -175,7 +175,7 @@ mod tests {
         let judged = |status, hours| judge("stream s", &summary(status, hours, 4), 100);
         let fine = judged("ACTIVE", 72);
         assert_eq!(levels(&fine), [Level::Ok]);
-        let found = "ACTIVE, ON_DEMAND, 4 open shards, keeps records for 3days, not encrypted";
+        let found = "ACTIVE, ON_DEMAND, 4 open shards, keeps records for 72 h, not encrypted";
         assert_eq!(fine[0].found, found);
         assert_eq!(levels(&judged("ACTIVE", 24)), [Level::Ok, Level::Note]);
         assert_eq!(levels(&judged("DELETING", 72)), [Level::Problem]);
