@@ -158,7 +158,9 @@ impl LeaseStore for MeteredLeases {
             LeaseWrite::FillHashRange { .. } | LeaseWrite::Evict { .. } => "mend",
         };
         let checkpoint = match write {
-            LeaseWrite::Renew { checkpoint: Some(progress), .. } => {
+            LeaseWrite::Renew { checkpoint: Some(progress), .. }
+            | LeaseWrite::FinishHandOver { checkpoint: Some(progress), .. }
+            | LeaseWrite::Release { checkpoint: Some(progress), .. } => {
                 Some(progress.checkpoint.to_string())
             }
             _ => None,

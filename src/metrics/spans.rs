@@ -31,7 +31,7 @@ pub(super) fn fetched(span: &Span, outcome: &str, records: Option<usize>) {
     }
 }
 
-/// One call to the lease table. A renewal is called a checkpoint when it carries one.
+/// One call to the lease table; called a checkpoint when it carries one.
 pub(super) fn lease_table(
     op: &'static str,
     lease: Option<&LeaseKey>,

@@ -98,7 +98,7 @@ impl Emf {
         let documents = by_labels.iter().flat_map(|(labels, entries)| {
             entries.chunks(MOST_METRICS).map(|entries| self.document(labels, entries, now))
         });
-        documents.map(|document| format!("{document}\n")).collect()
+        documents.flat_map(|document| [document.to_string(), "\n".to_owned()]).collect()
     }
 
     fn entries(

@@ -58,7 +58,7 @@ pub(super) async fn examine(
     let key = summary.as_ref().ok().and_then(|summary| summary.encryption_key.as_deref());
     // One that is not there is said once.
     if !matches!(summary, Err(StreamError::NotFound(_))) {
-        findings.extend(reading(&about, right, key));
+        findings.push(reading(&about, right, key));
     }
     if let Ok(summary) = &summary {
         let site = consumers::Site { aws, stream, application: &settings.application };
@@ -127,9 +127,9 @@ async fn try_reading(reader: &dyn StreamReader) -> Right {
     }
 }
 
-fn reading(about: &str, right: Right, key: Option<&str>) -> Option<Finding> {
+fn reading(about: &str, right: Right, key: Option<&str>) -> Finding {
     const CALLS: &str = "may be read: ListShards, GetShardIterator, GetRecords";
-    Some(match (right, key) {
+    match (right, key) {
         (Ok(true), Some(_)) => Finding::ok(about, format!("{CALLS}, and kms:Decrypt on its key")),
         (Ok(false), Some(key)) => Finding::note(
             about,
@@ -144,7 +144,7 @@ fn reading(about: &str, right: Right, key: Option<&str>) -> Option<Finding> {
         .advise("find the other readers (CloudWatch: ReadProvisionedThroughputExceeded), or set \
                  streams.retrieval = \"fan-out\""),
         (Err(problem), _) => Finding::stream_problem(about, &problem),
-    })
+    }
 }
 
 #[cfg(test)]
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn the_key_of_a_stream_is_tried_only_by_a_record() {
-        let level = |right: Right, key| reading("stream s", right, key).unwrap().level;
+        let level = |right: Right, key| reading("stream s", right, key).level;
         assert_eq!(level(Ok(true), Some("alias/k")), Level::Ok);
         assert_eq!(level(Ok(false), Some("alias/k")), Level::Note);
         assert_eq!(level(Ok(false), None), Level::Ok);

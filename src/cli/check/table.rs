@@ -31,7 +31,7 @@ pub(super) async fn examine(
     );
     let mut findings = vec![shape(&about, &facts, restorable.ok())];
     findings.push(fleet_mode(&about, mode));
-    findings.extend(rights(&about, rows.as_ref().err(), writes));
+    findings.extend(rights(&about, rows.as_ref().err(), &writes));
     let Ok(rows) = rows else { return (findings, None) };
     findings.extend(malformed(&about, &rows));
     findings.extend(capacity::judge(&about, &facts, rows.len(), settings));
@@ -57,17 +57,17 @@ fn shape(about: &str, facts: &TableFacts, restorable: Option<bool>) -> Finding {
         format!("provisioned with {read} read and {write} write units")
     });
     let on = |on: bool| if on { "on" } else { "off" };
-    let mut found = format!(
-        "{}, key leaseKey, {billing}, deletion protection {}",
+    let restorable = restorable
+        .map_or(String::new(), |restorable| format!(", point-in-time recovery {}", on(restorable)));
+    let indexes = match &facts.indexes[..] {
+        [] => String::new(),
+        indexes => format!(", indexes {} (of a KCL 3.x)", indexes.join(", ")),
+    };
+    let found = format!(
+        "{}, key leaseKey, {billing}, deletion protection {}{restorable}{indexes}",
         facts.status.as_deref().unwrap_or("ACTIVE"),
         on(facts.deletion_protection)
     );
-    if let Some(restorable) = restorable {
-        found += &format!(", point-in-time recovery {}", on(restorable));
-    }
-    if !facts.indexes.is_empty() {
-        found += &format!(", indexes {} (of a KCL 3.x)", facts.indexes.join(", "));
-    }
     match facts.status.as_deref() {
         None | Some("ACTIVE" | "UPDATING") if facts.deletion_protection => {
             Finding::ok(about, found)
@@ -102,7 +102,7 @@ fn fleet_mode(about: &str, mode: Result<FleetMode, StoreError>) -> Finding {
 fn rights(
     about: &str,
     scan: Option<&StoreError>,
-    writes: [Result<(), StoreError>; 3],
+    writes: &[Result<(), StoreError>; 3],
 ) -> Vec<Finding> {
     let refused: Vec<Finding> = scan
         .into_iter()
@@ -173,9 +173,9 @@ mod tests {
     #[test]
     fn every_right_that_is_missing_has_its_line() {
         let denied = |action: &str| StoreError::Denied(format!("dynamodb:{action}: no"));
-        let all = rights("t", None, [Ok(()), Ok(()), Ok(())]);
+        let all = rights("t", None, &[Ok(()), Ok(()), Ok(())]);
         assert!(all.len() == 1 && all[0].level == Level::Ok, "{all:?}");
-        let some = rights("t", Some(&denied("Scan")), [Ok(()), Err(denied("UpdateItem")), Ok(())]);
+        let some = rights("t", Some(&denied("Scan")), &[Ok(()), Err(denied("UpdateItem")), Ok(())]);
         let found: Vec<&str> = some.iter().map(|finding| finding.found.as_str()).collect();
         assert_eq!(
             found,

@@ -93,7 +93,13 @@ impl Otlp {
     pub fn layer(&self) -> SpanLayer {
         let tracer = self.tracers.tracer("shardwright");
         let ours = filter_fn(|metadata| metadata.target() == spans::TARGET);
-        let layer = tracing_opentelemetry::layer::<Registry>().with_tracer(tracer);
+        // Where in our code a span begins tells an operator nothing.
+        let layer = tracing_opentelemetry::layer::<Registry>()
+            .with_tracer(tracer)
+            .with_location(false)
+            .with_threads(false)
+            .with_target(false)
+            .with_tracked_inactivity(false);
         Box::new(layer.with_filter(ours))
     }
 
