@@ -23,6 +23,7 @@ pub use self::{
 };
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -202,8 +203,8 @@ impl App {
     /// # Errors
     /// What a person must mend before it can start.
     pub async fn run(mut self, shutdown: Shutdown) -> Result<Outcome, StartError> {
-        let admin = self.admin.take();
         self.say_start();
+        let admin = self.admin.take();
         let (status, seen) = watch::channel(LeaseStatus::default());
         let mut side = JoinSet::new();
         let streams = self.leased_streams(&mut side);
@@ -245,7 +246,8 @@ impl App {
             why = overdue(&shutdown, self.drain_timeout) => {
                 let held: Vec<LeaseKey> = seen.borrow().held.iter().cloned().collect();
                 say_counts(&self.context.metrics.tally());
-                error!(why, not_done = names(&held), "stopped before everything was drained");
+                let held_up = held_up(&self.context.metrics);
+                error!(why, not_done = names(&held), held_up, "stopped before everything was drained");
                 Ok(Outcome::Aborted(held))
             }
         };
@@ -261,6 +263,7 @@ impl App {
             table = self.store.table(),
             streams = streams.join(", "),
             configuration = self.configuration,
+            page = self.admin_address().map(|at| tracing::field::display(format!("http://{at}/"))),
             "starting"
         );
     }
@@ -357,6 +360,15 @@ fn outcome(ended: Result<Vec<LeaseKey>, JoinError>) -> Outcome {
 
 fn names(leases: &[LeaseKey]) -> String {
     leases.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// What stands in the way of shards: each sink's or stream's own words, once.
+fn held_up(metrics: &Metrics) -> Option<String> {
+    let problems = metrics.shards().into_values().flat_map(|shard| {
+        [shard.sink_error, shard.read_error].into_iter().flatten().map(|(_, problem)| problem)
+    });
+    let problems: BTreeSet<String> = problems.collect();
+    (!problems.is_empty()).then(|| problems.into_iter().collect::<Vec<_>>().join("; "))
 }
 
 /// Waits until a drain has taken too long, or nobody wants to wait for it.

@@ -446,3 +446,22 @@ fn is_consumer(name: &str) -> bool {
 fn u64_of(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_refused_by_a_build_that_cannot_send() {
+        let places = Places::default();
+        let endpoint = Some("http://localhost:4318".to_owned());
+        let otlp = OtlpSettings { endpoint, interval: Duration::from_secs(30) };
+        let found = |built_in| {
+            let mut checks = Checks { places: &places, found: Vec::new() };
+            checks.otlp(&otlp, built_in);
+            checks.found
+        };
+        assert_eq!(found(true), []);
+        assert_eq!(found(false), [("otlp.endpoint".to_owned(), NOT_BUILT_IN.to_owned())]);
+    }
+}

@@ -266,12 +266,6 @@ fn what_is_refused_in_sinks() {
             "[sinks.b]\ntype = \"stdout\"\n[sinks.c]\ntype = \"stdout\"",
             "0.toml:21: sinks.c.type: only one sink may write to stdout",
         ),
-        (
-            "[sinks.b]\ntype = \"stdout\"\n[emf]\nenabled = true",
-            "0.toml:21: emf.enabled: sinks.b writes to standard output too",
-        ),
-        ("[emf]\nnamespace = \"AWS/ours\"", "0.toml:19: emf.namespace: CloudWatch takes no"),
-        ("[emf]\ninterval = \"100ms\"", "0.toml:19: emf.interval: must be at least 1s"),
         ("[sinks.b]\npath = \"a\"", "0.toml:18: sinks.b.type: missing: say what it is"),
         ("[sinks]\nb = 5", "0.toml:19: sinks.b: expected a table [sinks.b]; found 5"),
     ] {
@@ -404,4 +398,27 @@ fn consumers_of_fan_out_are_named_as_kinesis_takes_them() {
     let base = BASE.replace("[[streams]]\n", "[[streams]]\nretrieval = \"fan-out\"\n");
     Case::new(&[&format!("application = \"{long}\"\n{base}")])
         .refused(&["0.toml:1: application: Kinesis takes no consumer of this name"]);
+}
+
+#[test]
+fn what_is_refused_in_exporters() {
+    for (after, expect) in [
+        (
+            "[sinks.b]\ntype = \"stdout\"\n[emf]\nenabled = true",
+            "0.toml:21: emf.enabled: sinks.b writes to standard output too",
+        ),
+        ("[emf]\nnamespace = \"AWS/ours\"", "0.toml:19: emf.namespace: CloudWatch takes no"),
+        ("[emf]\ninterval = \"100ms\"", "0.toml:19: emf.interval: must be at least 1s"),
+        ("[otlp]\ninterval = \"100ms\"", "0.toml:19: otlp.interval: must be at least 1s"),
+        #[cfg(not(feature = "otlp"))]
+        (
+            "[otlp]\nendpoint = \"http://localhost:4318\"",
+            "0.toml:19: otlp.endpoint: this build cannot send by OTLP: build it with the cargo feature",
+        ),
+        #[cfg(feature = "otlp")]
+        ("[otlp]\nendpoint = \"a\"", "0.toml:19: otlp.endpoint: expected http:// or https://"),
+    ] {
+        println!("{after}");
+        Case::around("", after).refused(&[expect]);
+    }
 }
