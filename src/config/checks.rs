@@ -1,17 +1,18 @@
 //! What must hold beyond the kind of each value: names that AWS takes, values that fit each other.
 
+mod exporters;
+
 use std::{collections::HashSet, time::Duration};
 
 use super::{
-    OtlpSettings, Retrieval, RetrySettings, RouteSettings, Settings, SinkEntry, StreamSettings,
-    log_level, place::Places, redact::redact,
+    Retrieval, RetrySettings, RouteSettings, Settings, SinkEntry, StreamSettings, log_level,
+    place::Places, redact::redact,
 };
 use crate::{
     aws::{ConsumerName, StreamTarget, check_endpoint},
     model::InitialPosition,
     ports::{SystemClock, WallClock},
     sinks::{KinesisSinkConfig, SinkConfig},
-    telemetry::NOT_BUILT_IN,
 };
 
 /// Largest record of a stream (Kinesis quotas).
@@ -290,34 +291,6 @@ impl Checks<'_> {
         self.that(!stray, validate_on, "needs a schema: set validate too");
     }
 
-    fn emf(&mut self, settings: &Settings) {
-        let emf = &settings.emf;
-        let taken = settings.sinks.iter().find(|(_, e)| matches!(e.sink, SinkConfig::Stdout(_)));
-        if let Some((name, _)) = taken.filter(|_| emf.enabled) {
-            let message =
-                format!("sinks.{name} writes to standard output too: events and metrics would mix");
-            self.that(false, "emf.enabled", message);
-        }
-        // CloudWatch API reference, `PutMetricData`: 255 characters, and AWS/ is for AWS.
-        let name = &emf.namespace;
-        self.that(
-            (1..=255).contains(&name.len()) && !name.starts_with(':') && !name.starts_with("AWS/"),
-            "emf.namespace",
-            "CloudWatch takes no namespace of this name: expected 1 to 255 characters, not beginning with AWS/ or a colon",
-        );
-        self.that(emf.interval.as_secs() >= 1, "emf.interval", "must be at least 1s");
-    }
-
-    /// `built_in`: whether this build can send.
-    fn otlp(&mut self, otlp: &OtlpSettings, built_in: bool) {
-        let not_built_in = otlp.endpoint.is_some() && !built_in;
-        self.that(!not_built_in, "otlp.endpoint", NOT_BUILT_IN);
-        if !not_built_in {
-            self.endpoint("otlp.endpoint", otlp.endpoint.as_ref());
-        }
-        self.that(otlp.interval.as_secs() >= 1, "otlp.interval", "must be at least 1s");
-    }
-
     fn sinks(&mut self, settings: &Settings) {
         let mut stdout = None;
         let letters = &settings.dead_letter;
@@ -445,23 +418,4 @@ fn is_consumer(name: &str) -> bool {
 
 fn u64_of(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_endpoint_is_refused_by_a_build_that_cannot_send() {
-        let places = Places::default();
-        let endpoint = Some("http://localhost:4318".to_owned());
-        let otlp = OtlpSettings { endpoint, interval: Duration::from_secs(30) };
-        let found = |built_in| {
-            let mut checks = Checks { places: &places, found: Vec::new() };
-            checks.otlp(&otlp, built_in);
-            checks.found
-        };
-        assert_eq!(found(true), []);
-        assert_eq!(found(false), [("otlp.endpoint".to_owned(), NOT_BUILT_IN.to_owned())]);
-    }
 }
