@@ -1,6 +1,6 @@
 //! What stands for OTLP in a build without the cargo feature: nothing can be opened.
 
-use std::time::Duration;
+use std::{future::Ready, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
@@ -32,7 +32,7 @@ impl Otlp {
     }
 
     /// Never called.
-    pub async fn run(self, _scrape: Scrape, _stop: CancellationToken) {
+    pub fn run(self, _scrape: Scrape, _stop: CancellationToken) -> Ready<()> {
         match self {}
     }
 }
