@@ -70,6 +70,8 @@ impl Collector {
 
     /// The first of a row of failures is said, then each time the row doubles.
     fn say(&self, at: &Uri, problem: Option<String>) {
+        // Without what may be a password before the host.
+        let at = format!("{}{}", at.host().unwrap_or_default(), at.path());
         let Some(problem) = problem else {
             if self.failures.swap(0, Ordering::Relaxed) > 0 {
                 info!(collector = %at, "the collector takes metrics and spans again");

@@ -64,7 +64,7 @@ impl Otlp {
         };
         let at = |path: &str| {
             let url = format!("{}{path}", base.trim_end_matches('/'));
-            url.parse::<Uri>().map_err(|error| OtlpError(format!("{base:?}: {error}")))
+            url.parse::<Uri>().map_err(|error| OtlpError(format!("is no URL: {error}")))
         };
         let (traces_at, metrics_at) = (at("/v1/traces")?, at("/v1/metrics")?);
         let collector = Arc::new(Collector::new(&metrics_at)?);
