@@ -109,7 +109,7 @@ mod tests {
         check(".m = object(.m) ?? {}; .m |= {\"a\": 1}", &[".m*"]);
         check(".a = exists(.m.x)", &[".m.x*"]);
         check(".a = .m.items[0].x", &[".m.items*"]);
-        check(".m.items[0] = 1", &[".m.items*"]);
+        check(".m.items[0] = 1", &[".m.items"]);
         check(". = merge(., {\"a\": 1})", &["*"]);
         check(".a = get!(., [\"b\"])", &["*"]);
         check("for_each(object!(.m)) -> |k, _v| { .k = k }", &[".m*"]);

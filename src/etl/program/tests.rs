@@ -238,12 +238,21 @@ const WAYS: [&str; 31] = [
 ];
 
 mod properties {
-    use proptest::prelude::*;
+    use std::sync::LazyLock;
 
+    use proptest::prelude::*;
     use serde_json::Map;
 
     use super::*;
     use crate::etl::document::tests::documents;
+
+    /// Each program as it is, and one that reads the whole event at once.
+    static PROGRAMS: LazyLock<Vec<(Program, Program)>> = LazyLock::new(|| {
+        let compile = |source| Program::compile(source).unwrap_or_else(|error| panic!("{error}"));
+        let both =
+            |source| (compile(source), Program { mentions: Mentions::whole(), ..compile(source) });
+        WAYS.map(both).into()
+    });
 
     /// Members that the programs know, and others.
     fn object() -> impl Strategy<Value = Json> {
@@ -269,15 +278,12 @@ mod properties {
             let mut event = log_event(&message);
             event.extra = Map::from_iter([("extractedFields".to_owned(), extra)]);
             let (record, header) = (source_record(b"raw"), Header::new(&event.source));
-            for source in WAYS {
-                let mut program = Program::compile(source).unwrap_or_else(|error| panic!("{error}"));
-                let run = |program: &Program| {
-                    let view = EventView::new(&record, &header, &event, 0);
-                    program.run(&view, &mut Lines::default())
-                };
-                let some = run(&program);
-                program.mentions = Mentions::whole();
-                prop_assert_eq!(some, run(&program), "{}", source);
+            let run = |program: &Program| {
+                let view = EventView::new(&record, &header, &event, 0);
+                program.run(&view, &mut Lines::default())
+            };
+            for (source, (some, whole)) in WAYS.into_iter().zip(&*PROGRAMS) {
+                prop_assert_eq!(run(some), run(whole), "{}", source);
             }
         }
     }
