@@ -190,7 +190,7 @@ fn has_read(mut unread: &Unread<'_>, path: &[OwnedSegment]) -> bool {
             Some((_, Part::Inside(rest))) => unread = rest,
         }
     }
-    true
+    unread.is_empty()
 }
 
 /// Forgets what a path leads to, since something else is put there. False if what it stands in has

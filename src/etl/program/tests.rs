@@ -229,7 +229,7 @@ const WAYS: [&str; 31] = [
     ".message = object(.message) ?? {}; .message |= {\"a\": 1}",
     ".n = length(object(.message.b) ?? {}) + length!(.subscription_filters)",
     ". = unnest(.message.a) ?? {\"no\": .message.b}",
-    ".a = 1; . = unnest(.message.a) ?? .",
+    ".x = unnest(.message.a) ?? 1; .message.b = 2; . = unnest(.message.a) ?? {}",
     ".message.c = (.message.c + 1) ?? 0",
     ".last = .message.a[-1]; .first = .message[0]",
     ".message[0] = 1",
