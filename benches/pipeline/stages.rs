@@ -14,7 +14,7 @@ use crate::corpus::Corpus;
 const FILTERS: [(&str, &str); 5] = [
     ("filter, term", "ERROR"),
     ("filter, terms", r#"?ERROR ?Exception ?"timed out""#),
-    ("filter, regex", r"%(timeout|Exception) at \d+%"),
+    ("filter, regex", r"%timed? ?out|[A-Z][a-z]+Exception%"),
     ("filter, JSON selector", r#"{ $.level = "ERROR" && $.latency_ms > 1000 }"#),
     ("filter, space-delimited", "[ip, user, name, time, request, status=5*, bytes]"),
 ];
