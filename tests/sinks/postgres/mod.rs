@@ -2,8 +2,6 @@
 
 mod check;
 mod contract;
-mod crash;
-
 mod once;
 mod server;
 
@@ -12,7 +10,7 @@ use shardwright::{
     sinks::{PostgresSink, SinkSite},
 };
 
-use server::Database;
+pub(crate) use server::Database;
 
 /// A sink on a database, as a process of its own would have one.
 pub(crate) fn sink(database: &Database, config: &str) -> PostgresSink {

@@ -82,6 +82,10 @@ impl Database {
         }
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("postgres://me@127.0.0.1:{}/postgres?sslmode=disable", self.port)
     }
