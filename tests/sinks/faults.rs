@@ -26,7 +26,6 @@ struct State {
     next: Mutex<Option<Fault>>,
     held: watch::Sender<bool>,
     waiting: AtomicUsize,
-    writes: AtomicUsize,
 }
 
 impl Faults {
@@ -35,7 +34,6 @@ impl Faults {
             next: Mutex::default(),
             held: watch::Sender::new(false),
             waiting: AtomicUsize::new(0),
-            writes: AtomicUsize::new(0),
         }))
     }
 
@@ -57,15 +55,9 @@ impl Faults {
         self.0.held.send_replace(false);
     }
 
-    /// Requests that would write, so far.
-    pub(crate) fn writes(&self) -> usize {
-        self.0.writes.load(Ordering::SeqCst)
-    }
-
     /// To be called by a server for each request that would write: waits while it is held, and
     /// answers what else is to happen.
     pub(crate) async fn meet(&self) -> Option<Fault> {
-        self.0.writes.fetch_add(1, Ordering::SeqCst);
         self.0.waiting.fetch_add(1, Ordering::SeqCst);
         let mut held = self.0.held.subscribe();
         // The sender lives as long as this.

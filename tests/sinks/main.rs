@@ -27,6 +27,7 @@
 )]
 
 mod aws;
+mod certificates;
 mod contract;
 mod counterparts;
 mod events;
@@ -34,6 +35,7 @@ mod faults;
 #[path = "../harness/mod.rs"]
 #[expect(dead_code, reason = "not all of it is needed here")]
 mod harness;
+mod https;
 mod postgres;
 mod proxy;
 mod suites;

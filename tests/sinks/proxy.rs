@@ -24,8 +24,8 @@ struct Write {
     entries: &'static str,
     /// Most entries and most bytes of them (API references).
     limits: (usize, usize),
-    /// The fault of a whole request for its rate.
-    throttled: &'static str,
+    /// The fault of a whole request for its rate, and its status.
+    throttled: (&'static str, u16),
     /// Bytes of an entry, as the service counts them.
     size: fn(&Value) -> usize,
 }
@@ -35,21 +35,21 @@ const WRITES: [Write; 3] = [
         operation: "Kinesis_20131202.PutRecords",
         entries: "Records",
         limits: (500, 10 << 20),
-        throttled: "ProvisionedThroughputExceededException",
+        throttled: ("ProvisionedThroughputExceededException", 400),
         size: |entry| base64_length(&entry["Data"]) + text(&entry["PartitionKey"]).len(),
     },
     Write {
         operation: "Firehose_20150804.PutRecordBatch",
         entries: "Records",
         limits: (500, 4 << 20),
-        throttled: "ServiceUnavailableException",
+        throttled: ("ServiceUnavailableException", 500),
         size: |entry| base64_length(&entry["Data"]),
     },
     Write {
         operation: "AmazonSQS.SendMessageBatch",
         entries: "Entries",
         limits: (10, 1 << 20),
-        throttled: "RequestThrottled",
+        throttled: ("RequestThrottled", 400),
         size: |entry| text(&entry["MessageBody"]).len(),
     },
 ];
@@ -67,7 +67,7 @@ async fn answer(request: Request<Bytes>, authority: String, faults: Faults) -> A
     let write = WRITES.iter().find(|write| Some(write.operation) == target);
     let Some(write) = write else { return forward(request, &authority).await };
     if let Some(why) = write.beyond_limits(request.body()) {
-        return fault("ValidationException", &why);
+        return fault(("ValidationException", 400), &why);
     }
     match faults.meet().await {
         Some(Fault::Throttle) => fault(write.throttled, "Rate exceeded"),
@@ -83,8 +83,8 @@ async fn answer(request: Request<Bytes>, authority: String, faults: Faults) -> A
     }
 }
 
-fn fault(code: &str, message: &str) -> Answer {
-    says(400, json!({"__type": code, "message": message}).to_string())
+fn fault((code, status): (&str, u16), message: &str) -> Answer {
+    says(status, json!({"__type": code, "message": message}).to_string())
 }
 
 impl Write {

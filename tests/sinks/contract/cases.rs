@@ -14,9 +14,6 @@ use super::{
 };
 use crate::{events::event, faults::Fault, harness::wait_until};
 
-/// More than one request of every service.
-const MANY: u64 = 1203;
-
 fn document(number: u64) -> Value {
     // Some of JSON's and of the protocols' own characters, and enough of them to fill a pipe.
     json!({"id": number, "text": "tab\t\"quotes\" \\ é \u{1F980} \u{7f} '; --", "pad": "x".repeat(200)})
@@ -68,18 +65,18 @@ pub(crate) async fn accepted<C: Counterpart>() {
     let Some(mut counterpart) = C::start().await else { return };
     let sink = counterpart.open(&counterpart.config()).await.unwrap();
     assert_eq!(sink.deliver(&[]).await.unwrap(), []);
-    for range in [0..1, 1..MANY] {
+    for range in [0..1, 1..C::MANY] {
         let events = batch(range);
         let verdicts = sink.deliver(&events).await.unwrap();
         assert_eq!(verdicts, vec![Verdict::Accepted; events.len()]);
     }
-    let mut found: Vec<_> = stored(&mut counterpart, MANY).await;
+    let mut found: Vec<_> = stored(&mut counterpart, C::MANY).await;
     if !C::PROMISE.in_order {
         found.sort_by_key(|document| document["id"].as_u64());
     }
-    assert_eq!(found, (0..MANY).map(document).collect::<Vec<_>>());
+    assert_eq!(found, (0..C::MANY).map(document).collect::<Vec<_>>());
     sink.close().await.unwrap();
-    expect(&mut counterpart, &once(0..MANY)).await;
+    expect(&mut counterpart, &once(0..C::MANY)).await;
 }
 
 pub(crate) async fn replayed<C: Counterpart>() {
@@ -164,14 +161,14 @@ pub(crate) async fn slow<C: Counterpart>() {
     assert_eq!(deliver(&*sink, &batch(0..3), &Failures::default()).await, []);
     counterpart.hold().await;
     let failures = Failures::default();
-    let (events, counting) = (batch(3..MANY), failures.clone());
+    let (events, counting) = (batch(3..C::MANY), failures.clone());
     let delivery = tokio::spawn(async move { deliver(&*sink, &events, &counting).await });
     wait_until("the delivery waits", async || counterpart.is_waiting()).await;
     assert!(!delivery.is_finished(), "it did not wait");
     counterpart.let_go().await;
     assert_eq!(delivery.await.unwrap(), []);
     assert_eq!(failures.count(), 0, "what is slow has not failed");
-    expect(&mut counterpart, &once(0..MANY)).await;
+    expect(&mut counterpart, &once(0..C::MANY)).await;
 }
 
 pub(crate) async fn dead_and_back<C: Counterpart>() {

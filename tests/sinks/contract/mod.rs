@@ -50,6 +50,8 @@ pub(crate) struct Promise {
 /// What a sink delivers to.
 pub(crate) trait Counterpart: Sized {
     const PROMISE: Promise;
+    /// More events than one request takes, and more bytes than a pipe.
+    const MANY: u64 = 1203;
 
     /// A running one that is empty; `None` when it is not installed, and nobody insists.
     async fn start() -> Option<Self>;

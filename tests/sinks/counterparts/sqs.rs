@@ -46,7 +46,8 @@ impl Behind {
     }
 
     async fn create(&self) {
-        let mut create = self.moto.sqs().create_queue().queue_name(self.name);
+        let create = self.moto.sqs().create_queue().queue_name(self.name);
+        let mut create = create.attributes(QueueAttributeName::MaximumMessageSize, "262144");
         if self.is_fifo() {
             create = create.attributes(QueueAttributeName::FifoQueue, "true");
         }
@@ -129,6 +130,8 @@ macro_rules! counterpart {
     ($name:ident, $queue:literal, $promise:expr) => {
         impl Counterpart for $name {
             const PROMISE: Promise = $promise;
+            // Reading a long queue takes moto minutes.
+            const MANY: u64 = 73;
 
             async fn start() -> Option<Self> {
                 Some(Self(Behind::start($queue).await?))

@@ -4,6 +4,7 @@ mod check;
 mod contract;
 mod once;
 mod server;
+mod tls;
 
 use shardwright::{
     aws::AwsSettings,
