@@ -51,14 +51,15 @@ pub(super) fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, Sink
 pub(super) fn distrust(error: &(dyn Error + 'static)) -> Option<&'static str> {
     let mut next = Some(error);
     while let Some(error) = next {
-        // The cause of an I/O error is the cause of what is in it.
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        let inner = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        let tls = inner.or_else(|| error.downcast_ref());
-        if matches!(tls, Some(rustls::Error::InvalidCertificate(_))) {
+        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
             return Some("look at the host in url, and at ca_file");
         }
-        next = error.source();
+        // The source of an I/O error is that of what is in it, which may be what is looked for.
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = match inner {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
     }
     None
 }

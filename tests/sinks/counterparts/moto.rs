@@ -63,7 +63,7 @@ impl Moto {
 }
 
 /// A connection to an emulator, or to a proxy before it.
-pub(super) async fn connection(endpoint: &str) -> AwsConnection {
+pub(crate) async fn connection(endpoint: &str) -> AwsConnection {
     let endpoint_url = Some(endpoint.to_owned());
     let settings = AwsSettings { endpoint_url, ..AwsSettings::default() };
     AwsConnection::emulator(&settings).await.unwrap()
