@@ -103,6 +103,18 @@ async fn requests_keep_to_the_size_that_a_queue_takes() {
     assert_eq!(moto.messages(&queue).await.len(), 3);
 }
 
+/// SQS takes the characters of XML only; moto takes all, so it is the text that is looked at.
+#[tokio::test]
+async fn characters_that_a_queue_refuses_are_sent_in_json_s_other_way() {
+    let Some(moto) = Moto::start().await else { return };
+    let queue = moto.queue("orders", &[]).await;
+    let sink = moto.sqs_sink(&queue, "maximum_request_size = '256KiB'");
+    let batch = [event(1, "{\"id\":\"\u{fffe}\u{ffff}\u{fffd}\"}")];
+    assert_eq!(sink.deliver(&batch).await.unwrap(), [ACCEPTED]);
+    let expect = "{\"id\":\"\\ufffe\\uffff\u{fffd}\"}";
+    assert_eq!(bodies(moto.messages(&queue).await), [expect]);
+}
+
 #[tokio::test]
 async fn a_fifo_queue_knows_an_event_again() {
     let Some(moto) = Moto::start().await else { return };

@@ -52,6 +52,12 @@ pub(crate) async fn killed<C: Counterpart>() {
         all.iter().all(|id| there.contains_key(id) || letters.contains_key(id))
     })
     .await;
+    // The one before may have finished all of it; a drain is about the leases that are held.
+    wait_until("the last one holds both leases, at their ends", async || {
+        world.log().matches("\"took the lease").count() == 2
+            && books.behind(&world.leases().await, &[]).is_empty()
+    })
+    .await;
     last.drain().await;
     let (there, letters) = (counts(&mut counterpart).await, parked(&world));
     for id in &all {
