@@ -114,16 +114,15 @@ async fn part(
     }
     let kept = entries.iter().zip(&failed).filter(|(_, failed)| !**failed);
     let kept: Vec<Value> = kept.map(|(entry, _)| entry.clone()).collect();
-    let answered = match kept.is_empty() {
-        true => json!({}),
-        false => {
-            document[write.entries] = kept.into();
-            let (head, _) = request.into_parts();
-            let request = Request::from_parts(head, Bytes::from(document.to_string()));
-            let answer = forward(request, authority).await?;
-            let body = answer.into_body().collect().await.unwrap().to_bytes();
-            serde_json::from_slice(&body).unwrap()
-        }
+    let answered = if kept.is_empty() {
+        json!({})
+    } else {
+        document[write.entries] = kept.into();
+        let (head, _) = request.into_parts();
+        let request = Request::from_parts(head, Bytes::from(document.to_string()));
+        let answer = forward(request, authority).await?;
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        serde_json::from_slice(&body).unwrap()
     };
     says(200, merged(&answered, &entries, &failed).to_string())
 }

@@ -55,7 +55,7 @@ impl Behind {
     }
 
     fn is_fifo(&self) -> bool {
-        self.name.ends_with(".fifo")
+        self.name.rsplit('.').next() == Some("fifo")
     }
 
     fn url(&self) -> String {
