@@ -79,7 +79,13 @@ impl HttpClient {
         body: Option<Body>,
     ) -> Result<Reply, SinkError> {
         let what = format!("{method} {}", shown(&uri));
-        let unavailable = |why: String| SinkError::Unavailable(format!("{what}: {why}"));
+        let failed = |error: &(dyn std::error::Error + 'static)| {
+            let why = format!("{what}: {}", flatten(error));
+            match tls::distrust(error) {
+                Some(hint) => SinkError::Misconfigured(format!("{why}: {hint}")),
+                None => SinkError::Unavailable(why),
+            }
+        };
         let mut request = Request::new(Full::default());
         *request.method_mut() = method;
         *request.uri_mut() = uri;
@@ -93,17 +99,18 @@ impl HttpClient {
             *request.body_mut() = Full::new(body.bytes);
         }
         let exchange = async {
-            let answer = self.client.request(request).await.map_err(|error| flatten(&error))?;
+            let answer = self.client.request(request).await.map_err(|error| failed(&error))?;
             let (parts, body) = answer.into_parts();
             let body = Limited::new(body, LARGEST_ANSWER).collect().await;
-            let body = body.map_err(|error| flatten(&*error))?.to_bytes();
+            let body = body.map_err(|error| failed(&*error))?.to_bytes();
             Ok(Reply { what: what.clone(), status: parts.status, headers: parts.headers, body })
         };
         let Ok(reply) = tokio::time::timeout(self.timeout, exchange).await else {
             let within = humantime::format_duration(self.timeout);
-            return Err(unavailable(format!("no answer within {within} (timeout)")));
+            let why = format!("{what}: no answer within {within} (timeout)");
+            return Err(SinkError::Unavailable(why));
         };
-        reply.map_err(unavailable)
+        reply
     }
 }
 
