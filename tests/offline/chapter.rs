@@ -48,7 +48,8 @@ fn the_chapter_prints_what_it_says() {
             let command = line.strip_prefix("$ ").unwrap_or_else(|| panic!("no command: {line}"));
             let mut said = String::new();
             while let Some(line) = expect.next_if(|line| !line.starts_with("$ ")) {
-                said += &format!("{line}\n");
+                said.push_str(line);
+                said.push('\n');
             }
             assert_eq!(printed(command, &dir.path("")), said, "{command}");
             commands += 1;
