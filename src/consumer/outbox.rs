@@ -30,6 +30,9 @@ pub(super) struct Outbox {
     ledger: Ledger,
     lanes: Lanes,
     prepared: Prepared,
+    /// By sink, what of its prepared batch is with a sink, and waits for the rest. The checkpoint must
+    /// not pass a part of a batch: the next owner would make another batch of what is left.
+    waiting: BTreeMap<usize, Vec<Queued>>,
     deliveries: FuturesUnordered<BoxFuture<'static, Delivered>>,
     /// Deliveries that each event still waits for, and whether one of them is a dead letter.
     open_events: BTreeMap<(Ticket, Option<u32>), OpenEvent>,
@@ -82,6 +85,7 @@ impl Outbox {
             ledger: Ledger::default(),
             lanes,
             prepared,
+            waiting: BTreeMap::new(),
             deliveries: FuturesUnordered::new(),
             open_events: BTreeMap::new(),
             begun: None,
@@ -239,20 +243,25 @@ impl Outbox {
     fn delivered(&mut self, delivered: Delivered) -> Vec<SettledEvent> {
         let Delivered { lane, verdicts } = delivered;
         let refused = verdicts.iter().filter(|(_, dead)| dead.is_some()).count();
-        if !lane.prepares || self.prepared.delivered(lane.sink, refused) {
+        let through = !lane.prepares || self.prepared.delivered(lane.sink, refused);
+        if through {
             self.lanes.free(lane);
         }
         let mut tallies: BTreeMap<StreamName, Tally> = BTreeMap::new();
         let mut settled = Vec::new();
+        let mut settle = |outbox: &mut Self, queued: &Queued| {
+            let tally = tallies.entry(queued.record.source.stream.clone()).or_default();
+            settled.extend(outbox.settle(queued, tally));
+        };
         for (queued, dead) in verdicts {
-            match dead {
-                None => {
-                    let tally = tallies.entry(queued.record.source.stream.clone()).or_default();
-                    settled.extend(self.settle(&queued, tally));
-                }
-                Some(reason) => {
-                    let holds = lane.prepares.then_some(lane.sink);
-                    self.park(Queued { holds, ..queued }, reason);
+            let batch = queued.holds.or((!through).then_some(lane.sink));
+            match (dead, batch) {
+                (Some(reason), batch) => self.park(Queued { holds: batch, ..queued }, reason),
+                (None, None) => settle(self, &queued),
+                (None, Some(sink)) => {
+                    for queued in self.through_but_for_letters(sink, queued) {
+                        settle(self, &queued);
+                    }
                 }
             }
         }
@@ -262,12 +271,20 @@ impl Outbox {
         settled
     }
 
-    fn settle(&mut self, queued: &Queued, tally: &mut Tally) -> Option<SettledEvent> {
-        if let Some(sink) = queued.holds
-            && self.prepared.letter_settled(sink)
-        {
-            self.lanes.free_prepared(sink);
+    /// A part of the prepared batch of a sink is with a sink; answers the whole batch with its last
+    /// letter.
+    fn through_but_for_letters(&mut self, sink: usize, queued: Queued) -> Vec<Queued> {
+        let letter = queued.holds.is_some();
+        let waiting = self.waiting.entry(sink).or_default();
+        waiting.push(queued);
+        if !letter || !self.prepared.letter_settled(sink) {
+            return Vec::new();
         }
+        self.lanes.free_prepared(sink);
+        std::mem::take(waiting)
+    }
+
+    fn settle(&mut self, queued: &Queued, tally: &mut Tally) -> Option<SettledEvent> {
         let key = (queued.ticket, queued.delivery.event);
         let event = self.open_events.get_mut(&key)?;
         event.dead |= queued.is_letter();

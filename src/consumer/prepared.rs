@@ -9,8 +9,9 @@
 //!   what it writes by the range, so it overwrites what the former owner may have written;
 //! - then batches are closed as always.
 //!
-//! A batch is through when its refused events are with the dead-letter sink: until then the next one is
-//! not prepared, so that a replay refuses them again and none is taken for delivered.
+//! A batch is through when its refused events are with the dead-letter sink. Until then the next one is
+//! not prepared and none of its events is settled, so that a replay makes the same batch again, refuses
+//! the same events, and none is taken for delivered.
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -256,6 +256,8 @@ impl Audit {
                     self.broken(Invariant::EndIsSettled, what);
                 }
             }
+            // Something is prepared, and nothing is settled yet.
+            start if *start == before.checkpoint => {}
             _ => {
                 let what = format!("{place} is checkpointed at {next}");
                 self.broken(Invariant::CheckpointAdvances, what);
