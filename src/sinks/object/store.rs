@@ -1,0 +1,101 @@
+//! The store that a configuration names, and what its errors mean.
+
+use std::{fs, path::Path, sync::Arc, time::Duration};
+
+use object_store::{
+    BackoffConfig, Error, ObjectStore, RetryConfig, aws::AmazonS3Builder, local::LocalFileSystem,
+};
+
+use super::{ObjectConfig, ObjectPlace, credentials::SdkCredentials, http::Http};
+use crate::{
+    aws::{AwsConnection, AwsSettings},
+    ports::SinkError,
+};
+
+/// A request that fails is sent again this often before its batch is.
+const RETRIES: usize = 2;
+/// Time for that.
+const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Makes the store ready. Nothing is called, but that the region may be asked of the machine.
+///
+/// # Errors
+/// [`SinkError::Misconfigured`] when it can never be reached so.
+pub(super) async fn open(
+    config: &ObjectConfig,
+    place: ObjectPlace,
+    aws: &AwsSettings,
+) -> Result<Arc<dyn ObjectStore>, SinkError> {
+    match place {
+        ObjectPlace::S3 => s3(config, aws).await,
+        ObjectPlace::Folder => folder(config.path.as_deref().unwrap_or(Path::new("."))),
+    }
+}
+
+async fn s3(config: &ObjectConfig, aws: &AwsSettings) -> Result<Arc<dyn ObjectStore>, SinkError> {
+    let refuse = |why: String| SinkError::Misconfigured(why);
+    let (region, endpoint) = (config.region.as_ref(), config.endpoint_url.as_ref());
+    let connection = AwsConnection::open_for(aws, region, endpoint).await;
+    let connection = connection.map_err(|error| refuse(error.to_string()))?;
+    let sdk = connection.sdk_config();
+    let endpoint = sdk.endpoint_url();
+    let plain = endpoint.is_some_and(|url| url.starts_with("http://"));
+    let chain = sdk.credentials_provider();
+    let chain = chain.ok_or_else(|| refuse("no AWS credentials are looked for".to_owned()))?;
+    let mut builder = AmazonS3Builder::new()
+        .with_bucket_name(config.bucket.clone().unwrap_or_default())
+        .with_region(connection.region())
+        .with_credentials(Arc::new(SdkCredentials::new(chain)))
+        .with_allow_http(plain)
+        .with_retry(retries())
+        .with_http_connector(Http::new(!plain, config.timeout)?);
+    if let Some(endpoint) = endpoint {
+        builder = builder.with_endpoint(endpoint);
+    }
+    let store = builder.build().map_err(|error| refuse(shown(&error)))?;
+    Ok(Arc::new(store))
+}
+
+fn retries() -> RetryConfig {
+    RetryConfig {
+        max_retries: RETRIES,
+        retry_timeout: RETRY_TIMEOUT,
+        backoff: BackoffConfig::default(),
+    }
+}
+
+fn folder(path: &Path) -> Result<Arc<dyn ObjectStore>, SinkError> {
+    let refuse = |why: String| SinkError::Misconfigured(format!("{}: {why}", path.display()));
+    fs::create_dir_all(path).map_err(|error| refuse(error.to_string()))?;
+    let store = LocalFileSystem::new_with_prefix(path).map_err(|error| refuse(shown(&error)))?;
+    // Accepted events survive a power cut.
+    Ok(Arc::new(store.with_fsync(true)))
+}
+
+/// What an error means to the pipeline.
+pub(super) fn sink_error(what: &str, error: &Error) -> SinkError {
+    let message = format!("{what}: {}", shown(error));
+    match error {
+        Error::NotFound { .. }
+        | Error::PermissionDenied { .. }
+        | Error::Unauthenticated { .. }
+        | Error::InvalidPath { .. }
+        | Error::NotSupported { .. }
+        | Error::UnknownConfigurationKey { .. } => SinkError::Misconfigured(message),
+        _ => SinkError::Unavailable(message),
+    }
+}
+
+/// An error with its causes, in one line.
+fn shown(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        next = cause.source();
+    }
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
