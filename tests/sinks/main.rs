@@ -3,6 +3,7 @@
 //! | Sink | Server | What it proves |
 //! |---|---|---|
 //! | `postgres` | PostgreSQL (Debian's package) | the contract of a sink; exactly once under `kill -9`, stale owners and replays |
+//! | `s3`, `folder` | moto's S3, a server that fails as it is told | each event in one object under `kill -9`, drains and hand-overs; parts; errors |
 //! | `sqs`, `firehose` | moto | every event is taken, partial refusals, a FIFO queue knows a replay |
 //!
 //! The `kinesis` sink has `tests/kinesis_adapters.rs`; `http`, `file` and `stdout` are tested beside
@@ -22,5 +23,7 @@ mod events;
 #[path = "../harness/mod.rs"]
 #[expect(dead_code, reason = "not all of it is needed here")]
 mod harness;
+#[cfg(feature = "s3")]
+mod objects;
 #[cfg(feature = "postgres")]
 mod postgres;

@@ -11,6 +11,7 @@ use super::{
     ObjectConfig, ObjectPlace, encode::encode, partition::Partitions, store, upload::upload,
 };
 use crate::{
+    aws::AwsConnection,
     model::OutputEvent,
     ports::{Sink, SinkError, Verdict},
     sinks::SinkSite,
@@ -44,18 +45,53 @@ impl ObjectSink {
         if let Some((key, problem)) = config.problems(place).into_iter().next() {
             return Err(SinkError::Misconfigured(format!("`{key}` {problem}")));
         }
-        let store = store::open(&config, place, site.aws).await?;
-        let shown = match (place, &config.bucket, &config.path) {
-            (ObjectPlace::S3, Some(bucket), _) => format!("s3://{bucket}"),
-            (_, _, Some(path)) => path.display().to_string(),
-            _ => String::new(),
-        };
-        Ok(Self { config: Arc::new(config), store, shown, in_order: !site.replay })
+        if place == ObjectPlace::Folder {
+            let path = config.path.clone().unwrap_or_default();
+            let store = store::folder(&path)?;
+            return Ok(Self::with(config, store, path.display().to_string(), site.replay));
+        }
+        let (region, endpoint) = (config.region.as_ref(), config.endpoint_url.as_ref());
+        let connection = AwsConnection::open_for(site.aws, region, endpoint).await;
+        let connection = connection.map_err(|error| SinkError::Misconfigured(error.to_string()))?;
+        Self::on(config, &connection, site.replay)
+    }
+
+    /// An `s3` sink on a connection that is there already; for a `replay` of dead letters, or for
+    /// streams.
+    ///
+    /// # Errors
+    /// As in [`Self::open`].
+    pub fn on(
+        config: ObjectConfig,
+        connection: &AwsConnection,
+        replay: bool,
+    ) -> Result<Self, SinkError> {
+        let store = store::s3(&config, connection)?;
+        let shown = format!("s3://{}", config.bucket.as_deref().unwrap_or_default());
+        Ok(Self::with(config, store, shown, replay))
+    }
+
+    fn with(
+        config: ObjectConfig,
+        store: Arc<dyn ObjectStore>,
+        shown: String,
+        replay: bool,
+    ) -> Self {
+        Self { config: Arc::new(config), store, shown, in_order: !replay }
+    }
+
+    /// A call as its errors name it: in S3 by the permission that it needs.
+    fn call(&self, action: &str, key: &str) -> String {
+        let Self { shown, .. } = self;
+        match self.config.bucket {
+            Some(_) => format!("{action} {shown}/{key}"),
+            None => format!("{shown}/{key}"),
+        }
     }
 
     /// One object of a batch.
     async fn put(&self, key: &str, events: Vec<OutputEvent>) -> Result<(), SinkError> {
-        let what = format!("{}/{key}", self.shown);
+        let what = self.call("s3:PutObject", key);
         let failed = |why: String| SinkError::Unavailable(format!("{what}: {why}"));
         let path = Path::parse(key).map_err(|error| SinkError::Misconfigured(error.to_string()))?;
         let config = Arc::clone(&self.config);
@@ -96,7 +132,8 @@ impl Sink for ObjectSink {
     async fn check(&self) -> Result<(), SinkError> {
         let mut listed = self.store.list(None);
         let first = listed.next().await.transpose();
-        first.map(drop).map_err(|error| store::sink_error(&self.shown, &error))
+        let what = self.call("s3:ListBucket", "");
+        first.map(drop).map_err(|error| store::sink_error(&what, &error))
     }
 
     async fn close(&self) -> Result<(), SinkError> {

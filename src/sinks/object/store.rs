@@ -6,37 +6,23 @@ use object_store::{
     BackoffConfig, Error, ObjectStore, RetryConfig, aws::AmazonS3Builder, local::LocalFileSystem,
 };
 
-use super::{ObjectConfig, ObjectPlace, credentials::SdkCredentials, http::Http};
-use crate::{
-    aws::{AwsConnection, AwsSettings},
-    ports::SinkError,
-};
+use super::{ObjectConfig, credentials::SdkCredentials, http::Http};
+use crate::{aws::AwsConnection, ports::SinkError};
 
 /// A request that fails is sent again this often before its batch is.
 const RETRIES: usize = 2;
 /// Time for that.
 const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Makes the store ready. Nothing is called, but that the region may be asked of the machine.
+/// A bucket. Nothing is called.
 ///
 /// # Errors
 /// [`SinkError::Misconfigured`] when it can never be reached so.
-pub(super) async fn open(
+pub(super) fn s3(
     config: &ObjectConfig,
-    place: ObjectPlace,
-    aws: &AwsSettings,
+    connection: &AwsConnection,
 ) -> Result<Arc<dyn ObjectStore>, SinkError> {
-    match place {
-        ObjectPlace::S3 => s3(config, aws).await,
-        ObjectPlace::Folder => folder(config.path.as_deref().unwrap_or(Path::new("."))),
-    }
-}
-
-async fn s3(config: &ObjectConfig, aws: &AwsSettings) -> Result<Arc<dyn ObjectStore>, SinkError> {
     let refuse = |why: String| SinkError::Misconfigured(why);
-    let (region, endpoint) = (config.region.as_ref(), config.endpoint_url.as_ref());
-    let connection = AwsConnection::open_for(aws, region, endpoint).await;
-    let connection = connection.map_err(|error| refuse(error.to_string()))?;
     let sdk = connection.sdk_config();
     let endpoint = sdk.endpoint_url();
     let plain = endpoint.is_some_and(|url| url.starts_with("http://"));
@@ -64,7 +50,11 @@ fn retries() -> RetryConfig {
     }
 }
 
-fn folder(path: &Path) -> Result<Arc<dyn ObjectStore>, SinkError> {
+/// A folder, which is created.
+///
+/// # Errors
+/// [`SinkError::Misconfigured`] when it cannot be.
+pub(super) fn folder(path: &Path) -> Result<Arc<dyn ObjectStore>, SinkError> {
     let refuse = |why: String| SinkError::Misconfigured(format!("{}: {why}", path.display()));
     fs::create_dir_all(path).map_err(|error| refuse(error.to_string()))?;
     let store = LocalFileSystem::new_with_prefix(path).map_err(|error| refuse(shown(&error)))?;

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use object_store::{ObjectStore, ObjectStoreExt, WriteMultipart, path::Path};
+use tracing::warn;
 
 /// Parts of one object that are under way at a time.
 const PARTS_AT_A_TIME: usize = 4;
@@ -28,8 +29,10 @@ pub(super) async fn upload(
     let mut rest = object;
     while !rest.is_empty() {
         if let Err(error) = write.wait_for_capacity(PARTS_AT_A_TIME).await {
-            // What failed first is what is to be said.
-            drop(write.abort().await);
+            if let Err(left) = write.abort().await {
+                // What failed first is what the batch waits for.
+                warn!(call = "s3:AbortMultipartUpload", %key, error = %left, "parts may be left");
+            }
             return Err(error);
         }
         write.put(rest.split_to(part_size.min(rest.len())));
