@@ -62,18 +62,27 @@ pub(super) fn folder(path: &Path) -> Result<Arc<dyn ObjectStore>, SinkError> {
     Ok(Arc::new(store.with_fsync(true)))
 }
 
+/// Answers that a person must mend, in the words of the crate: where it lists, it does not tell them from
+/// others by their type.
+const FOR_A_PERSON: [&str; 4] =
+    ["400 Bad Request", "401 Unauthorized", "403 Forbidden", "404 Not Found"];
+
 /// What an error means to the pipeline.
 pub(super) fn sink_error(what: &str, error: &Error) -> SinkError {
     let message = format!("{what}: {}", shown(error));
-    match error {
+    let told = matches!(
+        error,
         Error::NotFound { .. }
-        | Error::PermissionDenied { .. }
-        | Error::Unauthenticated { .. }
-        | Error::InvalidPath { .. }
-        | Error::NotSupported { .. }
-        | Error::UnknownConfigurationKey { .. } => SinkError::Misconfigured(message),
-        _ => SinkError::Unavailable(message),
+            | Error::PermissionDenied { .. }
+            | Error::Unauthenticated { .. }
+            | Error::InvalidPath { .. }
+            | Error::NotSupported { .. }
+            | Error::UnknownConfigurationKey { .. }
+    );
+    if told || FOR_A_PERSON.iter().any(|answer| message.contains(answer)) {
+        return SinkError::Misconfigured(message);
     }
+    SinkError::Unavailable(message)
 }
 
 /// An error with its causes, in one line.

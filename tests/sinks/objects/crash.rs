@@ -1,7 +1,7 @@
 //! The program itself, killed at any instant, drained, and asked for its shards: every event is in one
 //! object.
 
-use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use tempfile::TempDir;
@@ -13,7 +13,7 @@ use crate::harness::{Books, Installed, Producer, Server, Stream, World, wait_unt
 const FILE: &str = "[sinks.delivered]\ntype = \"file\"\npath = \"{dir}/delivered\"\n\
                     maximum_batching_window = \"1s\"";
 /// Small batches, of several objects each.
-const BATCHES: &str = "prefix = \"{stream}/{$.log_group}\"\nbatch_size = 7\n\
+const BATCHES: &str = "prefix = \"{stream}/{$.logGroup}\"\nbatch_size = 7\n\
                        maximum_batching_window = \"200ms\"\n";
 
 async fn world(sink: &str) -> World {
@@ -105,12 +105,10 @@ async fn drains_and_hand_overs_leave_each_event_once() {
     for _ in 0..4 {
         producer.put(&mut books, 60).await;
         daemons.push(world.daemon());
-        let joined = world.log();
-        assert!(joined.is_empty() || !joined.contains("panicked"));
         // The newcomer asks for its share while there is work, then the other leaves in the middle.
         producer.put(&mut books, 60).await;
         wait_until("the newcomer has its share", async || {
-            world.log().contains("handed over") || world.log().contains("took the lease")
+            world.log().contains("took over the lease")
         })
         .await;
         producer.put(&mut books, 60).await;
@@ -118,7 +116,6 @@ async fn drains_and_hand_overs_leave_each_event_once() {
     }
     daemons.remove(0).drain().await;
     finish(&world, &store, &books).await;
-    assert!(fs::read_dir(dir.path()).unwrap().count() > 0);
 }
 
 fn folder(dir: &Path) -> String {
