@@ -1,6 +1,8 @@
 //! The folder part of an object's key, from a template.
 
-use std::{fmt, fmt::Write, str::FromStr};
+#[cfg(feature = "s3")]
+use std::fmt::Write;
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
@@ -8,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::{EpochMillis, OutputEvent, Share};
 use crate::sinks::ValueSource;
 
+#[cfg(feature = "s3")]
 /// What stands for a value that an event does not have, as Hive and its readers know it.
 pub(super) const MISSING: &str = "__HIVE_DEFAULT_PARTITION__";
 /// Most bytes of one value in a key: file systems take 255 for a name, `field=` included.
