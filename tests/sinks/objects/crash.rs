@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use rand::{RngExt, SeedableRng, rngs::StdRng};
+use shardwright::model::Lease;
 use tempfile::TempDir;
 
 use super::store::Store;
@@ -104,6 +105,14 @@ async fn drains_and_hand_overs_leave_each_event_once() {
     let mut daemons = vec![world.daemon()];
     for _ in 0..4 {
         producer.put(&mut books, 60).await;
+        // Leases that are free would go to the newcomer without a hand-over.
+        wait_until("one worker has all leases", async || {
+            let leases = world.leases().await;
+            let owner = leases.first().and_then(|lease| lease.owner.clone());
+            let held = |lease: &Lease| lease.owner == owner && lease.checkpoint_owner.is_none();
+            owner.is_some() && leases.len() == 4 && leases.iter().all(held)
+        })
+        .await;
         daemons.push(world.daemon());
         // The newcomer asks for its share while there is work, then the other leaves in the middle.
         producer.put(&mut books, 60).await;
