@@ -13,7 +13,7 @@ use crate::{
     aws::StreamTarget,
     config::{LeaseSettings, Retrieval, Settings, StreamSettings, load},
     model::StreamName,
-    sinks::{KinesisSinkConfig, SinkConfig, SqsConfig},
+    sinks::{KinesisSinkConfig, ObjectConfig, SinkConfig, SqsConfig},
 };
 
 #[derive(clap::Args)]
@@ -83,8 +83,10 @@ fn policy(settings: &Settings, owner: &Owner<'_>) -> Result<Value, String> {
                 let actions = ["firehose:PutRecordBatch", "firehose:DescribeDeliveryStream"];
                 statements.push(statement(&format!("Sink{name}"), &actions, &[resource]));
             }
+            SinkConfig::S3(sink) => statements.extend(storing(name, sink, owner)),
             SinkConfig::Stdout(_)
             | SinkConfig::File(_)
+            | SinkConfig::Folder(_)
             | SinkConfig::Http(_)
             | SinkConfig::Postgres(_) => {}
         }
@@ -187,6 +189,17 @@ fn sending(name: &str, sink: &SqsConfig, owner: &Owner<'_>) -> Value {
     let resource = Owner { account, ..owner }.arn("sqs", queue);
     let actions = ["sqs:SendMessage", "sqs:GetQueueAttributes"];
     statement(&format!("Sink{name}"), &actions, &[resource])
+}
+
+/// Objects of any key: what comes before the first field of a template may be nothing. `check` lists.
+fn storing(name: &str, sink: &ObjectConfig, owner: &Owner<'_>) -> [Value; 2] {
+    let bucket = sink.bucket.as_deref().unwrap_or_default();
+    let bucket = format!("arn:{}:s3:::{bucket}", owner.partition);
+    let objects = format!("{bucket}/*");
+    [
+        statement(&format!("Sink{name}"), &["s3:PutObject", "s3:AbortMultipartUpload"], &[objects]),
+        statement(&format!("Check{name}"), &["s3:ListBucket"], &[bucket]),
+    ]
 }
 
 /// The role that CloudWatch Logs takes on to write into the streams: whose log groups may use it, and

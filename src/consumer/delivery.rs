@@ -9,7 +9,7 @@ use tracing::{Instrument, info, warn};
 use super::{permit::Permit, queue::Queued, retry_policy::RetryPolicy};
 use crate::{
     metrics::{Metrics, ShardMeter, spans},
-    model::{LeaseKey, OutputEvent, rounded},
+    model::{OutputEvent, rounded},
     ports::{Sink, SinkError, Verdict, WallClock},
 };
 
@@ -92,7 +92,7 @@ impl BatchDelivery {
     /// One attempt, which is counted.
     async fn deliver(&self, events: &[OutputEvent]) -> Result<Vec<Verdict>, SinkError> {
         let began = Instant::now();
-        let lease = self.permit.lease().map_or("replay", LeaseKey::as_str);
+        let lease = self.permit.lease().map_or("replay", |lease| lease.key.as_str());
         let span = spans::deliver(&self.name, lease, events.len());
         let answer = self.patiently(self.sink.deliver(events)).instrument(span.clone()).await;
         match &answer {

@@ -90,6 +90,9 @@ impl Processor {
             }
             let action = self.select(&mut pages).await;
             self.apply(action);
+            if matches!(self.phase, Phase::Ended(_)) && self.backlog.is_empty() {
+                self.outbox.passed(None);
+            }
             self.outbox.send(!matches!(self.phase, Phase::Reading));
         }
     }
@@ -250,9 +253,7 @@ impl Processor {
     }
 
     fn progress(&self) -> Option<Progress> {
-        let (position, arrival) = self.outbox.frontier().cloned()?;
-        let checkpoint = Checkpoint::After(position);
-        Some(Progress { checkpoint, arrival: Some(arrival), pending: None })
+        self.outbox.progress()
     }
 }
 

@@ -10,6 +10,17 @@ use rustls::{
 
 use crate::ports::SinkError;
 
+/// What `http://` needs of a connector that could do both. It trusts nobody.
+///
+/// # Errors
+/// When the provider of cryptography cannot do TLS.
+pub(super) fn trusts_nobody() -> Result<ClientConfig, SinkError> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| SinkError::Misconfigured(error.to_string()))?;
+    Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
+}
+
 /// A TLS configuration that trusts the system's authorities and those in `ca_file` (PEM).
 ///
 /// # Errors

@@ -29,6 +29,9 @@ queue_url = "https://sqs.eu-central-1.amazonaws.com/333344445555/orders"
 [sinks.lake]
 type = "firehose"
 stream = "orders"
+[sinks.objects]
+type = "s3"
+bucket = "orders"
 [sinks.parked]
 type = "file"
 path = "parked"
@@ -154,6 +157,8 @@ fn resources_are_those_of_the_configuration() {
             "firehose:PutRecordBatch",
             "arn:aws:firehose:eu-central-1:111122223333:deliverystream/orders",
         ),
+        ("s3:PutObject", "arn:aws:s3:::orders/*"),
+        ("s3:ListBucket", "arn:aws:s3:::orders"),
         ("dynamodb:UpdateItem", "arn:aws:dynamodb:eu-central-1:111122223333:table/orders"),
         (
             "dynamodb:GetItem",

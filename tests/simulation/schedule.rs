@@ -117,6 +117,7 @@ async fn history(seed: u64) -> History {
 fn prepare(world: &World, seed: u64, rng: &mut StdRng) -> Setup {
     let mut state = world.lock();
     state.audit.limits = Limits::of(seed);
+    state.audit.prepares = Limits::prepares(seed);
     let streams = if rng.random_bool(0.2) { 2 } else { 1 };
     for _ in 0..streams {
         state.stream.add_stream(rng.random_range(1..5));
@@ -283,4 +284,5 @@ async fn settle(world: &World, fleet: &mut Fleet) {
     // Late writes and slow calls have arrived by then.
     sleep(Duration::from_secs(30)).await;
     fleet.end().await;
+    world.lock().check_objects();
 }

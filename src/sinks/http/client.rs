@@ -14,7 +14,6 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 
 use super::{HttpConfig, answer::Reply};
 use crate::{
@@ -54,7 +53,7 @@ impl HttpClient {
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
         let tls = match uri.scheme_str() {
             Some("https") => tls::client_config(config.ca_file.as_deref())?,
-            _ => no_tls()?,
+            _ => tls::trusts_nobody()?,
         };
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls)
@@ -112,15 +111,6 @@ impl HttpClient {
         };
         reply
     }
-}
-
-/// What `http://` needs of a connector that could do both. It trusts nobody.
-fn no_tls() -> Result<ClientConfig, SinkError> {
-    let provider = std::sync::Arc::new(aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| SinkError::Misconfigured(error.to_string()))?;
-    Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
 }
 
 fn headers(config: &HttpConfig) -> Result<HeaderMap, SinkError> {
