@@ -29,8 +29,8 @@ pub use place::Place;
 pub use problem::{ConfigProblem, ConfigProblems};
 pub use provenance::Setting;
 pub use settings::{
-    AdminSettings, BatchSettings, ConsumerSettings, DeadLetterSettings, FieldSetting,
-    LeaseSettings, LogFormat, LogSettings, Retrieval, RetrySettings, RouteSettings, Secret,
-    Settings, ShutdownSettings, SinkEntry, StreamSettings, ValidateOn,
+    AdminSettings, BatchSettings, ConsumerSettings, DeadLetterSettings, EmfSettings, FieldSetting,
+    LeaseSettings, LogFormat, LogSettings, OtlpSettings, Retrieval, RetrySettings, RouteSettings,
+    Secret, Settings, ShutdownSettings, SinkEntry, StreamSettings, ValidateOn,
 };
 pub use source::{DEFAULTS, Layers};

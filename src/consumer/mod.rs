@@ -18,6 +18,8 @@
 //! - A delivery begins only while the lease is provably valid.
 //! - Per shard and sink one batch is under way at a time, so sinks see the order of the shard. A sink
 //!   with several lanes gets one batch of each, and sees the order of each partition key.
+//! - A sink that prepares gets the same batches again from whoever takes the lease after a crash: their
+//!   ranges are in the lease's row first (`prepared`).
 //! - An event is given up only when its sink's [`RetryLimits`] say so; a dead letter never.
 
 #[cfg(test)]
@@ -40,6 +42,7 @@ mod pages;
 mod pause;
 mod permit;
 mod place;
+mod prepared;
 mod processor;
 mod queue;
 mod renewal;

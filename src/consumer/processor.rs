@@ -10,6 +10,7 @@ use crate::{
     codec::{ShardKeys, deaggregate},
     etl::{Processed, Source, SourceRecord, Tally},
     leasing::{ConsumerExit, LeaseGrant},
+    metrics::spans,
     model::{Checkpoint, Invariant, Position, Progress, RawRecord, UserRecord},
 };
 
@@ -89,6 +90,9 @@ impl Processor {
             }
             let action = self.select(&mut pages).await;
             self.apply(action);
+            if matches!(self.phase, Phase::Ended(_)) && self.backlog.is_empty() {
+                self.outbox.passed(None);
+            }
             self.outbox.send(!matches!(self.phase, Phase::Reading));
         }
     }
@@ -141,6 +145,8 @@ impl Processor {
 
     /// Decodes records until there is enough for one turn.
     fn decode_some(&mut self) {
+        let span = spans::process(&self.source.stream, &self.source.shard);
+        let entered = span.enter();
         let mut tally = Tally::default();
         while tally.bytes < TURN_BYTES && !self.outbox.full() {
             let Some((raw, held)) = self.backlog.pop_front() else { break };
@@ -148,6 +154,8 @@ impl Processor {
             tally.bytes += raw.data.len() as u64;
             self.take_record(&raw, held, &mut tally);
         }
+        span.record("records", tally.records).record("events", tally.events);
+        drop(entered);
         self.context.metrics.count(&self.source.stream, tally);
         self.report();
     }
@@ -245,9 +253,7 @@ impl Processor {
     }
 
     fn progress(&self) -> Option<Progress> {
-        let (position, arrival) = self.outbox.frontier().cloned()?;
-        let checkpoint = Checkpoint::After(position);
-        Some(Progress { checkpoint, arrival: Some(arrival), pending: None })
+        self.outbox.progress()
     }
 }
 

@@ -14,6 +14,7 @@
 //! form.
 
 mod dead_letter;
+mod document;
 mod explain;
 mod field;
 pub mod filter;
@@ -23,7 +24,6 @@ mod lines;
 mod outcome;
 mod pipeline;
 mod program;
-mod program_value;
 mod replayed;
 mod route;
 mod schema;

@@ -50,6 +50,9 @@ pub enum Invariant {
     AttemptsBounded,
     /// RC-1: every user record comes to one kind of outcome, the one it must have.
     OneOutcome,
+    /// EO-1: a sink that prepares gets a batch only when the lease's row says its range, and of the
+    /// objects that are named so each event is in one: none is missing, none is there twice.
+    ObjectsHoldOnce,
     /// RC-2: what was counted adds up: records to outcomes, events to outcomes.
     CountsAddUp,
     /// BD-1: the records in flight never hold more bytes than the budget, but for shards that hold a
@@ -63,7 +66,7 @@ pub enum Invariant {
 
 impl Invariant {
     /// All of them, in the order of their names.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::CounterGrows,
         Self::ChangesByCondition,
         Self::OneValidGrant,
@@ -80,6 +83,7 @@ impl Invariant {
         Self::AttemptsSpent,
         Self::AttemptsBounded,
         Self::OneOutcome,
+        Self::ObjectsHoldOnce,
         Self::CountsAddUp,
         Self::WithinBudget,
         Self::ReachesTip,
@@ -105,6 +109,7 @@ impl Invariant {
             Self::AttemptsSpent => "RT-1",
             Self::AttemptsBounded => "RT-2",
             Self::OneOutcome => "RC-1",
+            Self::ObjectsHoldOnce => "EO-1",
             Self::CountsAddUp => "RC-2",
             Self::WithinBudget => "BD-1",
             Self::ReachesTip => "LV-1",

@@ -118,6 +118,7 @@ async fn history(seed: u64) -> History {
 fn prepare(world: &World, seed: u64, rng: &mut StdRng) -> Setup {
     let mut state = world.lock();
     state.audit.limits = Limits::of(seed);
+    state.audit.prepares = Limits::prepares(seed);
     let streams = if rng.random_bool(0.2) { 2 } else { 1 };
     for _ in 0..streams {
         state.stream.add_stream(rng.random_range(1..5));
@@ -314,4 +315,5 @@ async fn settle(world: &World, fleet: &mut Fleet, hurry: u64) {
     fleet.join();
     sleep(Duration::from_millis(hurry)).await;
     fleet.end().await;
+    world.lock().check_objects();
 }

@@ -22,6 +22,7 @@ use crate::{
     faults::Faults,
     fleet::params,
     lease_table::Table,
+    objects::Objects,
     reader::Iterators,
     stream::{Place, Stream},
 };
@@ -57,6 +58,7 @@ pub(crate) struct State {
     pub(crate) sinks_hang: BTreeMap<WorkerNo, Instant>,
     /// Who delivered of what, and when.
     pub(crate) deliveries: Vec<(Instant, WorkerNo, Place)>,
+    pub(crate) objects: Objects,
     pub(crate) audit: Audit,
     pub(crate) counters: BTreeMap<&'static str, u64>,
     trace: DefaultHasher,
@@ -98,6 +100,7 @@ impl World {
             iterators: Iterators::default(),
             sinks_hang: BTreeMap::new(),
             deliveries: Vec::new(),
+            objects: Objects::default(),
             audit: Audit::new(&params()),
             counters: BTreeMap::new(),
             trace: DefaultHasher::new(),
