@@ -23,13 +23,16 @@ pub enum Stage {
     Validate,
     /// The route's program failed on it.
     Transform,
+    /// It is in no window: it came too late, or there is no room.
+    Window,
     /// The sink will never take it.
     Deliver,
 }
 
 impl Stage {
     /// All of them, in the order of the way.
-    pub const ALL: [Self; 4] = [Self::Decode, Self::Validate, Self::Transform, Self::Deliver];
+    pub const ALL: [Self; 5] =
+        [Self::Decode, Self::Validate, Self::Transform, Self::Window, Self::Deliver];
 }
 
 impl fmt::Display for Stage {
@@ -38,6 +41,7 @@ impl fmt::Display for Stage {
             Self::Decode => "decode",
             Self::Validate => "validate",
             Self::Transform => "transform",
+            Self::Window => "window",
             Self::Deliver => "deliver",
         })
     }

@@ -9,6 +9,7 @@
 //! | conditions | `route` ([`filter`], `field`) | whether a route takes the event |
 //! | checks | `validation` (`schema`) | or why it is a dead letter |
 //! | program | `program` (`functions`) | what is delivered; or that it is filtered, or a dead letter |
+//! | windows | [`window`] | what is aggregated, on routes that have windows |
 //!
 //! All of them look at the event through one `view`, which reads its message at most once in each
 //! form.
@@ -29,6 +30,7 @@ mod route;
 mod schema;
 mod validation;
 mod view;
+pub mod window;
 
 pub use dead_letter::{DeadLetter, Failure, Stage};
 use program::Transformed;

@@ -124,6 +124,17 @@ pub enum Share {
         /// Index of the document among those that the route's program made.
         document: u32,
     },
+    /// A row of a window: what a route has made of many events.
+    Window {
+        /// The name of the route.
+        name: Arc<str>,
+        /// The end of the window.
+        end: EpochMillis,
+        /// How long the window is, in milliseconds.
+        size: u64,
+        /// What tells its group from others; empty if there are none.
+        group: Arc<str>,
+    },
     /// A dead letter.
     Letter {
         /// The route that the event was on; `None` for a record that could not be decoded.
@@ -169,6 +180,10 @@ impl OutputEvent {
         let id = &self.id;
         match &self.share {
             Share::Document { name, document, .. } => format!("{id}/{name}/{document}"),
+            Share::Window { name, end, size, group } => {
+                let EventId { stream, shard, .. } = id;
+                format!("{stream}/{shard}/{name}/{end}/{size}ms/{group}")
+            }
             Share::Letter { route: None, .. } => format!("{id}/letter"),
             Share::Letter { route: Some(name), document } => {
                 format!("{id}/letter/{name}/{}", document.unwrap_or(0))
