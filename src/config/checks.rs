@@ -35,6 +35,7 @@ pub(super) fn findings(settings: &Settings, places: &Places) -> Vec<Finding> {
     checks.consumers(settings);
     checks.routes(&settings.routes);
     checks.sinks(settings);
+    checks.windows(settings);
     checks.found
 }
 
@@ -354,6 +355,19 @@ impl Checks<'_> {
         } else {
             let fine = maximum_record_age.is_none_or(|age| age >= Duration::from_secs(1));
             self.that(fine, key_of_age, "must be at least 1s, or -1 for no limit");
+        }
+    }
+
+    /// A row belongs to many events: it is not given up for the age of one.
+    fn windows(&mut self, settings: &Settings) {
+        for (index, route) in settings.routes.iter().enumerate().filter(|(_, r)| r.window.is_some()) {
+            let Some(entry) = settings.sinks.get(&route.sink) else { continue };
+            let RetrySettings { maximum_retry_attempts, maximum_record_age, .. } = &entry.retry;
+            let message = "names a sink that gives events up (maximum_retry_attempts, \
+                maximum_record_age): a row of a window belongs to many of them, so its sink must be \
+                tried for ever";
+            let fine = maximum_retry_attempts.is_none() && maximum_record_age.is_none();
+            self.that(fine, format!("routes[{index}].sink"), message);
         }
     }
 

@@ -23,6 +23,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod typing;
+mod windows;
 
 pub use compile::{Compiled, compile, load};
 pub use place::Place;

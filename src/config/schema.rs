@@ -129,6 +129,16 @@ pub(super) const ROUTE: &[Key] = &[
     key("validate", Text),
     or("validate_on", Word(&["message", "event"]), "message"),
     key("transform", Text),
+    key("window", Duration),
+    or("window_lateness", Duration, "10s"),
+    key("window_idle", Duration),
+    or("window_ahead", Duration, "10s"),
+    key("window_time", Text),
+    or("window_late", Text, "dead-letter"),
+    or("window_max_groups", Count, "10000"),
+    or("window_max_bytes", Size, "8MiB"),
+    or("group_by", Texts, ""),
+    or("aggregates", Pairs, ""),
     must("sink", Text, "name the sink, as in sink = \"out\""),
 ];
 

@@ -18,6 +18,8 @@
 //! - A delivery begins only while the lease is provably valid.
 //! - Per shard and sink one batch is under way at a time, so sinks see the order of the shard. A sink
 //!   with several lanes gets one batch of each, and sees the order of each partition key.
+//! - What goes into a window is released from the budget at once; the checkpoint waits for the window
+//!   (`windows`).
 //! - An event is given up only when its sink's [`RetryLimits`] say so; a dead letter never.
 
 #[cfg(test)]
@@ -54,6 +56,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod until;
+mod windows;
 
 pub use budget::{Budget, Reservation, Share};
 pub use fan_out::FanOut;

@@ -16,9 +16,9 @@ use super::{
     retry_policy::RetryPolicy,
 };
 use crate::{
-    etl::{Delivery, SourceRecord, Stage, Tally},
+    etl::{Delivery, InWindow, SourceRecord, Stage, Tally},
     metrics::ShardMeter,
-    model::StreamName,
+    model::{EpochMillis, StreamName},
 };
 
 /// What waits for the sinks, and what is on its way to them. Where its records come from is its
@@ -31,6 +31,8 @@ pub(super) struct Outbox {
     deliveries: FuturesUnordered<BoxFuture<'static, Delivered>>,
     /// Deliveries that each event still waits for, and whether one of them is a dead letter.
     open_events: BTreeMap<(Ticket, Option<u32>), OpenEvent>,
+    /// What was settled of windows since somebody asked.
+    of_windows: Vec<InWindow>,
     /// The last record of which a sink has seen something.
     begun: Option<Ticket>,
     /// The shard's, if the records are of one.
@@ -74,6 +76,7 @@ impl Outbox {
             lanes,
             deliveries: FuturesUnordered::new(),
             open_events: BTreeMap::new(),
+            of_windows: Vec::new(),
             begun: None,
             rng,
         }
@@ -103,11 +106,18 @@ impl Outbox {
         self.ledger.frontier()
     }
 
-    /// Tells the shard's meter what is under way.
-    pub(super) fn report(&self) {
+    /// Tells the shard's meter what is under way; `held` is the oldest record that a window waits with.
+    pub(super) fn report(&self, windows: usize, held: Option<EpochMillis>) {
         if let Some(meter) = &self.meter {
-            meter.under_way(self.ledger.len(), self.ledger.oldest());
+            let oldest = self.ledger.oldest().into_iter().chain(held).min();
+            meter.under_way(self.ledger.len(), oldest);
+            meter.windows(windows);
         }
+    }
+
+    /// The rows and letters of windows that were settled since the last call.
+    pub(super) fn settled_of_windows(&mut self) -> Vec<InWindow> {
+        std::mem::take(&mut self.of_windows)
     }
 
     /// Opens a record on the ledger and queues its deliveries.
@@ -121,7 +131,9 @@ impl Outbox {
         let ticket = self.ledger.open(mark, deliveries.len(), reservation);
         let Some(record) = record else { return ticket };
         for delivery in deliveries {
-            self.open_events.entry((ticket, delivery.event)).or_default().deliveries += 1;
+            if !is_row(&delivery) {
+                self.open_events.entry((ticket, delivery.event)).or_default().deliveries += 1;
+            }
             let queued = Queued { delivery, ticket, record: Arc::clone(record) };
             self.lanes.push(queued, Instant::now());
         }
@@ -195,6 +207,16 @@ impl Outbox {
 
     fn settle(&mut self, queued: &Queued, tally: &mut Tally) -> Option<SettledEvent> {
         let key = (queued.ticket, queued.delivery.event);
+        self.of_windows.extend(queued.delivery.window);
+        if let Some(InWindow { row: Some(events), .. }) = queued.delivery.window {
+            self.ledger.settle(queued.ticket);
+            queued.delivery.failed.into_iter().for_each(|stage| tally.letters.count(stage));
+            match queued.is_letter() {
+                true => tally.dead_lettered += events,
+                false => (tally.rows, tally.delivered) = (tally.rows + 1, tally.delivered + events),
+            }
+            return None;
+        }
         let event = self.open_events.get_mut(&key)?;
         event.dead |= queued.is_letter();
         event.deliveries -= 1;
@@ -228,4 +250,9 @@ impl Outbox {
         let letter = self.context.pipeline.refused(record, &queued.delivery, reason);
         self.lanes.push(Queued { delivery: letter, ..queued }, Instant::now());
     }
+}
+
+/// Whether it is the row of a window, or the letter of one: it belongs to many events.
+fn is_row(delivery: &Delivery) -> bool {
+    delivery.window.is_some_and(|window| window.row.is_some())
 }

@@ -39,7 +39,8 @@ pub use explain::{Explanation, Outcome};
 pub use field::{FieldPath, FieldTest, FieldValue, PathError};
 pub use outcome::{AbortReasons, LetterCounts, Tally};
 pub use pipeline::{
-    Delivery, Dropped, Pipeline, PipelineParts, Processed, Source, SourceRecord, WhyDropped,
+    Delivery, Dropped, InWindow, Pipeline, PipelineParts, Processed, Source, SourceRecord,
+    Unplaced, WhyDropped, Windowed,
 };
 pub use program::{Program, ProgramError};
 pub use replayed::{LetterError, LetterId, Part, Replayed};

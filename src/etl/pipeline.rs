@@ -1,17 +1,24 @@
 //! The pipeline: one user record in, deliveries and counts out.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use smallvec::{SmallVec, smallvec};
 
 use super::{
     DeadLetter, Failure, LetterError, Part, Replayed, Route, Stage, Tally, Transformed,
-    dead_letter::FailedEvent, header::Header, lines::Lines, replayed::Readers, view::EventView,
+    dead_letter::FailedEvent,
+    header::Header,
+    lines::Lines,
+    replayed::Readers,
+    view::EventView,
+    window::{Item, Late, Window},
 };
 use crate::{
     codec::{DecodeLimits, decode_user_record, has_unreadable_members},
-    model::{EventId, Format, LogEvent, OutputEvent, ShardId, Share, StreamName, UserRecord},
+    model::{
+        EpochMillis, EventId, Format, LogEvent, OutputEvent, ShardId, Share, StreamName, UserRecord,
+    },
 };
 
 /// Where records come from: a shard, and what its stream's records hold.
@@ -71,8 +78,62 @@ pub struct Delivery {
     pub failed: Option<Stage>,
     /// Which of the documents that the route's program made of the event, when it made several.
     pub document: Option<u32>,
+    /// The window that it belongs to, if it does.
+    pub window: Option<InWindow>,
     /// What the sink gets.
     pub output: OutputEvent,
+}
+
+/// How a delivery belongs to a window, which is delivered when all its rows are, and the letters of the
+/// events that it had no room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InWindow {
+    /// Index of the route.
+    pub route: usize,
+    /// The end of the window.
+    pub end: EpochMillis,
+    /// For a row: the events that come to their outcome with it.
+    pub row: Option<u64>,
+}
+
+/// A document for the window of its route.
+#[derive(Clone, Debug)]
+pub struct Windowed {
+    /// Index of the route.
+    pub route: usize,
+    /// Index of the event within its record.
+    pub event: u32,
+    /// See [`Delivery::document`].
+    pub document: Option<u32>,
+    /// What the window needs to know of it.
+    pub item: Item,
+    /// The document itself, if late ones are delivered.
+    pub json: Option<Bytes>,
+}
+
+/// Why a document is in no window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unplaced {
+    /// Its window is closed.
+    Late,
+    /// It is replayed: its window was closed long ago.
+    Replayed,
+    /// It claims to have happened after it arrived.
+    Ahead,
+    /// The window has room for no more groups or bytes.
+    Full,
+}
+
+impl Unplaced {
+    /// Why, for a person.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::Late => "late: its window is closed",
+            Self::Replayed => "late: its window was closed before it is replayed",
+            Self::Ahead => "its time is after the arrival of its record (window_ahead)",
+            Self::Full => "its window is full (window_max_groups, window_max_bytes)",
+        }
+    }
 }
 
 /// An event that a route took and that gave nothing to deliver there.
@@ -102,6 +163,8 @@ pub enum WhyDropped {
 pub struct Processed {
     /// What is to be delivered, in order.
     pub deliveries: Vec<Delivery>,
+    /// What is to be aggregated, in order.
+    pub windowed: Vec<Windowed>,
     /// What is known already: `delivered`, `dead_lettered` and `undecodable` are counted once their
     /// sinks have said so.
     pub tally: Tally,
@@ -216,6 +279,11 @@ impl Pipeline {
     /// from its record, so that the letter holds what came in, not what a program made of it.
     pub fn refused(&self, record: &SourceRecord, refused: &Delivery, reason: String) -> Delivery {
         let route = refused.route.and_then(|route| self.parts.routes.get(route));
+        if let (Some(route), Some(InWindow { row: Some(_), .. })) = (route, refused.window) {
+            let why = self.failure(Stage::Deliver, reason);
+            let letter = DeadLetter::of_row(record, &route.name, &refused.output, why);
+            return Delivery { window: refused.window, ..self.letter(letter, record, None) };
+        }
         let event =
             self.events(record).into_iter().find(|(index, _)| refused.event == Some(*index));
         let letter = match (route, event) {
@@ -227,7 +295,54 @@ impl Pipeline {
             // It was decoded before, so this does not happen; the record's bytes hold the event.
             _ => DeadLetter::of_record(record, self.failure(Stage::Decode, reason)),
         };
-        self.letter(letter, record, refused.event)
+        Delivery { window: refused.window, ..self.letter(letter, record, refused.event) }
+    }
+
+    /// What becomes of documents that are in no window: dead letters of their events, or, of late
+    /// ones, deliveries, if their route says so. The events are decoded again, for all of them at once.
+    pub fn unplaced(
+        &self,
+        record: &SourceRecord,
+        unplaced: Vec<(Windowed, Unplaced)>,
+    ) -> Vec<Delivery> {
+        if unplaced.is_empty() {
+            return Vec::new();
+        }
+        let events: BTreeMap<u32, LogEvent> = self.events(record).into_iter().collect();
+        let delivery = |(windowed, why): (Windowed, Unplaced)| {
+            let Windowed { route: number, event: index, document, json, .. } = windowed;
+            let route = self.parts.routes.get(number)?;
+            let late = route.window.as_ref().map(|window| window.late);
+            if let (Some(Late::Sink(sink)), Some(json), Unplaced::Late | Unplaced::Replayed) =
+                (late, json, why)
+            {
+                return Some(self.document(record, (sink, number, index), document, json));
+            }
+            let why = self.failure(Stage::Window, why.reason().to_owned());
+            let letter = match events.get(&index) {
+                Some(event) => {
+                    let failed = FailedEvent { event, index, route: &route.name, document };
+                    DeadLetter::of_event(record, &failed, why)
+                }
+                // It was decoded before, so this does not happen; the record's bytes hold the event.
+                None => DeadLetter::of_record(record, why),
+            };
+            Some(self.letter(letter, record, Some(index)))
+        };
+        unplaced.into_iter().filter_map(delivery).collect()
+    }
+
+    /// Whether a route has windows.
+    pub fn has_windows(&self) -> bool {
+        self.windows().next().is_some()
+    }
+
+    /// The routes that have windows, by their indices, with their names and sinks.
+    pub fn windows(&self) -> impl Iterator<Item = (usize, &Arc<str>, &Arc<Window>, usize)> {
+        let routes = self.parts.routes.iter().zip(&self.route_names).enumerate();
+        routes.filter_map(|(number, (route, name))| {
+            Some((number, name, route.window.as_ref()?, route.sink))
+        })
     }
 
     /// The events of a record, or what is replayed of it, with their indices; none if it cannot be
@@ -256,10 +371,10 @@ impl Pipeline {
     fn route(&self, view: &EventView<'_>, out: &mut Processed) {
         let EventView { record, event, index, .. } = *view;
         out.tally.events += 1;
-        let before = out.deliveries.len();
+        let before = (out.deliveries.len(), out.windowed.len());
         let only = record.part().and_then(|part| part.route);
         let mut taken = false;
-        for (number, (route, name)) in self.parts.routes.iter().zip(&self.route_names).enumerate() {
+        for (number, route) in self.parts.routes.iter().enumerate() {
             let replayed = only.is_none_or(|(only, _)| only == number);
             if !replayed || !route.takes(view, taken) {
                 continue;
@@ -270,28 +385,29 @@ impl Pipeline {
                 Ok(Made::Documents { sink, json }) => {
                     let several = json.len() > 1;
                     let before = out.deliveries.len();
-                    let made = (0u32..).zip(json).map(|(place, json)| Delivery {
-                        sink,
-                        event: Some(index),
-                        route: Some(number),
-                        failed: None,
-                        document: several.then_some(place),
-                        output: OutputEvent {
-                            id: record.event_id(index),
-                            share: Share::Document {
-                                route: u32::try_from(number).unwrap_or(u32::MAX),
-                                name: Arc::clone(name),
-                                document: place,
-                            },
-                            partition_key: Arc::clone(&record.record.partition_key),
-                            arrival: record.record.arrival,
-                            json,
-                        },
+                    let at = (sink, number, index);
+                    let made = (0u32..).zip(json).map(|(place, json)| {
+                        self.document(record, at, several.then_some(place), json)
                     });
                     out.deliveries.extend(made.filter(|made| {
                         document.is_none_or(|only| made.document.unwrap_or(0) == only)
                     }));
                     if out.deliveries.len() == before {
+                        let why = WhyDropped::NotMade;
+                        out.dropped.push(Dropped { event: index, route: number, why });
+                    }
+                }
+                Ok(Made::Items(items)) => {
+                    let several = items.len() > 1;
+                    let before = out.windowed.len();
+                    let made = (0u32..).zip(items).map(|(place, (item, json))| {
+                        let document = several.then_some(place);
+                        Windowed { route: number, event: index, document, item, json }
+                    });
+                    out.windowed.extend(made.filter(|made| {
+                        document.is_none_or(|only| made.document.unwrap_or(0) == only)
+                    }));
+                    if out.windowed.len() == before {
                         let why = WhyDropped::NotMade;
                         out.dropped.push(Dropped { event: index, route: number, why });
                     }
@@ -312,7 +428,33 @@ impl Pipeline {
             }
         }
         // No route wanted it, or every program aborted it or left nothing.
-        out.tally.filtered += u64::from(out.deliveries.len() == before);
+        let nothing = before == (out.deliveries.len(), out.windowed.len());
+        out.tally.filtered += u64::from(nothing);
+    }
+
+    /// A document of a route, for a sink.
+    fn document(
+        &self,
+        record: &SourceRecord,
+        (sink, route, event): (usize, usize, u32),
+        document: Option<u32>,
+        json: Bytes,
+    ) -> Delivery {
+        let name = self.route_names.get(route).cloned().unwrap_or_else(|| Arc::from(""));
+        let share = Share::Document {
+            route: u32::try_from(route).unwrap_or(u32::MAX),
+            name,
+            document: document.unwrap_or(0),
+        };
+        let output = OutputEvent {
+            id: record.event_id(event),
+            share,
+            partition_key: Arc::clone(&record.record.partition_key),
+            arrival: record.record.arrival,
+            json,
+        };
+        let (event, route) = (Some(event), Some(route));
+        Delivery { sink, event, route, failed: None, document, window: None, output }
     }
 
     fn failure(&self, stage: Stage, reason: String) -> Failure {
@@ -328,6 +470,12 @@ impl Pipeline {
     ) -> Result<Made, (Stage, String)> {
         route.validation.check(view).map_err(|reason| (Stage::Validate, reason))?;
         let Some(program) = &route.transform else {
+            if let Some(window) = &route.window {
+                let item = whole_item(window, view).map_err(|reason| (Stage::Window, reason))?;
+                let late = matches!(window.late, Late::Sink(_));
+                let json = late.then(|| out.lines.event(view.header, view.event));
+                return Ok(Made::Items(smallvec![(item, json)]));
+            }
             let json = smallvec![out.lines.event(view.header, view.event)];
             return Ok(Made::Documents { sink: route.sink, json });
         };
@@ -336,9 +484,15 @@ impl Pipeline {
             Transformed::Events { documents, .. } if documents.is_empty() => {
                 Ok(Made::Nothing(WhyDropped::Nothing))
             }
-            Transformed::Events { documents, sink: None } => {
-                Ok(Made::Documents { sink: route.sink, json: documents })
+            Transformed::Events { sink: Some(_), .. } if route.window.is_some() => {
+                failed("%sink is set, and the route delivers rows of windows only".to_owned())
             }
+            Transformed::Events { documents, sink: None } => match &route.window {
+                None => Ok(Made::Documents { sink: route.sink, json: documents }),
+                Some(window) => {
+                    items(window, view, documents).map_err(|reason| (Stage::Window, reason))
+                }
+            },
             Transformed::Events { documents, sink: Some(name) } => {
                 match self.parts.sinks.iter().position(|sink| *sink == name) {
                     Some(sink) => Ok(Made::Documents { sink, json: documents }),
@@ -357,7 +511,7 @@ impl Pipeline {
         let failed = Some(letter.stage);
         let output = letter.into_output(record, event.unwrap_or(0));
         let sink = self.parts.dead_letters;
-        Delivery { sink, event, route: None, failed, document: None, output }
+        Delivery { sink, event, route: None, failed, document: None, window: None, output }
     }
 }
 
@@ -365,8 +519,35 @@ impl Pipeline {
 enum Made {
     /// Documents for a sink.
     Documents { sink: usize, json: SmallVec<[Bytes; 1]> },
+    /// What its window needs of each document, with the document if it may be delivered after all.
+    Items(SmallVec<[(Item, Option<Bytes>); 1]>),
     /// Nothing to deliver.
     Nothing(WhyDropped),
+}
+
+/// When an event happened, as far as its window is concerned.
+fn time(view: &EventView<'_>) -> EpochMillis {
+    view.event.timestamp.unwrap_or(view.record.record.arrival)
+}
+
+/// An event as it is, for a window.
+fn whole_item(window: &Window, view: &EventView<'_>) -> Result<Item, String> {
+    Item::read(window, &view.whole().to_string(), time(view))
+}
+
+/// What a program has made, for a window.
+fn items(
+    window: &Window,
+    view: &EventView<'_>,
+    documents: SmallVec<[Bytes; 1]>,
+) -> Result<Made, String> {
+    let late = matches!(window.late, Late::Sink(_));
+    let item = |json: Bytes| {
+        let text = std::str::from_utf8(&json).map_err(|error| error.to_string())?;
+        let item = Item::read(window, text, time(view))?;
+        Ok((item, late.then_some(json)))
+    };
+    documents.into_iter().map(item).collect::<Result<_, String>>().map(Made::Items)
 }
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ struct State {
     bytes: u64,
     open: usize,
     oldest_open: Option<EpochMillis>,
+    windows: usize,
     read_error: Option<(Instant, String)>,
     sink_error: Option<(Instant, String)>,
 }
@@ -53,6 +54,8 @@ pub struct ShardReading {
     pub open: usize,
     /// When Kinesis took the oldest of them.
     pub oldest_open: Option<EpochMillis>,
+    /// Windows that are open.
+    pub windows: usize,
     /// Why it could not be read, and when, if it still cannot.
     pub read_error: Option<(Instant, String)>,
     /// What a sink said when it did not take a batch, and when, if none was taken since.
@@ -85,6 +88,11 @@ impl ShardMeter {
         (state.open, state.oldest_open) = (open, oldest);
     }
 
+    /// Windows that are open now.
+    pub fn windows(&self, open: usize) {
+        self.lock().windows = open;
+    }
+
     /// A sink took a batch of this shard, or said why not.
     pub fn delivered(&self, problem: Option<String>) {
         self.lock().sink_error = problem.map(|problem| (Instant::now(), problem));
@@ -106,6 +114,7 @@ impl ShardMeter {
             bytes: state.bytes,
             open: state.open,
             oldest_open: state.oldest_open,
+            windows: state.windows,
             read_error: state.read_error,
             sink_error: state.sink_error,
         }

@@ -154,6 +154,7 @@ impl LeaseWrite {
                 next.set_checkpoint(checkpoint.as_deref());
                 if let Some(progress) = checkpoint {
                     next.arrival = progress.arrival;
+                    next.watermarks.clone_from(&progress.watermarks);
                     next.latest_since = None;
                 }
             }

@@ -4,9 +4,12 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::etl::{
-    FieldPath,
-    window::{Late, RowPlace},
+use crate::{
+    etl::{
+        FieldPath,
+        window::{Late, RowPlace},
+    },
+    model::{ShardId, StreamName},
 };
 
 /// Windows of so many seconds with a third of it as lateness, that count and sum by group.
@@ -45,7 +48,7 @@ fn at(second: i64) -> EpochMillis {
 type Rows = BTreeMap<(i64, String), String>;
 
 fn rows(window: &Window, closed: Vec<Closed>, rows: &mut Rows) {
-    let (stream, shard) = ("s".into(), "shard".into());
+    let (stream, shard) = (StreamName::new("s"), ShardId::new("shard"));
     for Closed { end, rows: groups } in closed {
         for (group, row) in groups {
             let place = RowPlace { stream: &stream, shard: &shard, route: "r", end };
