@@ -284,27 +284,27 @@ pub struct RouteSettings {
     pub window: Option<Duration>,
     /// How long events may come out of order: a window is closed once an event was seen that happened
     /// so long after its end.
-    #[serde(default, with = "humantime_serde")]
+    #[serde(default = "ten_seconds", with = "humantime_serde")]
     pub window_lateness: Duration,
     /// A window that got nothing for so long is closed. Default: `window` and `window_lateness`.
     #[serde(default, with = "humantime_serde")]
     pub window_idle: Option<Duration>,
     /// How far after the arrival of its record an event's time may be; what is further ahead becomes a
     /// dead letter, so that one bad clock does not close the windows of all others.
-    #[serde(default, with = "humantime_serde")]
+    #[serde(default = "ten_seconds", with = "humantime_serde")]
     pub window_ahead: Duration,
     /// The field that says when a document happened: RFC 3339, or milliseconds since 1970. Default:
     /// the event's own timestamp, or the arrival of its record.
     #[serde(default)]
     pub window_time: Option<String>,
     /// What becomes of documents whose window is closed: `dead-letter`, or the name of a sink.
-    #[serde(default)]
+    #[serde(default = "dead_letter")]
     pub window_late: String,
     /// Most groups of one window. Events that would make more become dead letters.
-    #[serde(default)]
+    #[serde(default = "max_groups")]
     pub window_max_groups: usize,
     /// Most bytes that one window takes in memory. Events that would make it larger become dead letters.
-    #[serde(default)]
+    #[serde(default = "max_bytes")]
     pub window_max_bytes: ByteSize,
     /// The fields whose values make the groups: of what the program makes, else of the event as
     /// programs see it (`log_group`, `message.status`). The last part of the path is its name in the row.
@@ -316,6 +316,22 @@ pub struct RouteSettings {
     pub aggregates: BTreeMap<String, String>,
     /// The name of the sink.
     pub sink: String,
+}
+
+fn ten_seconds() -> Duration {
+    Duration::from_secs(10)
+}
+
+fn dead_letter() -> String {
+    "dead-letter".to_owned()
+}
+
+fn max_groups() -> usize {
+    10_000
+}
+
+fn max_bytes() -> ByteSize {
+    ByteSize::mib(8)
 }
 
 /// What must satisfy a schema.

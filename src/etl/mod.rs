@@ -25,6 +25,7 @@ mod outcome;
 mod pipeline;
 mod program;
 mod program_value;
+mod rehearsal;
 mod replayed;
 mod route;
 mod schema;
@@ -36,6 +37,7 @@ pub use dead_letter::{DeadLetter, Failure, Stage};
 use program::Transformed;
 
 pub use explain::{Explanation, Outcome};
+pub use rehearsal::Explainer;
 pub use field::{FieldPath, FieldTest, FieldValue, PathError};
 pub use outcome::{AbortReasons, LetterCounts, Tally};
 pub use pipeline::{

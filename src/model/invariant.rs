@@ -45,6 +45,9 @@ pub enum Invariant {
     OneOutcome,
     /// RC-2: what was counted adds up: records to outcomes, events to outcomes.
     CountsAddUp,
+    /// WN-1: whoever delivers a row of a window, and however often, it is the one that all records of
+    /// its shard make; and each is delivered.
+    WindowIsWhole,
     /// BD-1: the records in flight never hold more bytes than the budget, but for shards that hold a
     /// single record.
     WithinBudget,
@@ -56,7 +59,7 @@ pub enum Invariant {
 
 impl Invariant {
     /// All of them, in the order of their names.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::CounterGrows,
         Self::ChangesByCondition,
         Self::OneValidGrant,
@@ -71,6 +74,7 @@ impl Invariant {
         Self::AttemptsBounded,
         Self::OneOutcome,
         Self::CountsAddUp,
+        Self::WindowIsWhole,
         Self::WithinBudget,
         Self::ReachesTip,
         Self::DrainReleases,
@@ -93,6 +97,7 @@ impl Invariant {
             Self::AttemptsBounded => "RT-2",
             Self::OneOutcome => "RC-1",
             Self::CountsAddUp => "RC-2",
+            Self::WindowIsWhole => "WN-1",
             Self::WithinBudget => "BD-1",
             Self::ReachesTip => "LV-1",
             Self::DrainReleases => "LV-2",

@@ -350,6 +350,7 @@ mod tests {
         let position = Position { sequence: "12".parse().unwrap(), sub_sequence: 1 };
         let pending = PendingCheckpoint { position: position.clone(), state: None };
         let progress = Progress {
+            watermarks: None,
             checkpoint: row.checkpoint.clone(),
             arrival: None,
             pending: Some(pending.clone()),

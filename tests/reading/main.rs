@@ -1,4 +1,4 @@
-//! Reading as its users see it: backfills that end by themselves, and `peek`. Real processes against
+//! Reading as its users see it: backfills that end by themselves, windows, and `peek`. Real processes against
 //! the embedded servers.
 #![cfg(feature = "embedded")]
 #![expect(
@@ -13,3 +13,4 @@ mod backfill;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod peek;
+mod windows;

@@ -43,4 +43,5 @@ mod schedule;
 mod sink;
 mod stream;
 mod sweep;
+mod windows;
 mod world;

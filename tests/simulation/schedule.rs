@@ -10,6 +10,7 @@ use crate::{
     faults::Faults,
     fleet::{Fleet, Setup},
     limits::Limits,
+    windows,
     world::{Port, WorkerNo, World},
 };
 
@@ -117,6 +118,7 @@ async fn history(seed: u64) -> History {
 fn prepare(world: &World, seed: u64, rng: &mut StdRng) -> Setup {
     let mut state = world.lock();
     state.audit.limits = Limits::of(seed);
+    state.windows.on = windows::of(seed);
     let streams = if rng.random_bool(0.2) { 2 } else { 1 };
     for _ in 0..streams {
         state.stream.add_stream(rng.random_range(1..5));
@@ -134,6 +136,10 @@ fn prepare(world: &World, seed: u64, rng: &mut StdRng) -> Setup {
         2 => InitialPosition::AtTimestamp(EpochMillis(rng.random_range(0..10_000))),
         _ => InitialPosition::TrimHorizon,
     };
+    if state.windows.on {
+        // Windows that nobody has read from their beginning are nobody's rows.
+        state.initial = InitialPosition::TrimHorizon;
+    }
     state.audit.from_latest = state.initial == InitialPosition::Latest;
     setup.clocks = [0, 1_000][rng.random_range(0..2)];
     if rng.random_bool(0.3) {
@@ -266,7 +272,8 @@ async fn settle(world: &World, fleet: &mut Fleet) {
     while Instant::now() < deadline {
         let done = {
             let state = world.lock();
-            state.audit.breach.is_some() || state.audit.all_settled()
+            let windows = state.windows.complete(&state.stream) || state.counter("trim") > 0;
+            state.audit.breach.is_some() || state.audit.all_settled() && windows
         };
         if done {
             break;
@@ -283,4 +290,13 @@ async fn settle(world: &World, fleet: &mut Fleet) {
     // Late writes and slow calls have arrived by then.
     sleep(Duration::from_secs(30)).await;
     fleet.end().await;
+    let mut state = world.lock();
+    if state.counter("trim") == 0 {
+        if state.windows.late_events() > 0 {
+            state.count("windows with late events, audited");
+        }
+        if let Err(breach) = state.windows.check(&state.stream) {
+            state.audit.broken(breach.invariant, breach.what);
+        }
+    }
 }

@@ -24,6 +24,7 @@ use crate::{
     lease_table::Table,
     reader::Iterators,
     stream::{Place, Stream},
+    windows::Windows,
 };
 
 /// A worker's number; never used again after a crash.
@@ -58,6 +59,7 @@ pub(crate) struct State {
     /// Who delivered of what, and when.
     pub(crate) deliveries: Vec<(Instant, WorkerNo, Place)>,
     pub(crate) audit: Audit,
+    pub(crate) windows: Windows,
     pub(crate) counters: BTreeMap<&'static str, u64>,
     trace: DefaultHasher,
     verbose: bool,
@@ -99,6 +101,7 @@ impl World {
             sinks_hang: BTreeMap::new(),
             deliveries: Vec::new(),
             audit: Audit::new(&params()),
+            windows: Windows::default(),
             counters: BTreeMap::new(),
             trace: DefaultHasher::new(),
             verbose: std::env::var_os("SIM_SEED").is_some(),

@@ -99,7 +99,7 @@ fn check(records: &[Record], finish: bool, expect: &[(i64, &str, &str)]) -> Read
 
 #[test]
 fn a_window_is_closed_when_an_event_is_seen_beyond_its_lateness() {
-    let open = [(5, vec![(0, "a"), (59, "a"), (59, "b")]), (80, vec![(79, "a")])];
+    let open = [(60, vec![(0, "a"), (59, "a"), (59, "b")]), (80, vec![(79, "a")])];
     check(&open, false, &[]);
     let closed = [&open[..], &[(81, vec![(80, "a")])]].concat();
     check(&closed, false, &[(60, "a", "n=2 sum=59 users=2"), (60, "b", "n=1 sum=59 users=1")]);
