@@ -123,7 +123,10 @@ fn read_lease(key: &str, item: &Item) -> Result<Lease, Problem> {
         checkpoint: Checkpoint::parse(checkpoint, sub_sequence)
             .map_err(|error| (CHECKPOINT, error.to_string()))?,
         arrival: time(item, ARRIVAL),
-        watermarks: item.get(WATERMARKS).and_then(|text| text.as_s().ok()).map(|text| Arc::from(&**text)),
+        watermarks: item
+            .get(WATERMARKS)
+            .and_then(|text| text.as_s().ok())
+            .map(|text| Arc::from(&**text)),
         pending: pending(item),
         latest_since: time(item, LATEST_SINCE),
         owner_switches: number(item, OWNER_SWITCHES)?.unwrap_or(0),

@@ -360,7 +360,9 @@ impl Checks<'_> {
 
     /// A row belongs to many events: it is not given up for the age of one.
     fn windows(&mut self, settings: &Settings) {
-        for (index, route) in settings.routes.iter().enumerate().filter(|(_, r)| r.window.is_some()) {
+        for (index, route) in
+            settings.routes.iter().enumerate().filter(|(_, r)| r.windows.window.is_some())
+        {
             let Some(entry) = settings.sinks.get(&route.sink) else { continue };
             let RetrySettings { maximum_retry_attempts, maximum_record_age, .. } = &entry.retry;
             let message = "names a sink that gives events up (maximum_retry_attempts, \

@@ -23,6 +23,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod typing;
+mod window_settings;
 mod windows;
 
 pub use compile::{Compiled, compile, load};
@@ -35,3 +36,4 @@ pub use settings::{
     Settings, ShutdownSettings, SinkEntry, StreamSettings, ValidateOn,
 };
 pub use source::{DEFAULTS, Layers};
+pub use window_settings::WindowSettings;

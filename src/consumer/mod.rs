@@ -56,6 +56,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod until;
+mod watermarks;
 mod windows;
 
 pub use budget::{Budget, Reservation, Share};

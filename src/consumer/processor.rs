@@ -128,12 +128,12 @@ impl Processor {
             Action::Page(records, reservation) => self.take_page(records, reservation),
             Action::Decode => self.decode_some(),
             Action::Tip(asked) => {
-                let closed = self.windows.tip(asked);
+                let closed = self.windows.tip(&self.context.pipeline, asked);
                 self.deliver_rows(closed);
             }
             // Nothing comes for the windows that are open.
             Action::End(exit) => {
-                let closed = self.windows.finish();
+                let closed = self.windows.finish(&self.context.pipeline);
                 self.deliver_rows(closed);
                 self.phase = Phase::Ended(exit);
             }
@@ -243,14 +243,8 @@ impl Processor {
             self.context.metrics.failed(&self.source, &position, stage, &reason);
         }
         let mark = (position, record.record.arrival);
-        let closed = self.windows.pass(
-            pipeline,
-            &mark,
-            Some(record),
-            windowed,
-            &mut deliveries,
-            tally,
-        );
+        let closed =
+            self.windows.pass(pipeline, &mark, Some(record), windowed, &mut deliveries, tally);
         self.outbox.enter(mark, deliveries, Some(record), reservation);
         self.deliver_rows(closed);
     }

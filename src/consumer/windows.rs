@@ -12,42 +12,19 @@ use std::{
 };
 
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
-use tracing::warn;
 
-use super::Mark;
+use super::{Mark, watermarks::Kept};
 use crate::{
     etl::{
         Delivery, InWindow, Pipeline, Source, SourceRecord, Tally, Unplaced, Windowed,
-        window::{Closed, Placed, RowPlace, Tumbling, Watermark, Window},
+        window::{Closed, Placed, Tumbling, Watermark, Window},
     },
-    model::{
-        Checkpoint, EpochMillis, EventId, Lease, OutputEvent, Position, Share, UserRecord,
-    },
+    model::{EpochMillis, Lease, Position, UserRecord},
 };
 
 /// Two servers of Kinesis may differ by so much in the time that they give to a record.
 const SKEW: Duration = Duration::from_secs(1);
-
-/// What is written with a checkpoint, and read with it.
-#[derive(Serialize, Deserialize)]
-struct Kept {
-    version: u32,
-    /// The checkpoint that it belongs to.
-    at: String,
-    routes: BTreeMap<String, KeptRoute>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct KeptRoute {
-    /// The length of the windows, in milliseconds: those of another length are other windows.
-    size: u64,
-    #[serde(flatten)]
-    mark: Watermark,
-}
-
-const VERSION: u32 = 1;
 
 /// The watermarks of all routes after some record.
 type Snapshot = Arc<[Option<Watermark>]>;
@@ -68,7 +45,6 @@ pub(super) struct Windows {
 struct RouteWindows {
     route: usize,
     name: Arc<str>,
-    sink: usize,
     window: Arc<Window>,
     tumbling: Tumbling,
     /// Those that are not delivered, by their ends.
@@ -100,13 +76,12 @@ pub(super) struct ClosedRows {
 impl Windows {
     /// The windows of a shard behind its lease's checkpoint.
     pub(super) fn new(pipeline: &Pipeline, source: Arc<Source>, lease: &Lease) -> Self {
-        let kept = kept(lease, pipeline.windows().next().is_some());
-        let route = |(route, name, window, sink): (usize, &Arc<str>, &Arc<Window>, usize)| {
-            let mark = kept.get(&**name).and_then(|kept| kept.of(name, window));
+        let kept = Kept::of(lease, pipeline.has_windows());
+        let route = |(route, name, window, _): (usize, &Arc<str>, &Arc<Window>, usize)| {
+            let mark = kept.mark(name, window);
             RouteWindows {
                 route,
                 name: Arc::clone(name),
-                sink,
                 window: Arc::clone(window),
                 tumbling: Tumbling::new(Arc::clone(window), mark),
                 waiting: BTreeMap::new(),
@@ -152,13 +127,13 @@ impl Windows {
             closed.extend(route.tumbling.end(mark.1).into_iter().map(|window| (index, window)));
         }
         self.last = Some(mark.clone());
-        self.closed(closed)
+        self.closed(pipeline, closed)
     }
 
     /// The shard has been read to its tip, and what is asked for after this instant is not read yet.
     /// Closes what got nothing for too long: the next record will have arrived so much later, and would
     /// close it too.
-    pub(super) fn tip(&mut self, asked: Instant) -> Option<ClosedRows> {
+    pub(super) fn tip(&mut self, pipeline: &Pipeline, asked: Instant) -> Option<ClosedRows> {
         let mut closed = Vec::new();
         for (index, route) in self.routes.iter_mut().enumerate() {
             let idle = route.window.idle + SKEW;
@@ -166,16 +141,16 @@ impl Windows {
                 closed.extend(route.tumbling.finish().into_iter().map(|window| (index, window)));
             }
         }
-        self.closed(closed)
+        self.closed(pipeline, closed)
     }
 
     /// Reading has come to its end: closes all windows.
-    pub(super) fn finish(&mut self) -> Option<ClosedRows> {
+    pub(super) fn finish(&mut self, pipeline: &Pipeline) -> Option<ClosedRows> {
         let mut closed = Vec::new();
         for (index, route) in self.routes.iter_mut().enumerate() {
             closed.extend(route.tumbling.finish().into_iter().map(|window| (index, window)));
         }
-        self.closed(closed)
+        self.closed(pipeline, closed)
     }
 
     /// A row, or a letter of an event that a window had no room for, has its outcome. The windows of a
@@ -206,7 +181,10 @@ impl Windows {
 
     /// The checkpoint, when everything up to `frontier` has its outcome but for windows; with what is
     /// to be kept with it.
-    pub(super) fn checkpoint(&mut self, frontier: Option<&Mark>) -> Option<(Mark, Option<Arc<str>>)> {
+    pub(super) fn checkpoint(
+        &mut self,
+        frontier: Option<&Mark>,
+    ) -> Option<(Mark, Option<Arc<str>>)> {
         let frontier = frontier?;
         if self.routes.is_empty() {
             return Some((frontier.clone(), None));
@@ -217,7 +195,8 @@ impl Windows {
         while self.history.get(1).is_some_and(|next| !after(next)) {
             self.history.pop_front();
         }
-        let first = self.waiting().min_by_key(|waiting| waiting.before.as_ref().map(|mark| &mark.0));
+        let first =
+            self.waiting().min_by_key(|waiting| waiting.before.as_ref().map(|mark| &mark.0));
         let (mark, snapshot) = match first {
             Some(Waiting { before: None, .. }) => return None,
             Some(Waiting { before: Some(before), snapshot, .. }) if before.0 < frontier.0 => {
@@ -225,20 +204,13 @@ impl Windows {
             }
             _ => (frontier, self.history.front().map_or(&self.snapshot, |(_, kept)| kept)),
         };
-        Some((mark.clone(), self.keep(&mark.0, snapshot)))
+        let routes = self.routes.iter().zip(snapshot.iter());
+        let marks = routes.filter_map(|(route, mark)| Some((&route.name, &route.window, (*mark)?)));
+        Some((mark.clone(), Kept::new(&mark.0, marks).text()))
     }
 
     fn waiting(&self) -> impl Iterator<Item = &Waiting> {
         self.routes.iter().flat_map(|route| route.waiting.values())
-    }
-
-    fn keep(&self, at: &Position, snapshot: &Snapshot) -> Option<Arc<str>> {
-        let routes = self.routes.iter().zip(snapshot.iter()).filter_map(|(route, mark)| {
-            let size = u64::try_from(route.window.size.as_millis()).ok()?;
-            Some((route.name.to_string(), KeptRoute { size, mark: (*mark)? }))
-        });
-        let kept = Kept { version: VERSION, at: at.to_string(), routes: routes.collect() };
-        serde_json::to_string(&kept).ok().map(Arc::from)
     }
 
     // === One record ===
@@ -260,7 +232,8 @@ impl Windows {
         for one in windowed {
             if counted.as_ref().is_none_or(|(event, _)| *event != one.event) {
                 let here = !elsewhere.contains(&one.event);
-                counted = Some((one.event, if here { Counted::Nowhere } else { Counted::Elsewhere }));
+                counted =
+                    Some((one.event, if here { Counted::Nowhere } else { Counted::Elsewhere }));
             }
             let Some((_, counting)) = &mut counted else { continue };
             let index = self.routes.iter().position(|route| route.route == one.route);
@@ -339,7 +312,7 @@ impl Windows {
     // === Rows ===
 
     /// Windows that were closed after the last record, by the index of their route.
-    fn closed(&mut self, closed: Vec<(usize, Closed)>) -> Option<ClosedRows> {
+    fn closed(&mut self, pipeline: &Pipeline, closed: Vec<(usize, Closed)>) -> Option<ClosedRows> {
         let mark = self.last.clone()?;
         let snapshot: Snapshot = self.routes.iter().map(|route| route.tumbling.mark()).collect();
         if snapshot != self.snapshot {
@@ -350,7 +323,7 @@ impl Windows {
         let mut rows = Vec::new();
         for (index, window) in closed {
             if let Some(route) = self.routes.get_mut(index) {
-                route.close(window, &record, &mut rows);
+                rows.extend(route.close(window, (pipeline, &record)));
             }
         }
         (!rows.is_empty()).then_some(ClosedRows { record, mark, rows })
@@ -377,44 +350,19 @@ impl RouteWindows {
         placed
     }
 
-    fn close(&mut self, closed: Closed, record: &SourceRecord, out: &mut Vec<Delivery>) {
-        let Closed { end, rows } = closed;
+    fn close(
+        &mut self,
+        closed: Closed,
+        (pipeline, record): (&Pipeline, &SourceRecord),
+    ) -> Vec<Delivery> {
+        let end = closed.end;
+        let rows = pipeline.rows(record, self.route, closed);
         if let Some(waiting) = self.waiting.get_mut(&end) {
             waiting.waits += rows.len();
             waiting.closed = true;
         }
-        for (group, row) in rows {
-            let share = Share::Window {
-                name: Arc::clone(&self.name),
-                end,
-                size: u64::try_from(self.window.size.as_millis()).unwrap_or(u64::MAX),
-                group: RowPlace::group_id(&self.window, &group).into(),
-            };
-            let mut output = OutputEvent {
-                id: EventId { index: u32::MAX, ..record.event_id(0) },
-                share,
-                partition_key: Arc::clone(&record.record.partition_key),
-                arrival: record.record.arrival,
-                json: Bytes::new(),
-            };
-            let id = output.delivery_id();
-            let source = &record.source;
-            let place =
-                RowPlace { stream: &source.stream, shard: &source.shard, route: &self.name, end };
-            output.json = place.json(&self.window, &group, &row, &id);
-            // Rows that replace each other go the same way.
-            output.partition_key = id.into();
-            out.push(Delivery {
-                sink: self.sink,
-                event: None,
-                route: Some(self.route),
-                failed: None,
-                document: None,
-                window: Some(InWindow { route: self.route, end, row: Some(row.events) }),
-                output,
-            });
-        }
         self.advance();
+        rows
     }
 
     /// Lets go of the windows that are delivered, and all before them.
@@ -439,33 +387,6 @@ fn carrier(source: &Arc<Source>, (position, arrival): &Mark) -> Arc<SourceRecord
         arrival: *arrival,
     };
     Arc::new(SourceRecord::new(Arc::clone(source), record))
-}
-
-impl KeptRoute {
-    fn of(&self, name: &str, window: &Window) -> Option<Watermark> {
-        let same = u128::from(self.size) == window.size.as_millis();
-        if !same {
-            warn!(route = name, was_ms = self.size, "the windows have another length than before: \
-                those that are cut by the change are counted in part");
-        }
-        same.then_some(self.mark)
-    }
-}
-
-/// What was kept with the checkpoint of a lease.
-fn kept(lease: &Lease, any: bool) -> BTreeMap<String, KeptRoute> {
-    let (Checkpoint::After(position), Some(text), true) = (&lease.checkpoint, &lease.watermarks, any)
-    else {
-        return BTreeMap::new();
-    };
-    match serde_json::from_str::<Kept>(text) {
-        Ok(kept) if kept.version == VERSION && kept.at == position.to_string() => kept.routes,
-        _ => {
-            warn!(lease = %lease.key, %position, "the watermarks of windows belong to another \
-                checkpoint: windows that began before this one are counted in part");
-            BTreeMap::new()
-        }
-    }
 }
 
 #[cfg(test)]

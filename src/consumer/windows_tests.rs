@@ -10,7 +10,7 @@ use crate::{
     consumer::Ledger,
     etl::{FieldPath, PipelineParts, Route, window::Late},
     leasing::fixtures::lease,
-    model::{Format, ShardId, StreamName},
+    model::{Checkpoint, Format, ShardId, StreamName},
 };
 
 fn window() -> Window {
@@ -98,7 +98,12 @@ impl<'p> Reader<'p> {
         self.tally += processed.tally;
         let mark = (record.record.position.clone(), record.record.arrival);
         let closed = self.windows.pass(
-            self.pipeline, &mark, Some(record), processed.windowed, &mut deliveries, &mut self.tally,
+            self.pipeline,
+            &mark,
+            Some(record),
+            processed.windowed,
+            &mut deliveries,
+            &mut self.tally,
         );
         self.enter(mark, deliveries);
         self.deliver(closed);
@@ -154,7 +159,7 @@ fn uninterrupted(pipeline: &Pipeline, puts: &[Put]) -> (Sinks, Tally) {
     for (number, put) in puts.iter().enumerate() {
         reader.read(&record(number, put));
     }
-    let closed = reader.windows.finish();
+    let closed = reader.windows.finish(&pipeline);
     reader.deliver(closed);
     reader.settle_all(&mut sinks);
     assert!(reader.windows.all_delivered());
@@ -222,7 +227,7 @@ proptest! {
         for (number, put) in puts.iter().enumerate().skip(next) {
             reader.read(&record(number, put));
         }
-        let closed = reader.windows.finish();
+        let closed = reader.windows.finish(&pipeline);
         reader.deliver(closed);
         reader.settle_all(&mut sinks);
         prop_assert!(reader.windows.all_delivered());
@@ -251,7 +256,7 @@ proptest! {
         for (number, put) in puts.iter().enumerate() {
             reader.read(&record(number, put));
         }
-        let closed = reader.windows.finish();
+        let closed = reader.windows.finish(&pipeline);
         reader.deliver(closed);
         let rows = reader.under_way.iter().filter_map(|(_, one)| one.window?.row).sum::<u64>();
         let letters = reader.under_way.iter().filter(|(_, one)| one.failed.is_some() && one.event.is_some()).count() as u64;
@@ -299,8 +304,8 @@ async fn at_the_tip_what_got_nothing_for_long_is_closed_and_what_comes_then_is_l
     let pipeline = pipeline(window());
     let (mut row, mut sinks) = (lease("shard").build(), Sinks::default());
     let mut first = reader(&pipeline, &[0]);
-    assert!(first.windows.tip(Instant::now() + Duration::from_secs(60)).is_none());
-    let closed = first.windows.tip(Instant::now() + Duration::from_secs(61));
+    assert!(first.windows.tip(&pipeline, Instant::now() + Duration::from_secs(60)).is_none());
+    let closed = first.windows.tip(&pipeline, Instant::now() + Duration::from_secs(61));
     first.deliver(closed);
     first.settle_all(&mut sinks);
     first.checkpoint(&mut row);

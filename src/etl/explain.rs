@@ -117,7 +117,7 @@ impl Pipeline {
     }
 
     /// The place of its route among the routes, and what is said of it.
-    fn delivery(&self, delivery: &Delivery) -> (Option<usize>, Explanation) {
+    pub(super) fn delivery(&self, delivery: &Delivery) -> (Option<usize>, Explanation) {
         if delivery.route.is_some() {
             let explained = Explanation {
                 route: self.route_name(delivery.route),

@@ -32,20 +32,21 @@ mod schema;
 mod validation;
 mod view;
 pub mod window;
+mod windowed;
 
 pub use dead_letter::{DeadLetter, Failure, Stage};
 use program::Transformed;
 
 pub use explain::{Explanation, Outcome};
-pub use rehearsal::Explainer;
 pub use field::{FieldPath, FieldTest, FieldValue, PathError};
 pub use outcome::{AbortReasons, LetterCounts, Tally};
 pub use pipeline::{
-    Delivery, Dropped, InWindow, Pipeline, PipelineParts, Processed, Source, SourceRecord,
-    Unplaced, WhyDropped, Windowed,
+    Delivery, Dropped, Pipeline, PipelineParts, Processed, Source, SourceRecord, WhyDropped,
 };
 pub use program::{Program, ProgramError};
+pub use rehearsal::Explainer;
 pub use replayed::{LetterError, LetterId, Part, Replayed};
 pub use route::{Route, unreachable};
 pub use schema::{SchemaCheck, SchemaError};
 pub use validation::{SchemaTarget, Validation};
+pub use windowed::{InWindow, Unplaced, Windowed};

@@ -1,6 +1,6 @@
 //! The pipeline: one user record in, deliveries and counts out.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use smallvec::{SmallVec, smallvec};
@@ -12,13 +12,12 @@ use super::{
     lines::Lines,
     replayed::Readers,
     view::EventView,
-    window::{Item, Late, Window},
+    window::{Item, Late},
+    windowed::{InWindow, Windowed, items, whole_item},
 };
 use crate::{
     codec::{DecodeLimits, decode_user_record, has_unreadable_members},
-    model::{
-        EpochMillis, EventId, Format, LogEvent, OutputEvent, ShardId, Share, StreamName, UserRecord,
-    },
+    model::{EventId, Format, LogEvent, OutputEvent, ShardId, Share, StreamName, UserRecord},
 };
 
 /// Where records come from: a shard, and what its stream's records hold.
@@ -84,58 +83,6 @@ pub struct Delivery {
     pub output: OutputEvent,
 }
 
-/// How a delivery belongs to a window, which is delivered when all its rows are, and the letters of the
-/// events that it had no room for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct InWindow {
-    /// Index of the route.
-    pub route: usize,
-    /// The end of the window.
-    pub end: EpochMillis,
-    /// For a row: the events that come to their outcome with it.
-    pub row: Option<u64>,
-}
-
-/// A document for the window of its route.
-#[derive(Clone, Debug)]
-pub struct Windowed {
-    /// Index of the route.
-    pub route: usize,
-    /// Index of the event within its record.
-    pub event: u32,
-    /// See [`Delivery::document`].
-    pub document: Option<u32>,
-    /// What the window needs to know of it.
-    pub item: Item,
-    /// The document itself, if late ones are delivered.
-    pub json: Option<Bytes>,
-}
-
-/// Why a document is in no window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unplaced {
-    /// Its window is closed.
-    Late,
-    /// It is replayed: its window was closed long ago.
-    Replayed,
-    /// It claims to have happened after it arrived.
-    Ahead,
-    /// The window has room for no more groups or bytes.
-    Full,
-}
-
-impl Unplaced {
-    /// Why, for a person.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::Late => "late: its window is closed",
-            Self::Replayed => "late: its window was closed before it is replayed",
-            Self::Ahead => "its time is after the arrival of its record (window_ahead)",
-            Self::Full => "its window is full (window_max_groups, window_max_bytes)",
-        }
-    }
-}
-
 /// An event that a route took and that gave nothing to deliver there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dropped {
@@ -192,9 +139,9 @@ pub struct PipelineParts {
 
 /// Decodes, filters, validates, transforms and routes. Shared by all shards; holds no state.
 pub struct Pipeline {
-    parts: PipelineParts,
+    pub(super) parts: PipelineParts,
     /// The names of the routes, which each event carries.
-    route_names: Vec<Arc<str>>,
+    pub(super) route_names: Vec<Arc<str>>,
 }
 
 impl Pipeline {
@@ -298,53 +245,6 @@ impl Pipeline {
         Delivery { window: refused.window, ..self.letter(letter, record, refused.event) }
     }
 
-    /// What becomes of documents that are in no window: dead letters of their events, or, of late
-    /// ones, deliveries, if their route says so. The events are decoded again, for all of them at once.
-    pub fn unplaced(
-        &self,
-        record: &SourceRecord,
-        unplaced: Vec<(Windowed, Unplaced)>,
-    ) -> Vec<Delivery> {
-        if unplaced.is_empty() {
-            return Vec::new();
-        }
-        let events: BTreeMap<u32, LogEvent> = self.events(record).into_iter().collect();
-        let delivery = |(windowed, why): (Windowed, Unplaced)| {
-            let Windowed { route: number, event: index, document, json, .. } = windowed;
-            let route = self.parts.routes.get(number)?;
-            let late = route.window.as_ref().map(|window| window.late);
-            if let (Some(Late::Sink(sink)), Some(json), Unplaced::Late | Unplaced::Replayed) =
-                (late, json, why)
-            {
-                return Some(self.document(record, (sink, number, index), document, json));
-            }
-            let why = self.failure(Stage::Window, why.reason().to_owned());
-            let letter = match events.get(&index) {
-                Some(event) => {
-                    let failed = FailedEvent { event, index, route: &route.name, document };
-                    DeadLetter::of_event(record, &failed, why)
-                }
-                // It was decoded before, so this does not happen; the record's bytes hold the event.
-                None => DeadLetter::of_record(record, why),
-            };
-            Some(self.letter(letter, record, Some(index)))
-        };
-        unplaced.into_iter().filter_map(delivery).collect()
-    }
-
-    /// Whether a route has windows.
-    pub fn has_windows(&self) -> bool {
-        self.windows().next().is_some()
-    }
-
-    /// The routes that have windows, by their indices, with their names and sinks.
-    pub fn windows(&self) -> impl Iterator<Item = (usize, &Arc<str>, &Arc<Window>, usize)> {
-        let routes = self.parts.routes.iter().zip(&self.route_names).enumerate();
-        routes.filter_map(|(number, (route, name))| {
-            Some((number, name, route.window.as_ref()?, route.sink))
-        })
-    }
-
     /// The events of a record, or what is replayed of it, with their indices; none if it cannot be
     /// decoded.
     pub(super) fn events(&self, record: &SourceRecord) -> Vec<(u32, LogEvent)> {
@@ -433,7 +333,7 @@ impl Pipeline {
     }
 
     /// A document of a route, for a sink.
-    fn document(
+    pub(super) fn document(
         &self,
         record: &SourceRecord,
         (sink, route, event): (usize, usize, u32),
@@ -457,7 +357,7 @@ impl Pipeline {
         Delivery { sink, event, route, failed: None, document, window: None, output }
     }
 
-    fn failure(&self, stage: Stage, reason: String) -> Failure {
+    pub(super) fn failure(&self, stage: Stage, reason: String) -> Failure {
         Failure { stage, reason, configuration: self.parts.configuration.clone() }
     }
 
@@ -489,9 +389,9 @@ impl Pipeline {
             }
             Transformed::Events { documents, sink: None } => match &route.window {
                 None => Ok(Made::Documents { sink: route.sink, json: documents }),
-                Some(window) => {
-                    items(window, view, documents).map_err(|reason| (Stage::Window, reason))
-                }
+                Some(window) => items(window, view, documents)
+                    .map(Made::Items)
+                    .map_err(|reason| (Stage::Window, reason)),
             },
             Transformed::Events { documents, sink: Some(name) } => {
                 match self.parts.sinks.iter().position(|sink| *sink == name) {
@@ -507,7 +407,12 @@ impl Pipeline {
         }
     }
 
-    fn letter(&self, letter: DeadLetter, record: &SourceRecord, event: Option<u32>) -> Delivery {
+    pub(super) fn letter(
+        &self,
+        letter: DeadLetter,
+        record: &SourceRecord,
+        event: Option<u32>,
+    ) -> Delivery {
         let failed = Some(letter.stage);
         let output = letter.into_output(record, event.unwrap_or(0));
         let sink = self.parts.dead_letters;
@@ -523,31 +428,6 @@ enum Made {
     Items(SmallVec<[(Item, Option<Bytes>); 1]>),
     /// Nothing to deliver.
     Nothing(WhyDropped),
-}
-
-/// When an event happened, as far as its window is concerned.
-fn time(view: &EventView<'_>) -> EpochMillis {
-    view.event.timestamp.unwrap_or(view.record.record.arrival)
-}
-
-/// An event as it is, for a window.
-fn whole_item(window: &Window, view: &EventView<'_>) -> Result<Item, String> {
-    Item::read(window, &view.whole().to_string(), time(view))
-}
-
-/// What a program has made, for a window.
-fn items(
-    window: &Window,
-    view: &EventView<'_>,
-    documents: SmallVec<[Bytes; 1]>,
-) -> Result<Made, String> {
-    let late = matches!(window.late, Late::Sink(_));
-    let item = |json: Bytes| {
-        let text = std::str::from_utf8(&json).map_err(|error| error.to_string())?;
-        let item = Item::read(window, text, time(view))?;
-        Ok((item, late.then_some(json)))
-    };
-    documents.into_iter().map(item).collect::<Result<_, String>>().map(Made::Items)
 }
 
 #[cfg(test)]

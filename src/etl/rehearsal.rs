@@ -4,18 +4,17 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
-    Explanation, Outcome, Pipeline, Source, SourceRecord, Stage, Unplaced, Windowed,
-    window::{Closed, Late, Placed, RowPlace, Tumbling, Window},
+    Explanation, Outcome, Pipeline, SourceRecord, Stage, Unplaced, Windowed,
+    window::{Closed, Late, Placed, Tumbling, Window},
 };
-use crate::model::{EpochMillis, EventId, OutputEvent, Position, Share};
 
 /// Explains records in their order.
 pub struct Explainer<'p> {
     pipeline: &'p Pipeline,
     /// The windows of each shard and route.
     windows: BTreeMap<(String, String, usize), Tumbling>,
-    /// Where each shard's last record was.
-    last: BTreeMap<(String, String), (Arc<Source>, Position)>,
+    /// The last record of each shard.
+    last: BTreeMap<(String, String), SourceRecord>,
 }
 
 impl<'p> Explainer<'p> {
@@ -31,7 +30,7 @@ impl<'p> Explainer<'p> {
         let windowed = std::mem::take(&mut processed.windowed);
         let (source, arrival) = (&record.source, record.record.arrival);
         let shard = (source.stream.to_string(), source.shard.to_string());
-        self.last.insert(shard.clone(), (Arc::clone(source), record.record.position.clone()));
+        self.last.insert(shard.clone(), record.clone());
         let mut rows = Vec::new();
         for (route, _, window, _) in self.pipeline.windows() {
             let key = (shard.0.clone(), shard.1.clone(), route);
@@ -127,41 +126,8 @@ impl<'p> Explainer<'p> {
     }
 
     fn rows(&self, shard: &(String, String), route: usize, closed: Closed) -> Vec<Explanation> {
-        let found = self.pipeline.windows().find(|(number, ..)| *number == route);
-        let Some((_, name, window, sink)) = found else { return Vec::new() };
-        let Some((source, position)) = self.last.get(shard) else { return Vec::new() };
-        let Closed { end, rows } = closed;
-        let place = RowPlace { stream: &source.stream, shard: &source.shard, route: name, end };
-        let explained = rows.into_iter().map(|(group, row)| {
-            let share = Share::Window {
-                name: Arc::clone(name),
-                end,
-                size: u64::try_from(window.size.as_millis()).unwrap_or(u64::MAX),
-                group: RowPlace::group_id(window, &group).into(),
-            };
-            let id = event_id(source, position, share);
-            let json = place.json(window, &group, &row, &id);
-            Explanation {
-                route: Some(name.to_string()),
-                sink: self.pipeline.sink_name(sink),
-                output: serde_json::from_slice(&json).ok(),
-                ..Explanation::new(Outcome::Delivered)
-            }
-        });
-        explained.collect()
+        let Some(record) = self.last.get(shard) else { return Vec::new() };
+        let rows = self.pipeline.rows(record, route, closed);
+        rows.iter().map(|row| self.pipeline.delivery(row).1).collect()
     }
-}
-
-/// The identity of a row.
-fn event_id(source: &Source, position: &Position, share: Share) -> String {
-    let (stream, shard) = (source.stream.clone(), source.shard.clone());
-    let id = EventId { stream, shard, position: position.clone(), index: u32::MAX };
-    let nothing = OutputEvent {
-        id,
-        share,
-        partition_key: Arc::from(""),
-        arrival: EpochMillis(0),
-        json: bytes::Bytes::new(),
-    };
-    nothing.delivery_id()
 }

@@ -54,9 +54,11 @@ const STREAM_COUNTERS: [StreamCounter; 13] = [
     ("events_dead_lettered", "Events with a dead letter that its sink has accepted", |tally| {
         tally.dead_lettered
     }),
-    ("late_documents", "Documents that came after their windows were closed, wherever they went", |tally| {
-        tally.late
-    }),
+    (
+        "late_documents",
+        "Documents that came after their windows were closed, wherever they went",
+        |tally| tally.late,
+    ),
     ("window_rows", "Rows of windows that their sinks have accepted", |tally| tally.rows),
     ("events_aborted", "Aborts by programs; one event may be aborted on several routes", |tally| {
         tally.aborts.iter().map(|(_, count)| count).sum()

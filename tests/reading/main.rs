@@ -9,7 +9,7 @@
 )]
 
 mod backfill;
-#[expect(dead_code, unused_imports, reason = "the target `servers` has more servers and reshards")]
+#[expect(dead_code, reason = "the target `servers` has more servers and reshards")]
 #[path = "../harness/mod.rs"]
 mod harness;
 mod peek;

@@ -89,7 +89,8 @@ async fn workers_that_are_killed_leave_whole_windows() {
         let worker = world.daemon();
         wait_until("rows are delivered, and watermarks are kept", async || {
             truth.put(&stream).await;
-            let kept = world.leases().await.iter().filter(|lease| lease.watermarks.is_some()).count();
+            let kept =
+                world.leases().await.iter().filter(|lease| lease.watermarks.is_some()).count();
             delivered(world.dir()).len() >= round * 4 && kept == 2
         })
         .await;

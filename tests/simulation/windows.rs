@@ -22,7 +22,7 @@ use tokio::time::sleep;
 
 use crate::{
     stream::{Place, Stream},
-    world::{Fate, Port, World, WorkerNo},
+    world::{Fate, Port, WorkerNo, World},
 };
 
 /// Seconds.
@@ -48,7 +48,7 @@ pub(crate) fn time(number: u64, now: i64) -> i64 {
 pub(crate) fn route() -> Route {
     let path = |path| FieldPath::parse_single(path).unwrap();
     let millis = |millis: i64| Duration::from_millis(u64::try_from(millis).unwrap());
-    let program = r#"parts = split(string!(.), " ")
+    let program = r#"parts = split(string!(.message), " ")
         n = to_int!(parts[1])
         . = {"t": to_int!(parts[2]), "g": mod(n, 3), "v": n}"#;
     let window = Window {
@@ -182,7 +182,9 @@ impl Windows {
             return broken(format!("{place}, window to {end}, group {group} was never delivered"));
         }
         if let Some((place, number)) = oracle.late.symmetric_difference(&self.late).next() {
-            return broken(format!("event {number} of {place} is late, and was not delivered so, or is not"));
+            return broken(format!(
+                "event {number} of {place} is late, and was not delivered so, or is not"
+            ));
         }
         Ok(())
     }

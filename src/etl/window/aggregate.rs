@@ -104,7 +104,11 @@ pub(super) enum Accumulator {
     Least(Option<f64>),
     Greatest(Option<f64>),
     /// How often each value came. Times in whole milliseconds have few different ones.
-    Values { percent: f64, values: BTreeMap<Ordered, u64>, count: u64 },
+    Values {
+        percent: f64,
+        values: BTreeMap<Ordered, u64>,
+        count: u64,
+    },
     /// Digests of the values, so that long ones take no more room than short ones.
     Distinct(HashSet<[u8; 16]>),
 }
@@ -216,7 +220,9 @@ mod tests {
 
     #[test]
     fn each_is_written_as_it_prints() {
-        for text in ["count", "sum a.b", "min a", "max a", "avg a", "p99.9 a", "p50 a", "distinct a"] {
+        for text in
+            ["count", "sum a.b", "min a", "max a", "avg a", "p99.9 a", "p50 a", "distinct a"]
+        {
             assert_eq!(aggregate(text).to_string(), text);
         }
         for (text, expect) in [

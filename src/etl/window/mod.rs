@@ -75,6 +75,11 @@ pub const SHORTEST: Duration = Duration::from_secs(1);
 pub const LONGEST: Duration = Duration::from_mins(15);
 
 impl Window {
+    /// How long each is, in milliseconds.
+    pub fn millis(&self) -> u64 {
+        u64::try_from(self.size.as_millis()).unwrap_or(u64::MAX)
+    }
+
     fn size(&self) -> i64 {
         millis(self.size).max(1)
     }

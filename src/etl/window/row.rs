@@ -5,8 +5,14 @@ use std::fmt::Write;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::{Row, Window, item::{Group, digest}};
-use crate::{codec::json::write_string, model::{EpochMillis, ShardId, StreamName}};
+use super::{
+    Row, Window,
+    item::{Group, digest},
+};
+use crate::{
+    codec::json::write_string,
+    model::{EpochMillis, ShardId, StreamName},
+};
 
 /// The names that each row has of its own.
 pub const RESERVED: [&str; 7] =

@@ -4,12 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Accumulator, Item, Window,
-    aggregate::ACCUMULATOR,
-    item::Group,
-    millis,
-};
+use super::{Accumulator, Item, Window, aggregate::ACCUMULATOR, item::Group, millis};
 use crate::model::EpochMillis;
 
 /// How far the windows of a route have come after a record: all that a later reader needs to know of

@@ -113,8 +113,12 @@ fn a_window_is_closed_when_an_event_is_seen_beyond_its_lateness() {
 
 #[test]
 fn what_comes_out_of_order_is_in_its_window_until_that_is_closed() {
-    let records =
-        [(70, vec![(70, "a")]), (71, vec![(59, "a")]), (90, vec![(80, "a")]), (91, vec![(59, "a")])];
+    let records = [
+        (70, vec![(70, "a")]),
+        (71, vec![(59, "a")]),
+        (90, vec![(80, "a")]),
+        (91, vec![(59, "a")]),
+    ];
     let reading = check(&records, false, &[(60, "a", "n=1 sum=59 users=1")]);
     assert_eq!(reading.placed[3], [Placed::Late]);
 }
@@ -149,9 +153,10 @@ fn a_window_takes_no_more_groups_and_bytes_than_it_has_room_for() {
     let placed = &read(&groups, None, &records, false).placed[0];
     let (first, second) = (at(60), at(120));
     let full = Placed::Full(first);
-    assert_eq!(placed[..], [
-        Placed::In(first), Placed::In(first), full, Placed::In(first), Placed::In(second)
-    ]);
+    assert_eq!(
+        placed[..],
+        [Placed::In(first), Placed::In(first), full, Placed::In(first), Placed::In(second)]
+    );
     let bytes = Window { max_bytes: 400, ..window(60) };
     let records = [(60, vec![(1, "a"), (1, "a"), (2, "a"), (3, "a"), (4, "a")])];
     let reading = read(&bytes, None, &records, true);
