@@ -4,7 +4,7 @@ use std::{collections::HashSet, time::Duration};
 
 use super::{
     Retrieval, RetrySettings, RouteSettings, Settings, SinkEntry, StreamSettings, log_level,
-    place::Places, redact::redact,
+    place::Places, redact::redact, schema,
 };
 use crate::{
     aws::{ConsumerName, StreamTarget, check_endpoint},
@@ -360,16 +360,27 @@ impl Checks<'_> {
 
     /// A row belongs to many events: it is not given up for the age of one.
     fn windows(&mut self, settings: &Settings) {
-        for (index, route) in
-            settings.routes.iter().enumerate().filter(|(_, r)| r.windows.window.is_some())
-        {
-            let Some(entry) = settings.sinks.get(&route.sink) else { continue };
-            let RetrySettings { maximum_retry_attempts, maximum_record_age, .. } = &entry.retry;
-            let message = "names a sink that gives events up (maximum_retry_attempts, \
-                maximum_record_age): a row of a window belongs to many of them, so its sink must be \
-                tried for ever";
-            let fine = maximum_retry_attempts.is_none() && maximum_record_age.is_none();
-            self.that(fine, format!("routes[{index}].sink"), message);
+        for (index, route) in settings.routes.iter().enumerate() {
+            let key = format!("routes[{index}]");
+            if route.windows.window.is_none() {
+                self.no_window(&key);
+            } else if let Some(entry) = settings.sinks.get(&route.sink) {
+                let RetrySettings { maximum_retry_attempts, maximum_record_age, .. } = &entry.retry;
+                let message = "names a sink that gives events up (maximum_retry_attempts, \
+                    maximum_record_age): a row of a window belongs to many of them, so its sink must \
+                    be tried for ever";
+                let fine = maximum_retry_attempts.is_none() && maximum_record_age.is_none();
+                self.that(fine, format!("{key}.sink"), message);
+            }
+        }
+    }
+
+    fn no_window(&mut self, route: &str) {
+        for key in schema::ROUTE.iter().map(|key| key.name) {
+            let of_windows = key.starts_with("window_") || key == "group_by" || key == "aggregates";
+            let key = format!("{route}.{key}");
+            let stray = of_windows && self.places.exactly(&key).is_some();
+            self.that(!stray, key, "needs a window, as in window = \"60s\"");
         }
     }
 

@@ -16,17 +16,7 @@ const MOST_OPEN: u32 = 60;
 impl Compiler<'_> {
     /// The window of a route, if it has one and nothing is wrong with it.
     pub(super) fn window(&mut self, key: &str, route: &WindowSettings) -> Option<Window> {
-        let Some(size) = route.window else {
-            for (name, set) in [
-                ("group_by", !route.group_by.is_empty()),
-                ("aggregates", !route.aggregates.is_empty()),
-            ] {
-                if set {
-                    self.problem(format!("{key}.{name}"), "needs a window, as in window = \"60s\"");
-                }
-            }
-            return None;
-        };
+        let size = route.window?;
         self.window_limits(key, size, route);
         let time = route.window_time.as_deref();
         let time = time.and_then(|path| self.field(&format!("{key}.window_time"), path));
