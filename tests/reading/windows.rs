@@ -98,7 +98,12 @@ async fn workers_that_are_killed_leave_whole_windows() {
     }
     // The shard of a hand-over by drain, with windows that are open.
     let drained = world.daemon();
-    truth.put(&stream).await;
+    let before = delivered(world.dir()).len();
+    wait_until("it works, and windows are open", async || {
+        truth.put(&stream).await;
+        delivered(world.dir()).len() > before
+    })
+    .await;
     drained.drain().await;
     let last = world.daemon();
     wait_until("every window that something was put into has its rows", async || {
