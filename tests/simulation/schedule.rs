@@ -272,8 +272,8 @@ async fn settle(world: &World, fleet: &mut Fleet) {
     while Instant::now() < deadline {
         let done = {
             let state = world.lock();
-            let windows = state.windows.complete(&state.stream) || state.counter("trim") > 0;
-            state.audit.breach.is_some() || state.audit.all_settled() && windows
+            let windows = || state.counter("trim") > 0 || state.windows.complete(&state.stream);
+            state.audit.breach.is_some() || state.audit.all_settled() && windows()
         };
         if done {
             break;
