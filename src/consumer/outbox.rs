@@ -211,9 +211,11 @@ impl Outbox {
         if let Some(InWindow { row: Some(events), .. }) = queued.delivery.window {
             self.ledger.settle(queued.ticket);
             queued.delivery.failed.into_iter().for_each(|stage| tally.letters.count(stage));
-            match queued.is_letter() {
-                true => tally.dead_lettered += events,
-                false => (tally.rows, tally.delivered) = (tally.rows + 1, tally.delivered + events),
+            if queued.is_letter() {
+                tally.dead_lettered += events;
+            } else {
+                tally.rows += 1;
+                tally.delivered += events;
             }
             return None;
         }

@@ -18,7 +18,7 @@ fn window() -> Window {
     Window {
         size: Duration::from_secs(30),
         lateness: Duration::from_secs(10),
-        idle: Duration::from_secs(60),
+        idle: Duration::from_mins(1),
         ahead: Duration::from_secs(5),
         time: Some(path("message.t")),
         group_by: vec![("g".to_owned(), path("message.g"))],
@@ -159,7 +159,7 @@ fn uninterrupted(pipeline: &Pipeline, puts: &[Put]) -> (Sinks, Tally) {
     for (number, put) in puts.iter().enumerate() {
         reader.read(&record(number, put));
     }
-    let closed = reader.windows.finish(&pipeline);
+    let closed = reader.windows.finish(pipeline);
     reader.deliver(closed);
     reader.settle_all(&mut sinks);
     assert!(reader.windows.all_delivered());
@@ -304,7 +304,7 @@ async fn at_the_tip_what_got_nothing_for_long_is_closed_and_what_comes_then_is_l
     let pipeline = pipeline(window());
     let (mut row, mut sinks) = (lease("shard").build(), Sinks::default());
     let mut first = reader(&pipeline, &[0]);
-    assert!(first.windows.tip(&pipeline, Instant::now() + Duration::from_secs(60)).is_none());
+    assert!(first.windows.tip(&pipeline, Instant::now() + Duration::from_mins(1)).is_none());
     let closed = first.windows.tip(&pipeline, Instant::now() + Duration::from_secs(61));
     first.deliver(closed);
     first.settle_all(&mut sinks);

@@ -72,7 +72,7 @@ impl Pipeline {
     /// Processes a record and explains what came of it, in the order of its events and their routes.
     /// Windows begin and end elsewhere: [`super::Explainer`].
     pub fn explain(&self, record: &SourceRecord) -> Vec<Explanation> {
-        self.explained(record, self.process(record), Vec::new())
+        self.explained(record, self.process(record), &[])
     }
 
     /// Explains what came of a record; `windowed` says it of the documents that are for windows: the
@@ -81,7 +81,7 @@ impl Pipeline {
         &self,
         record: &SourceRecord,
         processed: Processed,
-        windowed: Vec<(u32, usize, Explanation)>,
+        windowed: &[(u32, usize, Explanation)],
     ) -> Vec<Explanation> {
         let Processed { deliveries, dropped, tally, .. } = processed;
         let shown = || Some(excerpt(&BASE64_STANDARD.encode(&record.record.data)));

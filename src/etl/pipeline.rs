@@ -12,8 +12,8 @@ use super::{
     lines::Lines,
     replayed::Readers,
     view::EventView,
-    window::{Item, Late},
-    windowed::{InWindow, Windowed, items, whole_item},
+    window::Late,
+    windowed::{InWindow, Items, Windowed, items, whole_item},
 };
 use crate::{
     codec::{DecodeLimits, decode_user_record, has_unreadable_members},
@@ -425,7 +425,7 @@ enum Made {
     /// Documents for a sink.
     Documents { sink: usize, json: SmallVec<[Bytes; 1]> },
     /// What its window needs of each document, with the document if it may be delivered after all.
-    Items(SmallVec<[(Item, Option<Bytes>); 1]>),
+    Items(Items),
     /// Nothing to deliver.
     Nothing(WhyDropped),
 }

@@ -45,7 +45,7 @@ impl<'p> Explainer<'p> {
         for ((_, _, route), tumbling) in self.of(&shard) {
             rows.extend(tumbling.end(arrival).into_iter().map(|closed| (*route, closed)));
         }
-        let mut found = self.pipeline.explained(record, processed, said);
+        let mut found = self.pipeline.explained(record, processed, &said);
         found.extend(rows.into_iter().flat_map(|(route, closed)| self.rows(&shard, route, closed)));
         found
     }

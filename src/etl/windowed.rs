@@ -146,6 +146,9 @@ impl Pipeline {
     }
 }
 
+/// What a window needs of each document, with the document if it may be delivered after all.
+pub(super) type Items = SmallVec<[(Item, Option<Bytes>); 1]>;
+
 /// When an event happened, as far as its window is concerned.
 fn time(view: &EventView<'_>) -> EpochMillis {
     view.event.timestamp.unwrap_or(view.record.record.arrival)
@@ -161,7 +164,7 @@ pub(super) fn items(
     window: &Window,
     view: &EventView<'_>,
     documents: SmallVec<[Bytes; 1]>,
-) -> Result<SmallVec<[(Item, Option<Bytes>); 1]>, String> {
+) -> Result<Items, String> {
     let late = matches!(window.late, Late::Sink(_));
     let item = |json: Bytes| {
         let text = std::str::from_utf8(&json).map_err(|error| error.to_string())?;

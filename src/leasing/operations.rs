@@ -21,6 +21,7 @@ use crate::{
 pub(super) type Operation = BoxFuture<'static, Done>;
 
 /// What a call came to.
+#[expect(clippy::large_enum_variant, reason = "a few at a time, each on its way to one loop")]
 pub(super) enum Done {
     Scanned { started: Instant, result: Result<Vec<Lease>, StoreError> },
     Synced { stream: usize, result: Result<Synced, SyncError> },

@@ -114,7 +114,7 @@ impl Oracle {
             }
             let text = std::str::from_utf8(&user.data).unwrap_or_default();
             let Some(text) = text.strip_prefix("event ") else { continue };
-            let mut words = text.split(' ').map(|word| word.parse::<i64>());
+            let mut words = text.split(' ').map(str::parse::<i64>);
             let (Some(Ok(number)), Some(Ok(time))) = (words.next(), words.next()) else { continue };
             let end = time - time.rem_euclid(SIZE) + SIZE;
             if mark.is_some_and(|(seen, ..)| end <= seen - LATENESS) {

@@ -43,12 +43,11 @@ pub(super) struct Sum {
 impl Sum {
     pub(super) fn add(&mut self, number: Number) {
         self.count += 1;
-        match number.whole {
-            Some(whole) => self.whole += whole,
-            None => {
-                self.double += number.double;
-                self.fractions = true;
-            }
+        if let Some(whole) = number.whole {
+            self.whole += whole;
+        } else {
+            self.double += number.double;
+            self.fractions = true;
         }
     }
 
@@ -111,7 +110,9 @@ mod tests {
 
     fn sum(numbers: &[&str]) -> Sum {
         let mut sum = Sum::default();
-        numbers.iter().for_each(|text| sum.add(Number::parse(text).unwrap()));
+        for text in numbers {
+            sum.add(Number::parse(text).unwrap());
+        }
         sum
     }
 
