@@ -362,7 +362,7 @@ impl Checks<'_> {
     fn windows(&mut self, settings: &Settings) {
         for (index, route) in settings.routes.iter().enumerate() {
             let key = format!("routes[{index}]");
-            if route.windows.window.is_none() {
+            if route.window.is_none() {
                 self.no_window(&key);
             } else if let Some(entry) = settings.sinks.get(&route.sink) {
                 let RetrySettings { maximum_retry_attempts, maximum_record_age, .. } = &entry.retry;

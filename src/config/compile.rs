@@ -151,7 +151,7 @@ impl<'s> Compiler<'s> {
         let transform = self.file(&format!("{key}.transform"), route.transform.as_ref(), |text| {
             Program::compile(text).map_err(|error| error.to_string())
         });
-        let window = self.window(key, &route.windows);
+        let window = self.window(key, route);
         let sink = self.sink(&format!("{key}.sink"), &route.sink)?;
         Some(Route {
             name: route.name.clone(),

@@ -17,23 +17,23 @@ mod place;
 mod problem;
 mod provenance;
 mod redact;
+mod route_settings;
 mod schema;
 mod settings;
 mod source;
 #[cfg(test)]
 mod tests;
 mod typing;
-mod window_settings;
 mod windows;
 
 pub use compile::{Compiled, compile, load};
 pub use place::Place;
 pub use problem::{ConfigProblem, ConfigProblems};
 pub use provenance::Setting;
+pub use route_settings::{FieldSetting, RouteSettings, ValidateOn};
 pub use settings::{
-    AdminSettings, BatchSettings, ConsumerSettings, DeadLetterSettings, FieldSetting,
-    LeaseSettings, LogFormat, LogSettings, Retrieval, RetrySettings, RouteSettings, Secret,
-    Settings, ShutdownSettings, SinkEntry, StreamSettings, ValidateOn,
+    AdminSettings, BatchSettings, ConsumerSettings, DeadLetterSettings, LeaseSettings, LogFormat,
+    LogSettings, Retrieval, RetrySettings, Secret, Settings, ShutdownSettings, SinkEntry,
+    StreamSettings,
 };
 pub use source::{DEFAULTS, Layers};
-pub use window_settings::WindowSettings;

@@ -2,7 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
-use super::{WindowSettings, compile::Compiler};
+use super::{RouteSettings, compile::Compiler};
 use crate::etl::{
     FieldPath,
     window::{Aggregate, LONGEST, Late, RESERVED, SHORTEST, Window},
@@ -15,7 +15,7 @@ const MOST_OPEN: u32 = 60;
 
 impl Compiler<'_> {
     /// The window of a route, if it has one and nothing is wrong with it.
-    pub(super) fn window(&mut self, key: &str, route: &WindowSettings) -> Option<Window> {
+    pub(super) fn window(&mut self, key: &str, route: &RouteSettings) -> Option<Window> {
         let size = route.window?;
         self.window_limits(key, size, route);
         let time = route.window_time.as_deref();
@@ -40,8 +40,8 @@ impl Compiler<'_> {
         })
     }
 
-    fn window_limits(&mut self, key: &str, size: Duration, route: &WindowSettings) {
-        let WindowSettings { window_lateness: lateness, window_idle, window_ahead, .. } = route;
+    fn window_limits(&mut self, key: &str, size: Duration, route: &RouteSettings) {
+        let RouteSettings { window_lateness: lateness, window_idle, window_ahead, .. } = route;
         if !(SHORTEST..=LONGEST).contains(&size) {
             let message = "must be from 1s to 15m: the checkpoint waits for it, and after a crash its \
                 records are read again";
@@ -69,7 +69,7 @@ impl Compiler<'_> {
     }
 
     /// The fields that make the groups, by the last part of their paths.
-    fn groups(&mut self, key: &str, route: &WindowSettings) -> Vec<(String, FieldPath)> {
+    fn groups(&mut self, key: &str, route: &RouteSettings) -> Vec<(String, FieldPath)> {
         let key = format!("{key}.group_by");
         let field = |path: &String| {
             let name = path.rsplit(['.', '\'', ']', '[']).find(|part| !part.is_empty());
@@ -78,7 +78,7 @@ impl Compiler<'_> {
         route.group_by.iter().filter_map(field).collect()
     }
 
-    fn aggregates(&mut self, key: &str, route: &WindowSettings) -> Vec<(String, Aggregate)> {
+    fn aggregates(&mut self, key: &str, route: &RouteSettings) -> Vec<(String, Aggregate)> {
         let key = format!("{key}.aggregates");
         let mut aggregates = Vec::with_capacity(route.aggregates.len());
         for (name, text) in &route.aggregates {

@@ -117,7 +117,7 @@ fn a_window_is_said_in_a_few_words() {
     let seconds = [window.size, window.lateness, window.idle].map(|time| time.as_secs());
     assert_eq!(seconds, [60, 10, 70]);
     let case = route(
-        "window = \"1m\"\ngroup_by = [\"log_group\", \"message['a b'].status\"]\n\
+        "window = \"1m\"\ngroup_by = [\"log_group\", \"message.status\"]\n\
          aggregates = { n = \"count\", \"p99.9\" = \"p99.9 message.ms\" }\nwindow_late = \"out\"",
     )
     .variable("SHARDWRIGHT__ROUTES__0__WINDOW_LATENESS", "1s");
