@@ -5,21 +5,25 @@
 //! | lease engine | it has drained, or the process aborts |
 //! | consumer, one per lease | its shard ends, it has drained, or its lease is lost |
 //! | admin port | the process ends |
+//! | exporters of metrics | the work has ended, and the last values are sent |
 //! | signals | the process ends |
 
 mod asking;
 mod check;
 mod context;
+mod exporters;
 mod fan_out;
 mod replay;
 mod subject;
 
+pub(crate) use self::fan_out::consumer_name;
 pub use self::{
     check::{SinkCheck, check_sinks},
     replay::{Replay, ReplayEnd},
 };
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -39,7 +43,7 @@ use crate::{
         AwsConnection, DynamoLeases, FanOutConsumer, FleetMode, KinesisStream, StreamTarget,
         TableReady,
     },
-    config::{Compiled, StreamSettings},
+    config::{Compiled, EmfSettings, StreamSettings},
     consumer::{ConsumerContext, ConsumerStream},
     etl::Tally,
     leasing::{LeaseParams, LeaseStatus, LeasedStream, StreamIdentifier, plan::BalanceLimits},
@@ -47,6 +51,7 @@ use crate::{
     model::{LeaseKey, StreamName, WorkerId},
     ports::{LeaseStore, SinkError, StoreError, StreamReader, SystemClock, WallClock},
     shutdown::Shutdown,
+    telemetry::Otlp,
     worker::Worker,
 };
 
@@ -102,6 +107,8 @@ pub struct App {
     admin: Option<Admin>,
     admin_token: Option<Token>,
     drain_timeout: Duration,
+    emf: EmfSettings,
+    otlp: Option<Otlp>,
     configuration: String,
     create_table: bool,
     worker_id: WorkerId,
@@ -160,6 +167,8 @@ impl App {
             admin_token,
             configuration: hash,
             drain_timeout: settings.shutdown.drain_timeout,
+            emf: settings.emf,
+            otlp: None,
             create_table: lease.create_table,
             worker_id: WorkerId::new(settings.worker_id.unwrap_or_else(fresh_worker_id)),
             params: LeaseParams {
@@ -177,6 +186,12 @@ impl App {
         })
     }
 
+    /// Sends metrics and spans there too.
+    #[must_use]
+    pub fn with_otlp(self, otlp: Option<Otlp>) -> Self {
+        Self { otlp, ..self }
+    }
+
     /// What became of records and events, now and later.
     pub fn tally(&self) -> impl Fn() -> Tally + Send + Sync + 'static {
         let context = Arc::clone(&self.context);
@@ -188,14 +203,15 @@ impl App {
     /// # Errors
     /// What a person must mend before it can start.
     pub async fn run(mut self, shutdown: Shutdown) -> Result<Outcome, StartError> {
-        let admin = self.admin.take();
         self.say_start();
+        let admin = self.admin.take();
         let (status, seen) = watch::channel(LeaseStatus::default());
         let mut side = JoinSet::new();
         let streams = self.leased_streams(&mut side);
         if let Some(admin) = admin {
             side.spawn(admin.serve(self.subject(&streams, seen.clone(), shutdown.drain.clone())));
         }
+        let exporters = self.exporters(&seen);
         let ready = tokio::select! { biased;
             () = shutdown.drain.cancelled() => None,
             ready = self.reach_the_table() => Some(ready?),
@@ -217,7 +233,7 @@ impl App {
             rand::rng().random(),
         );
         let work = worker.run(shutdown.drain.clone());
-        tokio::select! { biased;
+        let ended = tokio::select! { biased;
             ended = work => {
                 close_sinks(&self.context).await;
                 say_counts(&self.context.metrics.tally());
@@ -230,10 +246,13 @@ impl App {
             why = overdue(&shutdown, self.drain_timeout) => {
                 let held: Vec<LeaseKey> = seen.borrow().held.iter().cloned().collect();
                 say_counts(&self.context.metrics.tally());
-                error!(why, not_done = names(&held), "stopped before everything was drained");
+                let held_up = held_up(&self.context.metrics);
+                error!(why, not_done = names(&held), held_up, "stopped before everything was drained");
                 Ok(Outcome::Aborted(held))
             }
-        }
+        };
+        exporters.finish().await;
+        ended
     }
 
     fn say_start(&self) {
@@ -244,6 +263,7 @@ impl App {
             table = self.store.table(),
             streams = streams.join(", "),
             configuration = self.configuration,
+            page = self.admin_address().map(|at| tracing::field::display(format!("http://{at}/"))),
             "starting"
         );
     }
@@ -342,6 +362,15 @@ fn names(leases: &[LeaseKey]) -> String {
     leases.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
+/// What stands in the way of shards: each sink's or stream's own words, once.
+fn held_up(metrics: &Metrics) -> Option<String> {
+    let problems = metrics.shards().into_values().flat_map(|shard| {
+        [shard.sink_error, shard.read_error].into_iter().flatten().map(|(_, problem)| problem)
+    });
+    let problems: BTreeSet<String> = problems.collect();
+    (!problems.is_empty()).then(|| problems.into_iter().collect::<Vec<_>>().join("; "))
+}
+
 /// Waits until a drain has taken too long, or nobody wants to wait for it.
 async fn overdue(shutdown: &Shutdown, drain_timeout: Duration) -> &'static str {
     let deadline = async {
@@ -386,7 +415,7 @@ fn consumer_stream(stream: &Stream, metrics: &Arc<Metrics>) -> ConsumerStream {
 }
 
 /// A name that no other worker has, and that tells an operator where to look.
-fn fresh_worker_id() -> String {
+pub(crate) fn fresh_worker_id() -> String {
     let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
     let host = host.trim();
     let host = if host.is_empty() { "worker" } else { host };

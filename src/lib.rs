@@ -28,7 +28,7 @@
 //! | engines | [`leasing`], [`consumer`] | the lease engine and the shard consumer, on the ports only |
 //! | worker | [`worker`] | one lease engine with a consumer for each lease |
 //! | adapters | [`aws`], [`sinks`] | the ports on real systems; the only places that name the SDK |
-//! | program | [`config`], [`admin`], [`logging`], [`shutdown`], [`app`], [`cli`] | what a person meets |
+//! | program | [`config`], [`admin`], [`logging`], [`telemetry`], [`shutdown`], [`app`], [`cli`] | what a person meets |
 //!
 //! Beside them stand [`generate`], which makes realistic records, and `embedded`, the servers that
 //! the demo and the tests run on.
@@ -59,6 +59,7 @@ pub mod cli;
 pub mod config;
 pub mod logging;
 pub mod shutdown;
+pub mod telemetry;
 
 #[cfg(feature = "embedded")]
 pub mod embedded;

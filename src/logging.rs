@@ -2,7 +2,10 @@
 
 use std::{io::IsTerminal, sync::Arc};
 
-use tracing_subscriber::{EnvFilter, fmt::writer::BoxMakeWriter};
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry, fmt::writer::BoxMakeWriter, layer::SubscriberExt,
+    util::SubscriberInitExt,
+};
 
 use crate::config::{LogFormat, LogSettings};
 
@@ -13,18 +16,21 @@ use crate::config::{LogFormat, LogSettings};
 )]
 pub struct LogLevelError(String);
 
-/// Starts logging to standard error, once per process.
+/// What sees spans and events beside the log.
+type Beside = Option<Box<dyn Layer<Registry> + Send + Sync>>;
+
+/// Starts logging to standard error, once per process. `beside` sees what the log sees, and spans.
 ///
 /// # Errors
 /// When the level cannot be read.
-pub fn start(settings: &LogSettings) -> Result<(), LogLevelError> {
+pub fn start(settings: &LogSettings, beside: Beside) -> Result<(), LogLevelError> {
     let terminal = std::io::stderr().is_terminal();
     let json = match settings.format {
         LogFormat::Auto => !terminal,
         LogFormat::Text => false,
         LogFormat::Json => true,
     };
-    install(settings, json, terminal, BoxMakeWriter::new(std::io::stderr))
+    install(settings, json, terminal, BoxMakeWriter::new(std::io::stderr), beside)
 }
 
 /// Starts logging into a file as text, once per process.
@@ -32,7 +38,7 @@ pub fn start(settings: &LogSettings) -> Result<(), LogLevelError> {
 /// # Errors
 /// When the level cannot be read.
 pub fn start_in_file(settings: &LogSettings, file: std::fs::File) -> Result<(), LogLevelError> {
-    install(settings, false, false, BoxMakeWriter::new(Arc::new(file)))
+    install(settings, false, false, BoxMakeWriter::new(Arc::new(file)), None)
 }
 
 fn install(
@@ -40,18 +46,18 @@ fn install(
     json: bool,
     colour: bool,
     writer: BoxMakeWriter,
+    beside: Beside,
 ) -> Result<(), LogLevelError> {
     let filter = EnvFilter::try_new(&settings.level)
         .map_err(|error| LogLevelError(format!("{:?}: {error}", settings.level)))?;
     // A log line that cannot be written is lost; complaining about it would fail the same way.
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(writer)
-        .log_internal_errors(false);
-    // A subscriber that is there already, as in tests, stays.
-    let _ = match json {
-        true => builder.json().flatten_event(true).try_init(),
-        false => builder.with_ansi(colour).try_init(),
+    let lines = tracing_subscriber::fmt::layer().with_writer(writer).log_internal_errors(false);
+    let lines: Box<dyn Layer<Registry> + Send + Sync> = match json {
+        true => Box::new(lines.json().flatten_event(true).with_filter(filter)),
+        false => Box::new(lines.with_ansi(colour).with_filter(filter)),
     };
+    let layers: Vec<_> = [lines].into_iter().chain(beside).collect();
+    // A subscriber that is there already, as in tests, stays.
+    let _ = tracing_subscriber::registry().with(layers).try_init();
     Ok(())
 }

@@ -20,6 +20,7 @@ use crate::{
         Command, ConsumerExit, Coordinator, CoordinatorHandle, LeaseParams, LeaseStatus,
         LeasedStream, Watched,
     },
+    metrics::Levels,
     model::{LeaseKey, WorkerId},
     ports::LeaseStore,
 };
@@ -31,6 +32,17 @@ pub struct Worker {
     context: Arc<ConsumerContext>,
     rng: StdRng,
     gate: Option<Arc<dyn Gate>>,
+}
+
+/// What is read of a worker when somebody asks for its metrics.
+pub fn levels(status: &LeaseStatus, context: &ConsumerContext) -> Levels {
+    let unowned = status.leases.iter().filter(|lease| lease.holder().is_none());
+    Levels {
+        in_flight_bytes: context.budget.in_flight(),
+        leases_held: status.held.len(),
+        leases_unowned: unowned.filter(|lease| !lease.ended()).count(),
+        paused: context.pause.is_paused(),
+    }
 }
 
 /// Holds all tasks of a worker back at a time, as a machine does that is paused. The simulation has

@@ -18,20 +18,23 @@ const FLOORS: [&[&str]; 9] = [
     &["consumer"],
     &["worker", "aws"],
     &["sinks", "embedded"],
-    &["config", "admin", "logging", "shutdown", "app", "cli"],
+    &["config", "admin", "logging", "telemetry", "shutdown", "app", "cli"],
 ];
 
 /// Uses within one floor, and from `config` to the adapters' own settings, are decided one by one.
-const ALSO: [(&str, &str); 10] = [
+const ALSO: [(&str, &str); 13] = [
     ("admin", "leasing"),
     ("logging", "config"),
     ("app", "admin"),
     ("app", "config"),
     ("app", "shutdown"),
+    ("app", "telemetry"),
+    ("config", "telemetry"),
     ("cli", "app"),
     ("cli", "config"),
     ("cli", "logging"),
     ("cli", "shutdown"),
+    ("cli", "telemetry"),
     ("cli", "embedded"),
 ];
 

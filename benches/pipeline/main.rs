@@ -7,7 +7,9 @@
 //!   the message as text, as the pipeline writes it, and with its members parsed and written again;
 //! - the pipeline without a program, as the program runs it: caps, checksums, identities, counts;
 //! - the pipeline with [`PROGRAM`];
-//! - `lambda_handler.py` in Python's own process, if there is a `python3`.
+//! - `lambda_handler.py` in Python's own process, if there is a `python3`;
+//! - and each stage alone: gunzip, envelope, line, each kind of filter, schema. A program's cost is the
+//!   difference of the two rows of the pipeline.
 //!
 //! All on one core, by turns, in several rounds; the table shows medians in nanoseconds of CPU time
 //! for an event, and ratios, which is what to compare: machines differ.
@@ -21,6 +23,7 @@
 
 mod corpus;
 mod floor;
+mod stages;
 
 use std::{
     hint::black_box,
@@ -39,6 +42,7 @@ use shardwright::{
     codec::DecodeLimits,
     etl::{Pipeline, PipelineParts, Program, Route},
 };
+use stages::Stages;
 
 /// As in the program itself.
 #[global_allocator]
@@ -47,6 +51,8 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 const EVENTS: usize = 20_000;
 const ROUNDS: usize = 7;
 const ROUND: Duration = Duration::from_millis(400);
+/// Of a single stage.
+const SHORT_ROUND: Duration = Duration::from_millis(80);
 
 /// What people's functions do: drop debug lines, rename, delete, and write the time for humans.
 const PROGRAM: &str = r#"
@@ -77,10 +83,18 @@ fn measure(corpus: &Corpus) {
     let (plain, program) = (pipeline(None), pipeline(Some(PROGRAM)));
     let mut costs: [Vec<f64>; 4] = Default::default();
     for _ in 0..ROUNDS {
-        costs[0].push(cost(corpus, || floor(&mut text, corpus)));
-        costs[1].push(cost(corpus, || through(&plain, corpus)));
-        costs[2].push(cost(corpus, || floor(&mut members, corpus)));
-        costs[3].push(cost(corpus, || through(&program, corpus)));
+        costs[0].push(cost(corpus, ROUND, || floor(&mut text, corpus)));
+        costs[1].push(cost(corpus, ROUND, || through(&plain, corpus)));
+        costs[2].push(cost(corpus, ROUND, || floor(&mut members, corpus)));
+        costs[3].push(cost(corpus, ROUND, || through(&program, corpus)));
+    }
+    let stages = Stages::new(corpus);
+    let mut stages = stages.all();
+    let mut of_stages = vec![Vec::new(); stages.len()];
+    for _ in 0..ROUNDS {
+        for ((_, pass), costs) in stages.iter_mut().zip(&mut of_stages) {
+            costs.push(cost(corpus, SHORT_ROUND, pass));
+        }
     }
     let [text, plain, members, program] = costs.map(median);
     let python = python(corpus);
@@ -94,6 +108,9 @@ fn measure(corpus: &Corpus) {
         &format!("{} ({} with the message parsed)", share(text), share(members)),
     );
     row("pipeline with a program", program, "");
+    for ((name, _), costs) in stages.iter().zip(of_stages) {
+        row(&format!("  {name}"), median(costs), "");
+    }
     let Some([lines, parsed, handler]) = python else {
         println!("  python3 is not there: skipped\n");
         return;
@@ -123,12 +140,12 @@ fn pipeline(program: Option<&str>) -> Pipeline {
 }
 
 /// One pass over the corpus, again and again for a round.
-fn cost(corpus: &Corpus, mut pass: impl FnMut()) -> f64 {
+fn cost(corpus: &Corpus, round: Duration, mut pass: impl FnMut()) -> f64 {
     pass();
     // The thread's own time: others use the machine too.
     let start = ThreadTime::now();
     let mut passes = 0;
-    while start.elapsed() < ROUND {
+    while start.elapsed() < round {
         pass();
         passes += 1;
     }

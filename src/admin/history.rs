@@ -10,7 +10,11 @@ use std::{
 use serde::Serialize;
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::{etl::Tally, metrics::Metrics};
+use crate::{
+    etl::Tally,
+    metrics::{Metrics, ShardReading},
+    ports::{SystemClock, WallClock},
+};
 
 /// Between two samples.
 pub(super) const EVERY: Duration = Duration::from_secs(5);
@@ -25,7 +29,7 @@ pub(super) struct Sample {
     delivered: u64,
     filtered: u64,
     dead_lettered: u64,
-    /// How far the worst shard was behind.
+    /// How far the worst shard was behind, or how long its oldest record waited for its outcome.
     behind_seconds: Option<f64>,
 }
 
@@ -42,7 +46,9 @@ impl History {
         loop {
             ticks.tick().await;
             let now = metrics.tally();
-            let behind = metrics.shards().into_values().filter_map(|shard| shard.behind).max();
+            let time = SystemClock.now();
+            let lag = |shard: ShardReading| shard.behind.max(shard.oldest_unsettled(time));
+            let behind = metrics.shards().into_values().filter_map(lag).max();
             let sample = Sample {
                 behind_seconds: behind.map(|behind| behind.as_secs_f64()),
                 ..between(&before, &now)

@@ -40,6 +40,7 @@ use crate::{
     leasing::{LeaseStatus, StreamIdentifier},
     metrics::Levels,
     model::{StreamName, WorkerId},
+    worker,
 };
 
 /// What the port answers from.
@@ -141,14 +142,7 @@ impl Admin {
 impl Watched {
     fn levels(&self) -> Levels {
         let Subject { status, context, .. } = &self.subject;
-        let status = status.borrow();
-        let unowned = status.leases.iter().filter(|lease| lease.holder().is_none());
-        Levels {
-            in_flight_bytes: context.budget.in_flight(),
-            leases_held: status.held.len(),
-            leases_unowned: unowned.filter(|lease| !lease.ended()).count(),
-            paused: context.pause.is_paused(),
-        }
+        worker::levels(&status.borrow(), context)
     }
 }
 

@@ -22,6 +22,7 @@ use crate::{
     leasing::LeaseStatus,
     metrics::{Loss, Metrics, ShardReading},
     model::{Invariant, Lease, LeaseKey},
+    ports::{SystemClock, WallClock},
 };
 
 /// A shard of one of the streams, whoever reads it.
@@ -40,6 +41,8 @@ struct ShardView {
     /// Whether this worker reads it. What follows is known of such shards only.
     here: bool,
     behind_seconds: Option<f64>,
+    /// Age of the oldest record read that has no outcome yet: what a sink holds up.
+    oldest_unsettled_seconds: Option<f64>,
     in_flight_records: Option<usize>,
     records: Option<u64>,
     bytes: Option<u64>,
@@ -240,6 +243,9 @@ impl Subject {
             },
             here: here.is_some(),
             behind_seconds: here.and_then(|here| here.behind).map(|behind| behind.as_secs_f64()),
+            oldest_unsettled_seconds: here
+                .and_then(|here| here.oldest_unsettled(SystemClock.now()))
+                .map(|age| age.as_secs_f64()),
             in_flight_records: here.map(|here| here.open),
             records: here.map(|here| here.records),
             bytes: here.map(|here| here.bytes),

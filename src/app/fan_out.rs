@@ -28,12 +28,12 @@ pub(super) fn consumer(
     if stream.retrieval != Retrieval::FanOut {
         return None;
     }
-    let name = name_of(stream, application);
+    let name = consumer_name(stream, application);
     Some(Arc::new(FanOutConsumer::new(aws, target.clone(), name)))
 }
 
 /// Which consumer subscribes to a stream with enhanced fan-out.
-fn name_of(stream: &StreamSettings, application: &str) -> ConsumerName {
+pub(crate) fn consumer_name(stream: &StreamSettings, application: &str) -> ConsumerName {
     match (&stream.consumer_arn, &stream.consumer_name) {
         (Some(arn), _) => ConsumerName::Arn(arn.clone()),
         (None, Some(name)) => ConsumerName::Name(name.clone()),

@@ -10,7 +10,7 @@ use aws_credential_types::Credentials;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
-use super::http1;
+use super::{AnswerClock, http1};
 
 /// How AWS is reached. What is not set here comes from the SDK's usual chain: environment variables
 /// (`AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_PROFILE`, `AWS_ENDPOINT_URL`, …), the shared
@@ -58,6 +58,8 @@ pub struct AwsConnection {
     settings: AwsSettings,
     /// The turns of readers of shards.
     reads: Arc<Semaphore>,
+    /// What looks at the dates of answers, if somebody wants to know.
+    answer_clock: Option<AnswerClock>,
 }
 
 /// Reads of shards that are under way at a time, of all streams together. Each takes a connection, and
@@ -162,7 +164,25 @@ impl AwsConnection {
 
     fn new(sdk: SdkConfig, settings: &AwsSettings) -> Self {
         let reads = Arc::new(Semaphore::new(READS_AT_A_TIME));
-        Self { sdk, settings: settings.clone(), reads }
+        Self { sdk, settings: settings.clone(), reads, answer_clock: None }
+    }
+
+    /// The same, with clients that note what answers tell of this machine's clock.
+    #[must_use]
+    pub fn with_answer_clock(mut self, clock: &AnswerClock) -> Self {
+        self.answer_clock = Some(clock.clone());
+        self
+    }
+
+    pub(super) fn answer_clock(&self) -> Option<&AnswerClock> {
+        self.answer_clock.as_ref()
+    }
+
+    /// Whether services beside Kinesis and DynamoDB can be asked: a single endpoint answers for all, or
+    /// none is set but VPC endpoints. Emulators of one service answer over plain HTTP.
+    pub(super) fn is_all_of_aws(&self) -> bool {
+        self.sdk.endpoint_url().is_some()
+            || self.settings.endpoints().all(|url| url.starts_with("https://"))
     }
 
     /// What a reader of a shard waits for before each call.
@@ -223,7 +243,10 @@ impl AwsConnection {
     }
 
     fn kinesis_config(&self) -> aws_sdk_kinesis::config::Builder {
-        let config = aws_sdk_kinesis::config::Builder::from(&self.sdk);
+        let mut config = aws_sdk_kinesis::config::Builder::from(&self.sdk);
+        if let Some(clock) = &self.answer_clock {
+            config = config.interceptor(clock.clone());
+        }
         match &self.settings.kinesis_endpoint_url {
             Some(endpoint) => config.endpoint_url(endpoint),
             None => config,
@@ -231,7 +254,10 @@ impl AwsConnection {
     }
 
     fn dynamodb_config(&self) -> aws_sdk_dynamodb::config::Builder {
-        let config = aws_sdk_dynamodb::config::Builder::from(&self.sdk);
+        let mut config = aws_sdk_dynamodb::config::Builder::from(&self.sdk);
+        if let Some(clock) = &self.answer_clock {
+            config = config.interceptor(clock.clone());
+        }
         match &self.settings.dynamodb_endpoint_url {
             Some(endpoint) => config.endpoint_url(endpoint),
             None => config,
@@ -285,7 +311,7 @@ fn base_loader() -> ConfigLoader {
 }
 
 /// Connecting gets half a try at most: a try that ends while it still connects was surely not sent.
-fn time_outs(attempt: Duration, operation: Duration) -> TimeoutConfig {
+pub(super) fn time_outs(attempt: Duration, operation: Duration) -> TimeoutConfig {
     TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT.min(attempt / 2))
         .read_timeout(READ_TIMEOUT.min(attempt))

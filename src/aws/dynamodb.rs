@@ -30,7 +30,7 @@ use crate::{
 #[derive(Debug)]
 pub struct DynamoLeases {
     pub(super) reads: Client,
-    writes: Client,
+    pub(super) writes: Client,
     pub(super) table: String,
     noted: Notes,
     /// The turns of writers.

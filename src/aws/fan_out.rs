@@ -140,6 +140,15 @@ impl FanOutConsumer {
         Ok(())
     }
 
+    /// The consumer as it is registered, with its status; `None` when it is not. Registers nothing.
+    ///
+    /// # Errors
+    /// When the stream does not answer.
+    pub async fn registered(&self) -> Result<Option<(String, String)>, StreamError> {
+        let found = self.find().await?;
+        Ok(found.map(|Described { arn, status }| (arn, status.as_str().to_owned())))
+    }
+
     async fn activate(&self) -> Result<String, StreamError> {
         let mut consumer = match self.find().await? {
             Some(consumer) => consumer,

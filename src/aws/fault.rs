@@ -111,20 +111,27 @@ impl Fault {
             let kind = if connecting { FaultKind::NotSent } else { FaultKind::Unanswered };
             return Self::local(action, kind, error);
         };
-        match credentials {
-            CredentialsError::CredentialsNotLoaded(_) => Self {
-                kind: FaultKind::Denied,
-                code: None,
-                message: format!(
-                    "{action}: no AWS credentials found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, \
-                     `aws.profile`, or run under a role (an emulator takes any values, such as `test`)"
-                ),
-            },
+        Self::credentials(action, credentials)
+    }
+
+    /// Credentials that cannot be had.
+    pub(super) fn credentials(action: &str, problem: &CredentialsError) -> Self {
+        match problem {
+            CredentialsError::CredentialsNotLoaded(_) => Self::no_credentials(action),
             CredentialsError::InvalidConfiguration(_) => {
-                Self::local(action, FaultKind::Denied, credentials)
+                Self::local(action, FaultKind::Denied, problem)
             }
-            _ => Self::local(action, FaultKind::NotSent, credentials),
+            _ => Self::local(action, FaultKind::NotSent, problem),
         }
+    }
+
+    /// No credentials at all.
+    pub(super) fn no_credentials(action: &str) -> Self {
+        let message = format!(
+            "{action}: no AWS credentials found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, \
+             `aws.profile`, or run under a role (an emulator takes any values, such as `test`)"
+        );
+        Self { kind: FaultKind::Denied, code: None, message }
     }
 
     fn local(action: &str, kind: FaultKind, error: &(dyn Error + 'static)) -> Self {

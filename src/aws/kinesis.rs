@@ -7,7 +7,10 @@ use aws_sdk_kinesis::{
     Client,
     operation::list_shards::ListShardsOutput,
     primitives::DateTime,
-    types::{HashKeyRange as SdkHashKeyRange, Record, Shard as SdkShard, ShardIteratorType},
+    types::{
+        EncryptionType, HashKeyRange as SdkHashKeyRange, Record, Shard as SdkShard,
+        ShardIteratorType,
+    },
 };
 use bytes::Bytes;
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -99,8 +102,23 @@ pub struct StreamSummary {
     pub retention: Duration,
     /// Shards that take records.
     pub open_shards: u32,
+    /// The key that encrypts its records, if one does.
+    pub encryption_key: Option<String>,
+    /// Registered consumers with enhanced fan-out, when the server counts them.
+    pub consumers: Option<u32>,
     /// When it was created; its seconds are part of the keys of a lease table of several streams.
     pub created: EpochMillis,
+}
+
+/// A consumer with enhanced fan-out, as its stream lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegisteredConsumer {
+    /// Its name.
+    pub name: String,
+    /// Its ARN.
+    pub arn: String,
+    /// `ACTIVE`, `CREATING` or `DELETING`.
+    pub status: String,
 }
 
 /// One Kinesis data stream.
@@ -160,8 +178,35 @@ impl KinesisStream {
             mode: summary.stream_mode_details().map(|mode| mode.stream_mode().as_str().to_owned()),
             retention: Duration::from_secs(hours.saturating_mul(3600)),
             open_shards: u32::try_from(summary.open_shard_count()).unwrap_or(0),
+            encryption_key: summary
+                .encryption_type()
+                .filter(|encryption| **encryption == EncryptionType::Kms)
+                .map(|_| summary.key_id().unwrap_or("a KMS key").to_owned()),
+            consumers: summary.consumer_count().and_then(|count| u32::try_from(count).ok()),
             created: EpochMillis(summary.stream_creation_timestamp().to_millis().unwrap_or(0)),
         })
+    }
+
+    /// The consumers with enhanced fan-out that are registered with the stream of this ARN, whosever
+    /// they are. Follows the pages.
+    ///
+    /// # Errors
+    /// When the stream does not answer, or does not let this process ask.
+    pub async fn consumers(&self, arn: &str) -> Result<Vec<RegisteredConsumer>, StreamError> {
+        let mut found = Vec::new();
+        let mut pages = self.client.list_stream_consumers().stream_arn(arn).into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let page = page
+                .map_err(|error| Fault::of("kinesis:ListStreamConsumers", &error).into_stream())?;
+            found.extend(page.consumers.unwrap_or_default().into_iter().map(|consumer| {
+                RegisteredConsumer {
+                    name: consumer.consumer_name,
+                    arn: consumer.consumer_arn,
+                    status: consumer.consumer_status.as_str().to_owned(),
+                }
+            }));
+        }
+        Ok(found)
     }
 
     /// Waits until one more read may be under way.

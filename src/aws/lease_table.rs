@@ -125,7 +125,7 @@ impl DynamoLeases {
         }
     }
 
-    async fn describe_table(&self) -> Result<Option<TableDescription>, StoreError> {
+    pub(super) async fn describe_table(&self) -> Result<Option<TableDescription>, StoreError> {
         let answer = self.reads.describe_table().table_name(&self.table).send().await;
         let fault = match answer {
             Ok(answer) => return Ok(Some(answer.table.unwrap_or_else(unknown_table))),
@@ -183,7 +183,7 @@ impl DynamoLeases {
     }
 
     /// A table of another application would be filled with rows that it cannot read.
-    fn check_schema(&self, table: &TableDescription) -> Result<(), StoreError> {
+    pub(super) fn check_schema(&self, table: &TableDescription) -> Result<(), StoreError> {
         let found: Vec<String> = table
             .key_schema()
             .iter()

@@ -13,7 +13,7 @@ use crate::{
     aws::StreamTarget,
     config::{LeaseSettings, Retrieval, Settings, StreamSettings, load},
     model::StreamName,
-    sinks::{KinesisSinkConfig, SinkConfig, SqsConfig},
+    sinks::{KinesisSinkConfig, ObjectConfig, SinkConfig, SqsConfig},
 };
 
 #[derive(clap::Args)]
@@ -72,6 +72,7 @@ fn policy(settings: &Settings, owner: &Owner<'_>) -> Result<Value, String> {
         reading(stream, &settings.application, owner, &mut statements)?;
     }
     statements.extend(leases(&settings.lease, &settings.application, owner));
+    statements.extend(checking(settings, owner)?);
     for (name, entry) in &settings.sinks {
         match &entry.sink {
             SinkConfig::Kinesis(sink) => statements.push(writing(name, sink, owner)?),
@@ -82,8 +83,10 @@ fn policy(settings: &Settings, owner: &Owner<'_>) -> Result<Value, String> {
                 let actions = ["firehose:PutRecordBatch", "firehose:DescribeDeliveryStream"];
                 statements.push(statement(&format!("Sink{name}"), &actions, &[resource]));
             }
+            SinkConfig::S3(sink) => statements.extend(storing(name, sink, owner)),
             SinkConfig::Stdout(_)
             | SinkConfig::File(_)
+            | SinkConfig::Folder(_)
             | SinkConfig::Http(_)
             | SinkConfig::Postgres(_) => {}
         }
@@ -155,6 +158,17 @@ fn leases(lease: &LeaseSettings, application: &str, owner: &Owner<'_>) -> [Value
     ]
 }
 
+/// What `check --online` asks beside what `run` does; without it some findings are missing. It also asks
+/// STS who it is, which needs no permission.
+fn checking(settings: &Settings, owner: &Owner<'_>) -> Result<[Value; 2], String> {
+    let streams = owner.streams(settings)?;
+    let table = settings.lease.table.as_deref().unwrap_or(&settings.application);
+    Ok([
+        statement("CheckStreams", &["kinesis:ListStreamConsumers"], &streams),
+        statement("CheckLeases", &["dynamodb:DescribeContinuousBackups"], &[owner.table(table)]),
+    ])
+}
+
 fn writing(name: &str, sink: &KinesisSinkConfig, owner: &Owner<'_>) -> Result<Value, String> {
     let target = match (&sink.arn, &sink.stream) {
         (Some(arn), _) => StreamTarget::arn(arn).map_err(|problem| problem.to_string())?,
@@ -177,13 +191,21 @@ fn sending(name: &str, sink: &SqsConfig, owner: &Owner<'_>) -> Value {
     statement(&format!("Sink{name}"), &actions, &[resource])
 }
 
+/// Objects of any key: what comes before the first field of a template may be nothing. `check` lists.
+fn storing(name: &str, sink: &ObjectConfig, owner: &Owner<'_>) -> [Value; 2] {
+    let bucket = sink.bucket.as_deref().unwrap_or_default();
+    let bucket = format!("arn:{}:s3:::{bucket}", owner.partition);
+    let objects = format!("{bucket}/*");
+    [
+        statement(&format!("Sink{name}"), &["s3:PutObject", "s3:AbortMultipartUpload"], &[objects]),
+        statement(&format!("Check{name}"), &["s3:ListBucket"], &[bucket]),
+    ]
+}
+
 /// The role that CloudWatch Logs takes on to write into the streams: whose log groups may use it, and
 /// what it may do (CloudWatch Logs user guide, "Subscriptions with Kinesis Data Streams").
 fn subscription(settings: &Settings, owner: &Owner<'_>) -> Result<Value, String> {
-    let mut streams = Vec::new();
-    for stream in &settings.streams {
-        streams.push(owner.stream(&target(stream).map_err(|problem| problem.to_string())?));
-    }
+    let streams = owner.streams(settings)?;
     let Owner { partition, region, account } = owner;
     let groups = format!("arn:{partition}:logs:{region}:{account}:*");
     Ok(json!({
@@ -225,6 +247,15 @@ impl<'a> Owner<'a> {
     fn arn(&self, service: &str, resource: &str) -> String {
         let Self { partition, region, account } = self;
         format!("arn:{partition}:{service}:{region}:{account}:{resource}")
+    }
+
+    /// The streams that are read.
+    fn streams(&self, settings: &Settings) -> Result<Vec<String>, String> {
+        let named = settings
+            .streams
+            .iter()
+            .map(|stream| Ok(self.stream(&target(stream).map_err(|problem| problem.to_string())?)));
+        named.collect()
     }
 
     fn stream(&self, target: &StreamTarget) -> String {

@@ -79,7 +79,7 @@ enum Command {
     Filter(filter::Args),
     /// Say what the configured pipeline makes of captured input, and hold it against what is expected
     Test(test::Args),
-    /// Read the configuration as `run` would, and say everything that is wrong with it
+    /// Say everything that is wrong with the configuration, and with --online with the world it meets
     Check(check::Args),
     /// Print the effective configuration, and where each value came from
     Config(config::Args),

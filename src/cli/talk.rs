@@ -89,6 +89,14 @@ impl Paint {
         }
     }
 
+    pub(super) fn green(&self, text: &str) -> String {
+        self.paint(32, text)
+    }
+
+    pub(super) fn yellow(&self, text: &str) -> String {
+        self.paint(33, text)
+    }
+
     pub(super) fn red(&self, text: &str) -> String {
         self.paint(31, text)
     }

@@ -1,5 +1,7 @@
 //! What must hold beyond the kind of each value: names that AWS takes, values that fit each other.
 
+mod exporters;
+
 use std::{collections::HashSet, time::Duration};
 
 use super::{
@@ -36,6 +38,8 @@ pub(super) fn findings(settings: &Settings, places: &Places) -> Vec<Finding> {
     checks.routes(&settings.routes);
     checks.sinks(settings);
     checks.windows(settings);
+    checks.emf(settings);
+    checks.otlp(&settings.otlp, cfg!(feature = "otlp"));
     checks.found
 }
 
@@ -338,9 +342,24 @@ impl Checks<'_> {
                     self.own(&key, config.problems());
                     self.exactly_once(&key, config.exactly_once, entry);
                 }
+                SinkConfig::S3(_) | SinkConfig::Folder(_) => self.objects(&key, entry),
                 SinkConfig::Kinesis(config) => self.kinesis(&key, config),
             }
         }
+    }
+
+    /// Sinks that write objects.
+    fn objects(&mut self, key: &str, entry: &SinkEntry) {
+        let Some((config, place)) = entry.sink.objects() else { return };
+        self.own(key, config.problems(place));
+        self.text(&format!("{key}.region"), config.region.as_ref());
+        self.endpoint(&format!("{key}.endpoint_url"), config.endpoint_url.as_ref());
+        self.whole_batches(
+            key,
+            entry,
+            "prepares its batches in the order of the shard: leave it at 1",
+            "batches are prepared, and delivered as they are: leave this out",
+        );
     }
 
     fn retry(&mut self, key: &str, retry: &RetrySettings, dead_letters: bool) {
@@ -397,17 +416,25 @@ impl Checks<'_> {
         if !exactly_once {
             return;
         }
-        let lanes = entry.batch.parallelization_factor;
-        let message = "stores positions, which needs the order of the shard: leave it at 1, or set \
-            exactly_once = false";
-        self.that(lanes <= 1, format!("{key}.parallelization_factor"), message);
-        let message = "what is given up might be in the table all the same, or be left out by a replay: \
-            leave this out, or set exactly_once = false";
+        self.whole_batches(
+            key,
+            entry,
+            "stores positions, which needs the order of the shard: leave it at 1, or set \
+             exactly_once = false",
+            "what is given up might be in the table all the same, or be left out by a replay: leave \
+             this out, or set exactly_once = false",
+        );
+    }
+
+    /// One batch at a time, of which nothing is given up.
+    fn whole_batches(&mut self, key: &str, entry: &SinkEntry, lanes: &str, limits: &str) {
+        let factor = entry.batch.parallelization_factor;
+        self.that(factor <= 1, format!("{key}.parallelization_factor"), lanes);
         let RetrySettings { maximum_retry_attempts, maximum_record_age, .. } = &entry.retry;
         let key_of_attempts = format!("{key}.maximum_retry_attempts");
-        self.that(maximum_retry_attempts.is_none(), key_of_attempts, message);
+        self.that(maximum_retry_attempts.is_none(), key_of_attempts, limits);
         let key_of_age = format!("{key}.maximum_record_age");
-        self.that(maximum_record_age.is_none(), key_of_age, message);
+        self.that(maximum_record_age.is_none(), key_of_age, limits);
     }
 
     fn kinesis(&mut self, key: &str, config: &KinesisSinkConfig) {

@@ -8,7 +8,7 @@ use config::{Map, Value, ValueKind};
 use super::{place::join, redact::redact};
 use crate::{
     model::{EndPosition, InitialPosition},
-    sinks::{PartitionKey, ValueSource},
+    sinks::{KeyTemplate, PartitionKey, ValueSource},
 };
 
 /// Longest duration. Far longer ones would overflow the clock's arithmetic.
@@ -43,6 +43,8 @@ pub(super) enum Kind {
     Position,
     /// The key that events are put under.
     PartitionKey,
+    /// The beginning of an object's key.
+    Template,
     /// Where a sink finds a value.
     Value,
     /// A table of names, and where a sink finds a value for each; from the environment as `Pairs`.
@@ -135,6 +137,12 @@ impl Kind {
                     .map(|key: PartitionKey| key.to_string().into())
                     .map_err(|_| None);
             }
+            Self::Template => {
+                return text
+                    .parse()
+                    .map(|template: KeyTemplate| template.to_string().into())
+                    .map_err(|why| Some(format!("{}: {why}", self.expected())));
+            }
             Self::Value => {
                 return text
                     .parse()
@@ -185,6 +193,7 @@ impl Kind {
                  \"%delivery_id\""
                     .to_owned()
             }
+            Self::Template => "a template such as \"{stream}/dt={date}/kind={$.kind}\"".to_owned(),
             Self::Values => {
                 "names with fields, such as { id = \"$.order.id\", body = \"$\" }".to_owned()
             }

@@ -32,8 +32,8 @@ pub use problem::{ConfigProblem, ConfigProblems};
 pub use provenance::Setting;
 pub use route_settings::{FieldSetting, RouteSettings, ValidateOn};
 pub use settings::{
-    AdminSettings, BatchSettings, ConsumerSettings, DeadLetterSettings, LeaseSettings, LogFormat,
-    LogSettings, Retrieval, RetrySettings, Secret, Settings, ShutdownSettings, SinkEntry,
-    StreamSettings,
+    AdminSettings, BatchSettings, ConsumerSettings, DeadLetterSettings, EmfSettings, LeaseSettings,
+    LogFormat, LogSettings, OtlpSettings, Retrieval, RetrySettings, Secret, Settings,
+    ShutdownSettings, SinkEntry, StreamSettings,
 };
 pub use source::{DEFAULTS, Layers};

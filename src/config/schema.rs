@@ -5,7 +5,7 @@
 
 use super::kind::Kind::{
     self, Address, Age, Attempts, Count, Duration, End, Fields, Flag, Pairs, PartitionKey,
-    Position, Size, Text, Texts, Value, Values, Word,
+    Position, Size, Template, Text, Texts, Value, Values, Word,
 };
 
 /// One key of a table.
@@ -46,13 +46,15 @@ pub(super) const TOP: &[Key] = &[
 ];
 
 /// The names of all tables.
-pub(super) const TABLES: [&str; 10] = [
+pub(super) const TABLES: [&str; 12] = [
     "aws",
     "lease",
     "consumer",
     "shutdown",
     "admin",
     "log",
+    "emf",
+    "otlp",
     "dead_letter",
     "streams",
     "routes",
@@ -95,6 +97,11 @@ pub(super) const ADMIN: &[Key] =
 
 pub(super) const LOG: &[Key] =
     &[key("level", Text), key("format", Word(&["auto", "text", "json"]))];
+
+pub(super) const EMF: &[Key] =
+    &[key("enabled", Flag), key("namespace", Text), key("interval", Duration)];
+
+pub(super) const OTLP: &[Key] = &[key("endpoint", Text), key("interval", Duration)];
 
 pub(super) const DEAD_LETTER: &[Key] = &[
     must("sink", Text, "name the sink for what cannot be processed, as in sink = \"parked\""),
@@ -150,6 +157,19 @@ pub(super) const BATCH: &[Key] = &[
     or("parallelization_factor", Count, "1"),
 ];
 
+/// The same of sinks that write objects: a request costs the same for a large one.
+const OBJECT_BATCH: &[Key] = &[
+    or("batch_size", Count, "100000"),
+    or("batch_bytes", Size, "32MiB"),
+    or("maximum_batching_window", Duration, "1m"),
+    or("parallelization_factor", Count, "1"),
+];
+
+/// The keys of a sink's batches, by its type.
+pub(super) fn batch_keys(kind: &str) -> &'static [Key] {
+    if matches!(kind, "folder" | "s3") { OBJECT_BATCH } else { BATCH }
+}
+
 /// The keys of every sink: how long it is tried.
 pub(super) const RETRY: &[Key] = &[
     or("maximum_retry_attempts", Attempts, "-1"),
@@ -160,7 +180,7 @@ pub(super) const RETRY: &[Key] = &[
 /// Which sink it is.
 pub(super) const SINK_TYPE: Key = must(
     "type",
-    Word(&["stdout", "file", "firehose", "http", "kinesis", "postgres", "sqs"]),
+    Word(&["stdout", "file", "firehose", "folder", "http", "kinesis", "postgres", "s3", "sqs"]),
     "say what it is, as in type = \"file\"",
 );
 
@@ -169,9 +189,11 @@ pub(super) fn sink_keys(kind: &str) -> &'static [Key] {
     match kind {
         "file" => FILE,
         "firehose" => FIREHOSE,
+        "folder" => FOLDER,
         "http" => HTTP,
         "kinesis" => KINESIS,
         "postgres" => POSTGRES,
+        "s3" => S3,
         "sqs" => SQS,
         _ => &[],
     }
@@ -184,6 +206,28 @@ pub(super) const FILE: &[Key] = &[
     or("rotate_age", Duration, "1h"),
     or("compression", Word(&["none", "gzip", "zstd"]), "none"),
     or("fsync", Word(&["batch", "rotate", "never"]), "batch"),
+];
+
+pub(super) const FOLDER: &[Key] = &[
+    must("path", Text, "name the directory, as in path = \"/data/objects\""),
+    or("prefix", Template, "{stream}/dt={date}/hour={hour}"),
+    or("time", Value, "%arrival"),
+    or("format", Word(&["json-lines"]), "json-lines"),
+    or("compression", Word(&["none", "gzip", "zstd"]), "gzip"),
+    or("part_size", Size, "16MiB"),
+    or("timeout", Duration, "1m"),
+];
+
+pub(super) const S3: &[Key] = &[
+    must("bucket", Text, "name the bucket, as in bucket = \"orders\""),
+    key("region", Text),
+    key("endpoint_url", Text),
+    or("prefix", Template, "{stream}/dt={date}/hour={hour}"),
+    or("time", Value, "%arrival"),
+    or("format", Word(&["json-lines"]), "json-lines"),
+    or("compression", Word(&["none", "gzip", "zstd"]), "gzip"),
+    or("part_size", Size, "16MiB"),
+    or("timeout", Duration, "1m"),
 ];
 
 pub(super) const HTTP: &[Key] = &[

@@ -34,6 +34,10 @@ pub struct Settings {
     pub admin: AdminSettings,
     /// What is logged, and how.
     pub log: LogSettings,
+    /// Metrics for CloudWatch on standard output.
+    pub emf: EmfSettings,
+    /// Metrics and traces to an OpenTelemetry collector.
+    pub otlp: OtlpSettings,
     /// The streams to read. At least one.
     pub streams: Vec<StreamSettings>,
     /// What happens to events: the first route that matches takes an event. At least one.
@@ -169,6 +173,32 @@ pub enum LogFormat {
     Text,
     /// For machines, one object a line.
     Json,
+}
+
+/// `[emf]`: metrics for CloudWatch on standard output, in the embedded metric format. For tasks whose
+/// output goes to CloudWatch Logs, as by the `awslogs` driver of ECS.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct EmfSettings {
+    /// Whether they are written. Not beside a `stdout` sink.
+    pub enabled: bool,
+    /// The namespace of the metrics in CloudWatch.
+    pub namespace: String,
+    /// How often they are written.
+    #[serde(with = "humantime_serde")]
+    pub interval: Duration,
+}
+
+/// `[otlp]`: metrics and traces to an OpenTelemetry collector, by OTLP over HTTP. Needs the cargo feature
+/// `otlp`.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub struct OtlpSettings {
+    /// The collector's address, such as `http://localhost:4318`; `/v1/metrics` and `/v1/traces` are added.
+    /// Default: the environment variable `OTEL_EXPORTER_OTLP_ENDPOINT`; without it nothing is sent.
+    #[serde(default)]
+    pub endpoint: Option<String>,
+    /// How often metrics are sent. Spans are sent in batches, after five seconds at most.
+    #[serde(with = "humantime_serde")]
+    pub interval: Duration,
 }
 
 /// `[[streams]]`: one stream to read.

@@ -15,7 +15,8 @@ use crate::{
     model::{Aggregates, Format},
     sinks::{
         BodyFormat, BulkAction, Compression, FileConfig, FirehoseConfig, Fsync, HttpCompression,
-        HttpConfig, KinesisSinkConfig, PostgresConfig, Preset, SinkConfig, SqsConfig,
+        HttpConfig, KinesisSinkConfig, ObjectCompression, ObjectConfig, ObjectFormat,
+        PostgresConfig, Preset, SinkConfig, SqsConfig,
     },
 };
 
@@ -76,6 +77,8 @@ fn the_tables_of_keys_have_the_fields_of_the_structs() {
     assert_eq!(sorted(schema::SHUTDOWN), names::<ShutdownSettings>());
     assert_eq!(sorted(schema::ADMIN), names::<AdminSettings>());
     assert_eq!(sorted(schema::LOG), names::<LogSettings>());
+    assert_eq!(sorted(schema::EMF), names::<EmfSettings>());
+    assert_eq!(sorted(schema::OTLP), names::<OtlpSettings>());
     assert_eq!(sorted(schema::DEAD_LETTER), names::<DeadLetterSettings>());
     assert_eq!(sorted(schema::STREAM), names::<StreamSettings>());
     assert_eq!(sorted(schema::ROUTE), names::<RouteSettings>());
@@ -83,6 +86,11 @@ fn the_tables_of_keys_have_the_fields_of_the_structs() {
     assert_eq!(sorted(schema::RETRY), names::<RetrySettings>());
     assert_eq!(sorted(schema::FILE), names::<FileConfig>());
     assert_eq!(sorted(schema::HTTP), names::<HttpConfig>());
+    let mut objects = [sorted(schema::S3), sorted(schema::FOLDER)].concat();
+    objects.sort_unstable();
+    objects.dedup();
+    assert_eq!(objects, names::<ObjectConfig>());
+    assert_eq!(sorted(schema::batch_keys("s3")), names::<BatchSettings>());
     assert_eq!(sorted(schema::POSTGRES), names::<PostgresConfig>());
     assert_eq!(sorted(schema::SQS), names::<SqsConfig>());
     assert_eq!(sorted(schema::FIREHOSE), names::<FirehoseConfig>());
@@ -99,6 +107,8 @@ fn the_words_are_the_variants_of_the_enums() {
         (schema::ROUTE, "validate_on", names::<ValidateOn>()),
         (schema::FILE, "compression", names::<Compression>()),
         (schema::FILE, "fsync", names::<Fsync>()),
+        (schema::S3, "format", names::<ObjectFormat>()),
+        (schema::S3, "compression", names::<ObjectCompression>()),
         (schema::HTTP, "preset", names::<Preset>()),
         (schema::HTTP, "body", names::<BodyFormat>()),
         (schema::HTTP, "compression", names::<HttpCompression>()),
@@ -134,6 +144,8 @@ fn the_defaults_of_the_tables_are_those_of_the_types() {
     check::<BatchSettings>(schema::BATCH, "");
     check::<RetrySettings>(schema::RETRY, "");
     check::<SinkConfig>(schema::FILE, "type = 'file'\npath = 'a'");
+    check::<SinkConfig>(schema::FOLDER, "type = 'folder'\npath = 'a'");
+    check::<SinkConfig>(schema::S3, "type = 's3'\nbucket = 'abc'");
     check::<SinkConfig>(schema::HTTP, "type = 'http'\nurl = 'a'");
     check::<SinkConfig>(
         schema::POSTGRES,
@@ -184,6 +196,9 @@ fn the_default_file_documents_every_key_with_its_default() {
         prefixed("sinks.terminal", schema::BATCH),
         prefixed("sinks.terminal", schema::RETRY),
         prefixed("sinks.archive", schema::FILE),
+        prefixed("sinks.lake", schema::batch_keys("s3")),
+        prefixed("sinks.lake", schema::S3),
+        prefixed("sinks.desk", schema::FOLDER),
         prefixed("sinks.search", schema::HTTP),
         prefixed("sinks.rows", schema::POSTGRES),
         prefixed("sinks.queue", schema::SQS),

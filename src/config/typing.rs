@@ -40,6 +40,8 @@ pub(super) fn draft(merged: Merged) -> Draft {
         shutdown: typing.section("shutdown", schema::SHUTDOWN, &mut root),
         admin: typing.section("admin", schema::ADMIN, &mut root),
         log: typing.section("log", schema::LOG, &mut root),
+        otlp: typing.section("otlp", schema::OTLP, &mut root),
+        emf: typing.section("emf", schema::EMF, &mut root),
         streams: typing.list("streams", schema::STREAM, &mut root),
         routes: typing.list("routes", schema::ROUTE, &mut root),
         sinks: typing.sinks(&mut root),
@@ -121,16 +123,17 @@ impl Typing {
         let shown = format!("[{key}]");
         let mut table = self.table(key, &shown, Some(entry));
         let mut own = self.keys(key, &[schema::SINK_TYPE], &mut table, &Table::new());
-        let batch = self.keys(key, schema::BATCH, &mut table, &Table::new());
-        let retry = self.keys(key, schema::RETRY, &mut table, &Table::new());
         let kind = own.get("type").and_then(toml::Value::as_str).unwrap_or_default().to_owned();
+        let batch_keys = schema::batch_keys(&kind);
+        let batch = self.keys(key, batch_keys, &mut table, &Table::new());
+        let retry = self.keys(key, schema::RETRY, &mut table, &Table::new());
         if kind.is_empty() {
             own.insert("type".to_owned(), "file".into());
             own.insert("path".to_owned(), ".".into());
         } else {
             let keys = schema::sink_keys(&kind);
             own.extend(self.keys(key, keys, &mut table, &Table::new()));
-            let known = [&[schema::SINK_TYPE], schema::BATCH, schema::RETRY, keys];
+            let known = [&[schema::SINK_TYPE], batch_keys, schema::RETRY, keys];
             self.unknown(key, &shown, &known, &table);
         }
         Some(SinkEntry {

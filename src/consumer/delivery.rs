@@ -4,11 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use rand::{SeedableRng, rngs::StdRng};
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::{Instrument, info, warn};
 
 use super::{permit::Permit, queue::Queued, retry_policy::RetryPolicy};
 use crate::{
-    metrics::{Metrics, ShardMeter},
+    metrics::{Metrics, ShardMeter, spans},
     model::{OutputEvent, rounded},
     ports::{Sink, SinkError, Verdict, WallClock},
 };
@@ -92,7 +92,16 @@ impl BatchDelivery {
     /// One attempt, which is counted.
     async fn deliver(&self, events: &[OutputEvent]) -> Result<Vec<Verdict>, SinkError> {
         let began = Instant::now();
-        let answer = self.patiently(self.sink.deliver(events)).await;
+        let lease = self.permit.lease().map_or("replay", |lease| lease.key.as_str());
+        let span = spans::deliver(&self.name, lease, events.len());
+        let answer = self.patiently(self.sink.deliver(events)).instrument(span.clone()).await;
+        match &answer {
+            Ok(verdicts) => {
+                let accepted = verdicts.iter().filter(|verdict| **verdict == Verdict::Accepted);
+                span.record("accepted", accepted.count());
+            }
+            Err(problem) => drop(span.record("problem", problem.to_string())),
+        }
         self.metrics.delivered(&self.name, events.len(), began.elapsed(), &answer);
         answer
     }
@@ -143,7 +152,7 @@ impl BatchDelivery {
     /// The first of a row of failures is said, then each time the row doubles.
     fn say_failed(&self, part: &Part, reason: &str, wait: Duration) {
         if let Some(meter) = &self.meter {
-            meter.delivered(Some(format!("{}: {reason}", self.name)));
+            meter.delivered(&self.name, Some(format!("{}: {reason}", self.name)));
         }
         if part.failures.is_power_of_two() {
             warn!(sink = %self.name, lease = %self.permit, events = part.open.len(),
@@ -154,7 +163,7 @@ impl BatchDelivery {
 
     fn say_delivered(&self, failures: u32) {
         if let Some(meter) = &self.meter {
-            meter.delivered(None);
+            meter.delivered(&self.name, None);
         }
         if failures > 0 {
             info!(sink = %self.name, lease = %self.permit, attempts = failures + 1,

@@ -46,6 +46,7 @@ fn batch(texts: &[&str], before: Duration, route: Option<usize>) -> Vec<Queued> 
         delivery: Delivery { route, ..delivery(&record(number, "key", text, arrival)) },
         ticket: ledger.open((position(number), arrival), 1, None),
         record: record(number, "key", text, arrival),
+        holds: None,
     };
     texts.iter().enumerate().map(queued).collect()
 }

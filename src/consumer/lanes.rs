@@ -1,6 +1,9 @@
 //! The queues of one shard: for each sink so many lanes, one batch of each under way at a time.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
@@ -8,6 +11,7 @@ use super::{
     BatchLimits, Ticket,
     queue::{Queued, SinkQueue},
 };
+use crate::model::Place;
 
 /// One lane of one sink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +19,18 @@ pub(super) struct LaneId {
     /// Index of the sink.
     pub(super) sink: usize,
     lane: usize,
+    /// Whether its batches are prepared.
+    pub(super) prepares: bool,
+}
+
+/// What goes into which lane of a sink.
+#[derive(Clone, Debug)]
+pub(super) enum Spread {
+    /// So many lanes; events of one partition key share one.
+    ByKey(usize),
+    /// One lane for events, whose batches are prepared: the first one ends at this place. Another one
+    /// for dead letters, which come out of order.
+    Prepared(Option<Place>),
 }
 
 /// The lanes of all sinks. Events of one partition key share a lane, so their order is kept; with
@@ -27,25 +43,42 @@ struct Lane {
     queue: SinkQueue,
     /// A batch of it is under way.
     busy: bool,
+    prepares: bool,
 }
 
+/// Of a sink that prepares: the lane of its events, and that of dead letters.
+const EVENTS: usize = 0;
+const LETTERS: usize = 1;
+
 impl Lanes {
-    /// Lanes for sinks with these batches and numbers of lanes; no number is below one.
-    pub(super) fn new(sinks: impl IntoIterator<Item = (BatchLimits, usize)>) -> Self {
-        let lane = |limits| Lane { queue: SinkQueue::new(limits), busy: false };
-        let lanes = |(limits, count): (_, usize)| (0..count.max(1)).map(|_| lane(limits)).collect();
-        Self(sinks.into_iter().map(lanes).collect())
+    /// Lanes for sinks with these batches; no number of lanes is below one.
+    pub(super) fn new(sinks: impl IntoIterator<Item = (BatchLimits, Spread)>) -> Self {
+        Self(sinks.into_iter().map(|(limits, spread)| lanes(limits, spread)).collect())
     }
 
     /// Queues a delivery behind those of its key.
     pub(super) fn push(&mut self, queued: Queued, now: Instant) {
         let lanes = self.0.get_mut(queued.delivery.sink);
         let lanes = lanes.expect("the configuration names every sink");
-        let lane = match lanes.len() {
-            1 => 0,
-            count => lane_of(&queued.delivery.output.partition_key, count),
+        let lane = match lanes.as_slice() {
+            [_] => 0,
+            [Lane { prepares: true, .. }, ..] => {
+                if queued.is_letter() {
+                    LETTERS
+                } else {
+                    EVENTS
+                }
+            }
+            several => lane_of(&queued.delivery.output.partition_key, several.len()),
         };
         lanes.get_mut(lane).expect("a lane below their number").queue.push(queued, now);
+    }
+
+    /// All of the batch is there that a former owner has prepared for this sink. Answers whether there
+    /// is anything in it.
+    pub(super) fn complete(&mut self, sink: usize) -> bool {
+        let lane = self.0.get_mut(sink).and_then(|lanes| lanes.get_mut(EVENTS));
+        lane.is_some_and(|lane| lane.queue.complete())
     }
 
     /// Takes the batches of idle lanes that are due; with `flush` all that is there. Their lanes are
@@ -57,7 +90,8 @@ impl Lanes {
                 let due = lane.queue.due().is_some_and(|due| flush || due <= now);
                 if due && !lane.busy {
                     lane.busy = true;
-                    batches.push((LaneId { sink, lane: number }, lane.queue.take(now)));
+                    let id = LaneId { sink, lane: number, prepares: lane.prepares };
+                    batches.push((id, lane.queue.take(now)));
                 }
             }
         }
@@ -68,6 +102,11 @@ impl Lanes {
     pub(super) fn free(&mut self, id: LaneId) {
         let lane = self.0.get_mut(id.sink).and_then(|lanes| lanes.get_mut(id.lane));
         lane.expect("ids come from these lanes").busy = false;
+    }
+
+    /// The prepared batch of this sink is through.
+    pub(super) fn free_prepared(&mut self, sink: usize) {
+        self.free(LaneId { sink, lane: EVENTS, prepares: true });
     }
 
     /// When the next batch of an idle lane is due.
@@ -92,6 +131,23 @@ impl Lanes {
 
     fn all(&self) -> impl Iterator<Item = &Lane> {
         self.0.iter().flatten()
+    }
+}
+
+fn lanes(limits: BatchLimits, spread: Spread) -> Vec<Lane> {
+    let lane = |queue, prepares| Lane { queue, busy: false, prepares };
+    match spread {
+        Spread::ByKey(count) => {
+            (0..count.max(1)).map(|_| lane(SinkQueue::new(limits), false)).collect()
+        }
+        Spread::Prepared(last) => {
+            // Letters are named one by one, so there is nothing to wait for.
+            let letters = BatchLimits { window: Duration::ZERO, ..limits };
+            vec![
+                lane(SinkQueue::ending_at(limits, last), true),
+                lane(SinkQueue::new(letters), false),
+            ]
+        }
     }
 }
 
@@ -121,12 +177,12 @@ mod tests {
 
     /// Lanes of one sink with an event for each key, numbered in order.
     fn filled(limits: BatchLimits, count: usize, keys: &[u8]) -> Lanes {
-        let mut lanes = Lanes::new([(limits, count)]);
+        let mut lanes = Lanes::new([(limits, Spread::ByKey(count))]);
         let mut ledger = Ledger::default();
         for (number, key) in keys.iter().enumerate() {
             let record = record(number, &format!("key-{key}"), "x", EpochMillis(0));
             let ticket = ledger.open((position(number), EpochMillis(0)), 1, None);
-            let queued = Queued { delivery: delivery(&record), ticket, record };
+            let queued = Queued { delivery: delivery(&record), ticket, record, holds: None };
             lanes.push(queued, Instant::now());
         }
         lanes

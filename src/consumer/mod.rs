@@ -20,6 +20,8 @@
 //!   with several lanes gets one batch of each, and sees the order of each partition key.
 //! - What goes into a window is released from the budget at once; the checkpoint waits for the window
 //!   (`windows`).
+//! - A sink that prepares gets the same batches again from whoever takes the lease after a crash: their
+//!   ranges are in the lease's row first (`prepared`).
 //! - An event is given up only when its sink's [`RetryLimits`] say so; a dead letter never.
 
 #[cfg(test)]
@@ -42,6 +44,7 @@ mod pages;
 mod pause;
 mod permit;
 mod place;
+mod prepared;
 mod processor;
 mod queue;
 mod renewal;

@@ -10,15 +10,16 @@ use tokio::time::{Instant, sleep_until};
 use super::{
     ConsumerContext, Ledger, Mark, Reservation, Ticket,
     delivery::BatchDelivery,
-    lanes::{LaneId, Lanes},
+    lanes::{LaneId, Lanes, Spread},
     permit::Permit,
+    prepared::Prepared,
     queue::Queued,
-    retry_policy::RetryPolicy,
+    retry_policy::{RetryLimits, RetryPolicy},
 };
 use crate::{
     etl::{Delivery, InWindow, SourceRecord, Stage, Tally},
     metrics::ShardMeter,
-    model::{EpochMillis, StreamName},
+    model::{Checkpoint, EpochMillis, PendingCheckpoint, Position, StreamName},
 };
 
 /// What waits for the sinks, and what is on its way to them. Where its records come from is its
@@ -28,6 +29,10 @@ pub(super) struct Outbox {
     context: Arc<ConsumerContext>,
     ledger: Ledger,
     lanes: Lanes,
+    prepared: Prepared,
+    /// By sink, what of its prepared batch is with a sink, and waits for the rest. The checkpoint must
+    /// not pass a part of a batch: the next owner would make another batch of what is left.
+    waiting: BTreeMap<usize, Vec<Queued>>,
     deliveries: FuturesUnordered<BoxFuture<'static, Delivered>>,
     /// Deliveries that each event still waits for, and whether one of them is a dead letter.
     open_events: BTreeMap<(Ticket, Option<u32>), OpenEvent>,
@@ -66,14 +71,23 @@ pub(super) struct SettledEvent {
 
 impl Outbox {
     pub(super) fn new(permit: Permit, context: Arc<ConsumerContext>, rng: StdRng) -> Self {
-        let lanes = Lanes::new(context.sinks.iter().map(|sink| (sink.batch, sink.lanes)));
-        let meter = permit.lease().map(|lease| context.metrics.shard(lease));
+        let prepared = Prepared::new(&context.sinks, permit.lease());
+        let lanes = Lanes::new(context.sinks.iter().zip(prepared.ends()).map(|(sink, ends)| {
+            let spread = match ends {
+                Some(last) => Spread::Prepared(last.cloned()),
+                None => Spread::ByKey(sink.lanes),
+            };
+            (sink.batch, spread)
+        }));
+        let meter = permit.lease().map(|lease| context.metrics.shard(&lease.key));
         Self {
             permit,
             meter,
             context,
             ledger: Ledger::default(),
             lanes,
+            prepared,
+            waiting: BTreeMap::new(),
             deliveries: FuturesUnordered::new(),
             open_events: BTreeMap::new(),
             of_windows: Vec::new(),
@@ -89,8 +103,11 @@ impl Outbox {
     }
 
     /// Whether it has its share of bytes; then batches close early, and nothing should be added until
-    /// they are through.
+    /// they are through. What a former owner had in one batch was in memory once, so it has room.
     pub(super) fn full(&self) -> bool {
+        if self.prepared.rebuilds() {
+            return false;
+        }
         let part = self.context.budget.decoded_part();
         self.lanes.bytes()
             >= self.context.params.queue_bytes.min(usize::try_from(part).unwrap_or(usize::MAX))
@@ -104,6 +121,11 @@ impl Outbox {
     /// The last place up to which everything is settled, once there is one.
     pub(super) fn frontier(&self) -> Option<&Mark> {
         self.ledger.frontier()
+    }
+
+    /// What is prepared beyond this checkpoint.
+    pub(super) fn pending(&self, checkpoint: &Checkpoint) -> Option<PendingCheckpoint> {
+        self.prepared.pending(checkpoint)
     }
 
     /// Tells the shard's meter what is under way; `held` is the oldest record that a window waits with.
@@ -128,16 +150,48 @@ impl Outbox {
         record: Option<&Arc<SourceRecord>>,
         reservation: Option<Reservation>,
     ) -> Ticket {
+        let position = mark.0.clone();
+        // What a former owner had in one batch was in memory once: no shard waits for its own bytes.
+        let reservation = reservation.filter(|_| !self.prepared.rebuilds());
         let ticket = self.ledger.open(mark, deliveries.len(), reservation);
-        let Some(record) = record else { return ticket };
+        if let Some(record) = record {
+            self.queue(ticket, deliveries, record);
+        }
+        self.passed(Some(&position));
+        ticket
+    }
+
+    fn queue(&mut self, ticket: Ticket, deliveries: Vec<Delivery>, record: &Arc<SourceRecord>) {
+        let mut delivered = Vec::new();
         for delivery in deliveries {
             if !is_row(&delivery) {
                 self.open_events.entry((ticket, delivery.event)).or_default().deliveries += 1;
             }
-            let queued = Queued { delivery, ticket, record: Arc::clone(record) };
-            self.lanes.push(queued, Instant::now());
+            let has = self.prepared.has(&delivery);
+            let queued = Queued { delivery, ticket, record: Arc::clone(record), holds: None };
+            if has {
+                delivered.push(queued);
+            } else {
+                self.lanes.push(queued, Instant::now());
+            }
         }
-        ticket
+        if !delivered.is_empty() {
+            let mut tally = Tally::default();
+            for queued in &delivered {
+                drop(self.settle(queued, &mut tally));
+            }
+            self.context.metrics.count(&record.source.stream, tally);
+        }
+    }
+
+    /// All of a record was taken in; with `None` all that there is.
+    pub(super) fn passed(&mut self, position: Option<&Position>) {
+        for sink in self.prepared.passed(position) {
+            if !self.lanes.complete(sink) {
+                // None of its events is there any more.
+                self.prepared.delivered(sink, 0);
+            }
+        }
     }
 
     /// Forgets records of which no sink has seen anything; the others are finished.
@@ -145,16 +199,24 @@ impl Outbox {
         self.lanes.forget_after(self.begun);
     }
 
-    /// Sends off the batches that are due; with `flush` all that is there.
-    pub(super) fn send(&mut self, flush: bool) {
+    /// Sends off the batches that are due; with `flush` all that is there. Answers whether one of them
+    /// waits until the lease's row says what is [pending](Self::pending).
+    pub(super) fn send(&mut self, flush: bool) -> bool {
+        let mut prepares = false;
         for (lane, batch) in self.lanes.take_due(Instant::now(), flush || self.full()) {
             self.begun = self.begun.max(batch.iter().map(|queued| queued.ticket).max());
             let seed = self.rng.random();
-            let delivery = self.delivery(lane);
+            let announced = lane.prepares.then(|| self.prepared.begin(lane.sink, &batch)).flatten();
+            prepares |= announced.is_some();
+            let (delivery, permit) = (self.delivery(lane), self.permit.clone());
             self.deliveries.push(Box::pin(async move {
+                if let Some(announced) = announced {
+                    permit.prepared(&announced).await;
+                }
                 Delivered { lane, verdicts: delivery.run(batch, seed).await }
             }));
         }
+        prepares
     }
 
     fn delivery(&self, lane: LaneId) -> BatchDelivery {
@@ -163,7 +225,10 @@ impl Outbox {
             sink: Arc::clone(&sink.sink),
             name: Arc::clone(&sink.name),
             permit: self.permit.clone(),
-            policy: RetryPolicy { limits: sink.retry, pause: self.context.params.retry },
+            policy: RetryPolicy {
+                limits: if lane.prepares { RetryLimits::whole() } else { sink.retry },
+                pause: self.context.params.retry,
+            },
             clock: Arc::clone(&self.context.clock),
             metrics: Arc::clone(&self.context.metrics),
             meter: self.meter.clone(),
@@ -187,22 +252,47 @@ impl Outbox {
     }
 
     fn delivered(&mut self, delivered: Delivered) -> Vec<SettledEvent> {
-        self.lanes.free(delivered.lane);
+        let Delivered { lane, verdicts } = delivered;
+        let refused = verdicts.iter().filter(|(_, dead)| dead.is_some()).count();
+        let through = !lane.prepares || self.prepared.delivered(lane.sink, refused);
+        if through {
+            self.lanes.free(lane);
+        }
         let mut tallies: BTreeMap<StreamName, Tally> = BTreeMap::new();
         let mut settled = Vec::new();
-        for (queued, dead) in delivered.verdicts {
-            match dead {
-                None => {
-                    let tally = tallies.entry(queued.record.source.stream.clone()).or_default();
-                    settled.extend(self.settle(&queued, tally));
+        let mut settle = |outbox: &mut Self, queued: &Queued| {
+            let tally = tallies.entry(queued.record.source.stream.clone()).or_default();
+            settled.extend(outbox.settle(queued, tally));
+        };
+        for (queued, dead) in verdicts {
+            let batch = queued.holds.or((!through).then_some(lane.sink));
+            match (dead, batch) {
+                (Some(reason), batch) => self.park(Queued { holds: batch, ..queued }, reason),
+                (None, None) => settle(self, &queued),
+                (None, Some(sink)) => {
+                    for queued in self.through_but_for_letters(sink, queued) {
+                        settle(self, &queued);
+                    }
                 }
-                Some(reason) => self.park(queued, reason),
             }
         }
         for (stream, tally) in tallies {
             self.context.metrics.count(&stream, tally);
         }
         settled
+    }
+
+    /// A part of the prepared batch of a sink is with a sink; answers the whole batch with its last
+    /// letter.
+    fn through_but_for_letters(&mut self, sink: usize, queued: Queued) -> Vec<Queued> {
+        let letter = queued.holds.is_some();
+        let waiting = self.waiting.entry(sink).or_default();
+        waiting.push(queued);
+        if !letter || !self.prepared.letter_settled(sink) {
+            return Vec::new();
+        }
+        self.lanes.free_prepared(sink);
+        std::mem::take(waiting)
     }
 
     fn settle(&mut self, queued: &Queued, tally: &mut Tally) -> Option<SettledEvent> {

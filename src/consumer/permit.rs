@@ -2,7 +2,8 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{leasing::LeaseGrant, model::LeaseKey};
+use super::prepared::Announced;
+use crate::{leasing::LeaseGrant, model::Lease};
 
 /// What allows a delivery to begin.
 #[derive(Clone)]
@@ -27,11 +28,21 @@ impl Permit {
 }
 
 impl Permit {
-    /// The lease, if there is one.
-    pub(super) fn lease(&self) -> Option<&LeaseKey> {
+    /// The lease as it was taken, if there is one.
+    pub(super) fn lease(&self) -> Option<&Lease> {
         match self {
-            Self::Lease(grant) => Some(&grant.lease.key),
+            Self::Lease(grant) => Some(&grant.lease),
             Self::Replay => None,
+        }
+    }
+
+    /// Waits until the lease's row says what was announced; see [`LeaseGrant::prepared`].
+    ///
+    /// # Cancel safety
+    /// Safe: it only waits.
+    pub(super) async fn prepared(&self, announced: &Announced) {
+        if let Self::Lease(grant) = self {
+            grant.prepared(|row| announced.is_in(row)).await;
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::{
     codec::{ShardKeys, deaggregate},
     etl::{Processed, Source, SourceRecord, Tally},
     leasing::{ConsumerExit, LeaseGrant},
+    metrics::spans,
     model::{Checkpoint, Invariant, Position, Progress, RawRecord, UserRecord},
 };
 
@@ -99,7 +100,18 @@ impl Processor {
             }
             let action = self.select(&mut pages).await;
             self.apply(action);
-            self.outbox.send(!matches!(self.phase, Phase::Reading));
+            if matches!(self.phase, Phase::Ended(_)) && self.backlog.is_empty() {
+                self.outbox.passed(None);
+            }
+            self.send();
+        }
+    }
+
+    /// Sends off what is due, and has the lease's row say first what is prepared.
+    fn send(&mut self) {
+        let prepares = self.outbox.send(!matches!(self.phase, Phase::Reading));
+        if prepares && let Some(progress) = self.progress() {
+            self.grant.prepare(progress);
         }
     }
 
@@ -166,6 +178,8 @@ impl Processor {
 
     /// Decodes records until there is enough for one turn.
     fn decode_some(&mut self) {
+        let span = spans::process(&self.source.stream, &self.source.shard);
+        let entered = span.enter();
         let mut tally = Tally::default();
         while tally.bytes < TURN_BYTES && !self.outbox.full() {
             let Some((raw, held)) = self.backlog.pop_front() else { break };
@@ -173,6 +187,8 @@ impl Processor {
             tally.bytes += raw.data.len() as u64;
             self.take_record(&raw, held, &mut tally);
         }
+        span.record("records", tally.records).record("events", tally.events);
+        drop(entered);
         self.context.metrics.count(&self.source.stream, tally);
         self.report();
     }
@@ -287,10 +303,18 @@ impl Processor {
         }
     }
 
+    /// How far the shard is processed, and what is prepared beyond; `None` when the row says it all.
     fn progress(&mut self) -> Option<Progress> {
-        let ((position, arrival), watermarks) = self.windows.checkpoint(self.outbox.frontier())?;
-        let checkpoint = Checkpoint::After(position);
-        Some(Progress { checkpoint, arrival: Some(arrival), watermarks, pending: None })
+        let settled = self.windows.checkpoint(self.outbox.frontier());
+        let (checkpoint, arrival, watermarks) = match settled {
+            Some(((position, arrival), watermarks)) => {
+                (Checkpoint::After(position), Some(arrival), watermarks)
+            }
+            None => (self.grant.lease.checkpoint.clone(), None, None),
+        };
+        let pending = self.outbox.pending(&checkpoint);
+        let news = arrival.is_some() || pending.is_some();
+        news.then_some(Progress { checkpoint, arrival, watermarks, pending })
     }
 }
 

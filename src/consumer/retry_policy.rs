@@ -43,6 +43,13 @@ impl Default for RetryLimits {
     }
 }
 
+impl RetryLimits {
+    /// For ever, and never in parts: for a batch that is prepared as it is.
+    pub(super) fn whole() -> Self {
+        Self { attempts: None, age: None, bisect: false }
+    }
+}
+
 /// What happens after an attempt that failed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RetryPolicy {

@@ -57,6 +57,7 @@ pub(super) struct ScriptedSink {
     /// What was accepted, in order.
     taken: Mutex<Vec<String>>,
     under_way: Mutex<(usize, usize)>,
+    prepares: bool,
 }
 
 impl ScriptedSink {
@@ -75,7 +76,16 @@ impl ScriptedSink {
             calls: Mutex::default(),
             taken: Mutex::default(),
             under_way: Mutex::default(),
+            prepares: false,
         })
+    }
+
+    /// One that prepares.
+    pub(super) fn preparing(
+        answer: impl Fn(&[String]) -> Answer + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        let sink = Arc::into_inner(Self::new(answer)).unwrap();
+        Arc::new(Self { prepares: true, ..sink })
     }
 
     pub(super) fn calls(&self) -> Vec<Vec<String>> {
@@ -118,6 +128,10 @@ impl Sink for ScriptedSink {
         let accepted = accepted.filter(|(_, verdict)| **verdict == Verdict::Accepted);
         self.taken.lock().unwrap().extend(accepted.map(|(text, _)| text));
         answer
+    }
+
+    fn prepares(&self) -> bool {
+        self.prepares
     }
 
     async fn check(&self) -> Result<(), SinkError> {

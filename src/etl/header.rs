@@ -2,22 +2,18 @@
 
 use std::{cell::OnceCell, sync::Arc};
 
-use vrl::value::Value;
-
-use super::program_value::text;
 use crate::{codec::render_header, model::LogSource};
 
 /// The header of an envelope.
 pub(super) struct Header {
     source: Arc<LogSource>,
     json: OnceCell<Vec<u8>>,
-    for_program: OnceCell<[Value; 4]>,
 }
 
 impl Header {
     pub(super) fn new(source: &Arc<LogSource>) -> Self {
         let source = Arc::clone(source);
-        Self { source, json: OnceCell::new(), for_program: OnceCell::new() }
+        Self { source, json: OnceCell::new() }
     }
 
     /// Whether this is the header of an event with that source.
@@ -32,17 +28,5 @@ impl Header {
             render_header(&self.source, &mut json);
             json
         })
-    }
-
-    /// Owner, log group, log stream and subscription filters for a program. Copies of them share their
-    /// memory.
-    pub(super) fn for_program(&self) -> [Value; 4] {
-        let values = self.for_program.get_or_init(|| {
-            let LogSource { owner, log_group, log_stream, subscription_filters, .. } =
-                &*self.source;
-            let filters = subscription_filters.iter().map(|name| text(name)).collect();
-            [text(owner), text(log_group), text(log_stream), Value::Array(filters)]
-        });
-        values.clone()
     }
 }

@@ -3,9 +3,8 @@
 use std::fmt;
 
 use bytes::{Bytes, BytesMut};
-use vrl::value::Value;
 
-use super::{header::Header, program_value};
+use super::header::Header;
 use crate::{codec::render_rest, model::LogEvent};
 
 /// Bytes that are asked of the allocator at a time, unless one document alone is larger.
@@ -33,10 +32,16 @@ impl Lines {
         self.keep()
     }
 
-    /// What a program has made, in one line.
-    pub(super) fn document(&mut self, document: &Value) -> serde_json::Result<Bytes> {
+    /// What is written, which must be one line.
+    ///
+    /// # Errors
+    /// What `write` says; the line is dropped.
+    pub(super) fn line<E>(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<Bytes, E> {
         self.line.clear();
-        program_value::write(document, &mut self.line)?;
+        write(&mut self.line)?;
         Ok(self.keep())
     }
 

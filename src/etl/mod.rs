@@ -15,6 +15,7 @@
 //! form.
 
 mod dead_letter;
+mod document;
 mod explain;
 mod field;
 pub mod filter;
@@ -24,7 +25,6 @@ mod lines;
 mod outcome;
 mod pipeline;
 mod program;
-mod program_value;
 mod rehearsal;
 mod replayed;
 mod route;

@@ -380,7 +380,7 @@ impl Pipeline {
             return Ok(Made::Documents { sink: route.sink, json });
         };
         let failed = |reason| Err((Stage::Transform, reason));
-        match program.run(view, !route.also, &mut out.lines) {
+        match program.run(view, &mut out.lines) {
             Transformed::Events { documents, .. } if documents.is_empty() => {
                 Ok(Made::Nothing(WhyDropped::Nothing))
             }

@@ -1,11 +1,15 @@
 //! One event on its way through the stages, with what they have read of it so far.
 
-use std::cell::{Cell, OnceCell};
+use std::{borrow::Cow, cell::OnceCell};
 
 use serde_json::{Map, Value, json, value::RawValue};
-use vrl::value as program;
 
-use super::{SourceRecord, filter::raw, header::Header, program_value};
+use super::{
+    SourceRecord,
+    document::{Document, Members},
+    filter::raw,
+    header::Header,
+};
 use crate::model::LogEvent;
 
 /// The names that the fields of an event have for schemas and programs.
@@ -19,10 +23,7 @@ pub(super) const FIELDS: [&str; 7] =
 /// |---|---|---|
 /// | root | one scan, no tree | JSON filters, `where`, required keys |
 /// | document | a tree | schemas |
-/// | program value | a tree that the program changes | programs |
-///
-/// A program's tree is made from the document where a schema has read that; otherwise straight from
-/// the text, which is cheaper than a detour over the document.
+/// | fields | a tree that borrows | programs |
 pub(super) struct EventView<'e> {
     pub(super) record: &'e SourceRecord,
     pub(super) event: &'e LogEvent,
@@ -33,7 +34,7 @@ pub(super) struct EventView<'e> {
     root: OnceCell<Option<&'e RawValue>>,
     document: OnceCell<Result<Value, String>>,
     whole: OnceCell<Value>,
-    for_program: Cell<Option<program::Value>>,
+    fields: OnceCell<Members<'e>>,
 }
 
 impl<'e> EventView<'e> {
@@ -51,7 +52,7 @@ impl<'e> EventView<'e> {
             root: OnceCell::new(),
             document: OnceCell::new(),
             whole: OnceCell::new(),
-            for_program: Cell::new(None),
+            fields: OnceCell::new(),
         }
     }
 
@@ -95,25 +96,31 @@ impl<'e> EventView<'e> {
         })
     }
 
-    /// The message for a program: a JSON object or array is parsed; anything else, a bare number
-    /// too, is what was printed. `last` says that no other program will ask.
-    pub(super) fn for_program(&self, last: bool) -> program::Value {
-        let value = self.for_program.take().unwrap_or_else(|| self.read_for_program());
-        if !last {
-            self.for_program.set(Some(value.clone()));
-        }
-        value
+    /// The event for programs. Its message is parsed if it is a JSON object or array; anything else,
+    /// a bare number too, is what was printed.
+    pub(super) fn fields(&self) -> &Members<'e> {
+        self.fields.get_or_init(|| {
+            let LogEvent { source, id, timestamp, message, .. } = self.event;
+            let filters = source.subscription_filters.iter().map(|name| Document::text(name));
+            let known = [
+                ("id", Document::text(id)),
+                ("log_group", Document::text(&source.log_group)),
+                ("log_stream", Document::text(&source.log_stream)),
+                ("message", read_message(message)),
+                ("owner", Document::text(&source.owner)),
+                ("subscription_filters", Document::Array(filters.collect())),
+                ("timestamp", timestamp.map_or(Document::Null, |time| Document::Integer(time.0))),
+            ];
+            let known = known.map(|(name, field)| (Cow::Borrowed(name), field));
+            let unknown = self.event.unknown_fields(&FIELDS);
+            known.into_iter().chain(unknown.map(|(name, field)| (name, field.into()))).collect()
+        })
     }
+}
 
-    fn read_for_program(&self) -> program::Value {
-        let message = &self.event.message;
-        let parsed = match self.document.get() {
-            _ if !looks_structured(message) => None,
-            Some(read) => read.as_ref().ok().map(program_value::from_document),
-            None => program_value::from_text(message).ok(),
-        };
-        parsed.unwrap_or_else(|| program_value::text(message))
-    }
+fn read_message(message: &str) -> Document<'_> {
+    let parsed = looks_structured(message).then(|| Document::read(message).ok()).flatten();
+    parsed.unwrap_or_else(|| Document::text(message))
 }
 
 fn looks_structured(message: &str) -> bool {
@@ -122,8 +129,6 @@ fn looks_structured(message: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-
     use super::*;
     use crate::etl::pipeline::tests::{log_event, source_record};
 
@@ -143,38 +148,9 @@ mod tests {
         ] {
             check(message, |view| {
                 assert_eq!(view.whole()["message"], expect);
-                let program: Value = serde_json::to_value(view.for_program(true)).unwrap();
-                assert_eq!(program, expect);
-            });
-        }
-    }
-
-    #[test]
-    fn each_program_gets_the_message_as_it_came() {
-        check(r#"{"a":1}"#, |view| {
-            let first = view.for_program(false);
-            assert_eq!((view.for_program(false), view.for_program(true)), (first.clone(), first));
-        });
-    }
-
-    proptest! {
-        /// Whether a schema has read the message before makes no difference to a program.
-        #[test]
-        fn both_ways_to_a_program_are_the_same(
-            document in prop::collection::vec(
-                (any::<String>(), prop_oneof![
-                    Just(json!(null)), any::<bool>().prop_map(Value::from),
-                    any::<i64>().prop_map(Value::from), any::<u64>().prop_map(Value::from),
-                    any::<f64>().prop_map(Value::from), any::<String>().prop_map(Value::from),
-                    any::<Vec<u8>>().prop_map(Value::from),
-                ]), 0..8)
-        ) {
-            let message = Value::Object(document.into_iter().collect()).to_string();
-            let mut direct = None;
-            check(&message, |view| direct = Some(view.for_program(true)));
-            check(&message, |view| {
-                view.document().unwrap();
-                assert_eq!(Some(view.for_program(true)), direct);
+                let mut fields = view.fields().iter();
+                let (_, message) = fields.find(|(name, _)| *name == "message").unwrap();
+                assert_eq!(*message, Document::from(&expect));
             });
         }
     }

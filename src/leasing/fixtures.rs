@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::LeaseGrant;
 use crate::{
     metrics::Metrics,
-    model::{Checkpoint, Lease, LeaseKey, Progress, ShardId, WorkerId},
+    model::{Checkpoint, Lease, LeaseKey, PendingCheckpoint, Progress, ShardId, WorkerId},
 };
 
 /// Begins an unowned lease at the trim horizon.
@@ -47,6 +47,7 @@ pub(crate) struct GrantHandle {
     pub(crate) valid_until: watch::Sender<Instant>,
     pub(crate) draining: CancellationToken,
     pub(crate) progress: watch::Receiver<Option<Progress>>,
+    pub(crate) prepared: watch::Sender<Option<PendingCheckpoint>>,
 }
 
 /// A grant of a lease, valid for a year.
@@ -54,8 +55,12 @@ pub(crate) fn grant(lease: Lease) -> (LeaseGrant, GrantHandle) {
     let valid_until = watch::Sender::new(Instant::now() + Duration::from_hours(365 * 24));
     let draining = CancellationToken::new();
     let progress = watch::Sender::new(None);
-    let handle =
-        GrantHandle { valid_until, draining: draining.clone(), progress: progress.subscribe() };
+    let handle = GrantHandle {
+        valid_until,
+        draining: draining.clone(),
+        progress: progress.subscribe(),
+        prepared: watch::Sender::new(lease.pending.clone()),
+    };
     let grant = LeaseGrant {
         lease,
         stream: 0,
@@ -66,7 +71,7 @@ pub(crate) fn grant(lease: Lease) -> (LeaseGrant, GrantHandle) {
         draining,
         lost: CancellationToken::new(),
         progress,
-        prepared: watch::Sender::new(None).subscribe(),
+        prepared: handle.prepared.subscribe(),
         hurry: Arc::new(Notify::new()),
         metrics: Arc::new(Metrics::default()),
     };

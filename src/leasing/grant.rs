@@ -97,17 +97,22 @@ impl LeaseGrant {
         });
     }
 
-    /// Reports what is prepared beyond `progress`, and waits until the lease's row says so. Never
-    /// returns once the lease is lost; pair it with [`Self::lost`].
-    ///
-    /// # Cancel safety
-    /// The row may come to say so when this future is dropped.
-    pub async fn prepare(&self, progress: Progress) {
-        let pending = progress.pending.clone();
+    /// Reports what is prepared beyond the checkpoint, and has it written at once; see
+    /// [`Self::prepared`].
+    pub fn prepare(&self, progress: Progress) {
         self.report(progress);
         self.hurry.notify_one();
+    }
+
+    /// Waits until what the lease's row says to be prepared is as it should be. Never returns once the
+    /// lease is lost; pair it with [`Self::lost`].
+    ///
+    /// # Cancel safety
+    /// Safe: it only waits.
+    pub async fn prepared(&self, is_so: impl Fn(&PendingCheckpoint) -> bool) {
         let mut prepared = self.prepared.clone();
-        if prepared.wait_for(|row| *row == pending).await.is_err() {
+        let says_so = |row: &Option<PendingCheckpoint>| row.as_ref().is_some_and(&is_so);
+        if prepared.wait_for(says_so).await.is_err() {
             std::future::pending::<()>().await;
         }
     }

@@ -133,6 +133,8 @@ impl Held {
     pub(super) fn after_renewal(&self, next: Instant) -> Instant {
         match self.finished {
             Some(_) => self.not_before.max(Instant::now()).min(next),
+            // Prepared while the renewal was under way.
+            None if self.is_waited_for() => Instant::now(),
             None => next,
         }
     }
@@ -188,12 +190,17 @@ impl Held {
 
     /// Makes the next write due if the consumer waits for it.
     pub(super) fn hurry(&mut self) {
+        if self.is_waited_for() {
+            self.next_write = self.next_write.min(Instant::now());
+        }
+    }
+
+    /// Whether the consumer has prepared what the row does not say yet.
+    fn is_waited_for(&self) -> bool {
         let waits = |progress: &Progress| {
             progress.pending.is_some() && progress.pending != self.lease.pending
         };
-        if self.progress.borrow().as_ref().is_some_and(waits) {
-            self.next_write = self.next_write.min(Instant::now());
-        }
+        self.progress.borrow().as_ref().is_some_and(waits)
     }
 
     /// What is news to the row. What is prepared is told with the checkpoint that the row has.

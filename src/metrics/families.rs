@@ -186,29 +186,33 @@ impl Families {
         found
     }
 
+    /// Counts a call, and answers its outcome.
     pub(super) fn fetched<T>(
         &self,
         stream: &StreamName,
         call: &'static str,
         answer: &Result<T, StreamError>,
-    ) {
+    ) -> &'static str {
         let outcome = answer.as_ref().err().map_or("ok", stream_outcome);
         let labels = FetchLabels { stream: stream.to_string(), call, outcome };
         self.fetch_calls.get_or_create(&labels).inc();
+        outcome
     }
 
+    /// Counts a call, and answers its outcome.
     pub(super) fn table<T>(
         &self,
         op: &'static str,
         answer: &Result<T, StoreError>,
         refused: impl FnOnce(&T) -> bool,
-    ) {
+    ) -> &'static str {
         let outcome = match answer {
             Ok(answer) if refused(answer) => "refused",
             Ok(_) => "ok",
             Err(problem) => store_outcome(problem),
         };
         self.table_calls.get_or_create(&TableLabels { op, outcome }).inc();
+        outcome
     }
 }
 

@@ -1,10 +1,11 @@
-//! Streams and lease tables whose calls are counted. They change nothing else.
+//! Streams and lease tables whose calls are counted and traced. They change nothing else.
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use tracing::{Instrument, Span};
 
-use super::{Metrics, families::lost_race};
+use super::{Metrics, families::lost_race, spans};
 use crate::{
     model::{Lease, LeaseKey, LeaseWrite, RecordPage, Shard, ShardId, StreamName},
     ports::{
@@ -26,12 +27,18 @@ impl MeteredStream {
         Self { reader, stream, metrics }
     }
 
-    fn count<T>(
+    /// Makes a call in a span, and counts it.
+    async fn call<T>(
         &self,
         call: &'static str,
-        answer: Result<T, StreamError>,
+        shard: Option<&ShardId>,
+        answer: impl Future<Output = Result<T, StreamError>>,
+        records: impl FnOnce(&T) -> Option<usize>,
     ) -> Result<T, StreamError> {
-        self.metrics.families.fetched(&self.stream, call, &answer);
+        let span = spans::fetch(&self.stream, call, shard);
+        let answer = answer.instrument(span.clone()).await;
+        let outcome = self.metrics.families.fetched(&self.stream, call, &answer);
+        spans::fetched(&span, outcome, answer.as_ref().ok().and_then(records));
         answer
     }
 }
@@ -39,7 +46,7 @@ impl MeteredStream {
 #[async_trait]
 impl StreamReader for MeteredStream {
     async fn shards(&self) -> Result<Vec<Shard>, StreamError> {
-        self.count("list_shards", self.reader.shards().await)
+        self.call("list_shards", None, self.reader.shards(), |_| None).await
     }
 
     async fn iterator(
@@ -47,7 +54,8 @@ impl StreamReader for MeteredStream {
         shard: &ShardId,
         start: &StartAt,
     ) -> Result<ShardIterator, StreamError> {
-        self.count("get_shard_iterator", self.reader.iterator(shard, start).await)
+        let answer = self.reader.iterator(shard, start);
+        self.call("get_shard_iterator", Some(shard), answer, |_| None).await
     }
 
     async fn records(
@@ -55,7 +63,8 @@ impl StreamReader for MeteredStream {
         iterator: &ShardIterator,
         limit: u32,
     ) -> Result<RecordPage<ShardIterator>, StreamError> {
-        self.count("get_records", self.reader.records(iterator, limit).await)
+        let answer = self.reader.records(iterator, limit);
+        self.call("get_records", None, answer, |page| Some(page.records.len())).await
     }
 }
 
@@ -84,8 +93,11 @@ impl ShardSubscriber for MeteredSubscriber {
         shard: &ShardId,
         start: &StartAt,
     ) -> Result<Subscription, StreamError> {
-        let answer = self.subscriber.subscribe(shard, start).await;
-        self.metrics.families.fetched(&self.stream, "subscribe_to_shard", &answer);
+        const CALL: &str = "subscribe_to_shard";
+        let span = spans::fetch(&self.stream, CALL, Some(shard));
+        let answer = self.subscriber.subscribe(shard, start).instrument(span.clone()).await;
+        let outcome = self.metrics.families.fetched(&self.stream, CALL, &answer);
+        spans::fetched(&span, outcome, None);
         answer
     }
 }
@@ -102,13 +114,17 @@ impl MeteredLeases {
         Self { store, metrics }
     }
 
-    fn count<T>(
+    /// Makes a call in a span, and counts it.
+    async fn call<T>(
         &self,
         op: &'static str,
-        answer: Result<T, StoreError>,
+        span: Span,
+        answer: impl Future<Output = Result<T, StoreError>>,
         refused: impl FnOnce(&T) -> bool,
     ) -> Result<T, StoreError> {
-        self.metrics.families.table(op, &answer, refused);
+        let answer = answer.instrument(span.clone()).await;
+        let outcome = self.metrics.families.table(op, &answer, refused);
+        span.record("outcome", outcome);
         answer
     }
 }
@@ -116,15 +132,18 @@ impl MeteredLeases {
 #[async_trait]
 impl LeaseStore for MeteredLeases {
     async fn scan(&self) -> Result<Vec<Lease>, StoreError> {
-        self.count("scan", self.store.scan().await, |_| false)
+        let span = spans::lease_table("scan", None, None);
+        self.call("scan", span, self.store.scan(), |_| false).await
     }
 
     async fn read(&self, key: &LeaseKey) -> Result<Option<Lease>, StoreError> {
-        self.count("read", self.store.read(key).await, |_| false)
+        let span = spans::lease_table("read", Some(key), None);
+        self.call("read", span, self.store.read(key), |_| false).await
     }
 
     async fn create(&self, lease: &Lease) -> Result<bool, StoreError> {
-        self.count("create", self.store.create(lease).await, |made| !made)
+        let span = spans::lease_table("create", Some(&lease.key), None);
+        self.call("create", span, self.store.create(lease), |made| !made).await
     }
 
     async fn write(&self, key: &LeaseKey, write: &LeaseWrite) -> Result<Swap, StoreError> {
@@ -138,10 +157,20 @@ impl LeaseStore for MeteredLeases {
             | LeaseWrite::FinishHandOver { .. } => "hand_over",
             LeaseWrite::FillHashRange { .. } | LeaseWrite::Evict { .. } => "mend",
         };
-        self.count(op, self.store.write(key, write).await, lost_race)
+        let checkpoint = match write {
+            LeaseWrite::Renew { checkpoint: Some(progress), .. }
+            | LeaseWrite::FinishHandOver { checkpoint: Some(progress), .. }
+            | LeaseWrite::Release { checkpoint: Some(progress), .. } => {
+                Some(progress.checkpoint.to_string())
+            }
+            _ => None,
+        };
+        let span = spans::lease_table(op, Some(key), checkpoint.as_deref());
+        self.call(op, span, self.store.write(key, write), lost_race).await
     }
 
     async fn delete(&self, lease: &Lease) -> Result<bool, StoreError> {
-        self.count("delete", self.store.delete(lease).await, |gone| !gone)
+        let span = spans::lease_table("delete", Some(&lease.key), None);
+        self.call("delete", span, self.store.delete(lease), |gone| !gone).await
     }
 }

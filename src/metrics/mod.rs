@@ -8,6 +8,8 @@
 //! | [`LeaseChange`] | leases that came and went, and why |
 //! | `failures` | why records and events failed, folded |
 //! | `alarm` | invariants found broken, records trimmed unread |
+//! | [`MetricFamily`] | all of it as values, for exporters beside `/metrics` |
+//! | [`spans`] | what a trace shows, where traces are exported |
 //! | `metered` | streams and lease tables whose calls are counted |
 //!
 //! `docs/metrics.md` lists all metrics; a test holds it against [`Metrics::encode`]. Names have base
@@ -23,12 +25,15 @@ mod families;
 mod journal;
 mod metered;
 mod shards;
+mod snapshot;
+pub mod spans;
 
 pub use alarm::Loss;
 pub use failures::FailureReason;
 pub use journal::{LeaseChange, LeaseNews};
 pub use metered::{MeteredLeases, MeteredStream, MeteredSubscriber};
 pub use shards::{ShardGuard, ShardMeter, ShardReading};
+pub use snapshot::{HistogramValue, Labels, MetricFamily, MetricKind, MetricValue};
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -88,6 +93,11 @@ impl Metrics {
         let mut text = String::with_capacity(16 * 1024);
         text::encode(&mut text, &self.registry).expect("a string takes everything");
         text
+    }
+
+    /// All metrics as values, for exporters of another form.
+    pub fn snapshot(&self, levels: &Levels) -> Vec<MetricFamily> {
+        snapshot::read(&self.encode(levels))
     }
 
     // === Records and events ===
@@ -172,6 +182,7 @@ impl Metrics {
 
     /// A lease came to this worker or left it.
     pub fn lease_changed(&self, change: LeaseChange, stream: &str, lease: &Lease, why: &str) {
+        spans::lease_changed(change, stream, lease, why);
         self.board.journal.note(change, stream, lease, why);
     }
 

@@ -33,7 +33,8 @@ struct State {
     oldest_open: Option<EpochMillis>,
     windows: usize,
     read_error: Option<(Instant, String)>,
-    sink_error: Option<(Instant, String)>,
+    /// Of each sink that did not take its last batch.
+    sink_errors: BTreeMap<Arc<str>, (Instant, String)>,
 }
 
 /// A shard as it is now.
@@ -58,8 +59,16 @@ pub struct ShardReading {
     pub windows: usize,
     /// Why it could not be read, and when, if it still cannot.
     pub read_error: Option<(Instant, String)>,
-    /// What a sink said when it did not take a batch, and when, if none was taken since.
+    /// What a sink said when it did not take a batch, and when, if it has taken none since; of several
+    /// the latest.
     pub sink_error: Option<(Instant, String)>,
+}
+
+impl ShardReading {
+    /// How old the oldest record is that has no outcome yet; zero when clocks disagree.
+    pub fn oldest_unsettled(&self, now: EpochMillis) -> Option<Duration> {
+        Some(Duration::from_millis(now.millis_since(self.oldest_open?)))
+    }
 }
 
 impl ShardMeter {
@@ -93,9 +102,15 @@ impl ShardMeter {
         self.lock().windows = open;
     }
 
-    /// A sink took a batch of this shard, or said why not.
-    pub fn delivered(&self, problem: Option<String>) {
-        self.lock().sink_error = problem.map(|problem| (Instant::now(), problem));
+    /// A sink took a batch of this shard, or said why not. What one takes says nothing of another.
+    pub fn delivered(&self, sink: &Arc<str>, problem: Option<String>) {
+        let mut state = self.lock();
+        match problem {
+            Some(problem) => {
+                state.sink_errors.insert(Arc::clone(sink), (Instant::now(), problem));
+            }
+            None => drop(state.sink_errors.remove(sink)),
+        }
     }
 
     fn reading(&self) -> ShardReading {
@@ -116,7 +131,7 @@ impl ShardMeter {
             oldest_open: state.oldest_open,
             windows: state.windows,
             read_error: state.read_error,
-            sink_error: state.sink_error,
+            sink_error: state.sink_errors.into_values().max_by_key(|(at, _)| *at),
         }
     }
 
@@ -232,12 +247,15 @@ mod tests {
         let meter = shards.get(&lease().key);
         let reading = || shards.readings().remove(&lease().key).unwrap();
         meter.not_read("not allowed: KMS says no");
-        meter.delivered(Some("disk full".to_owned()));
+        let (disk, web) = (Arc::from("disk"), Arc::from("web"));
+        meter.delivered(&disk, Some("disk full".to_owned()));
         let now = reading();
         assert_eq!(now.read_error.unwrap().1, "not allowed: KMS says no");
         assert_eq!(now.sink_error.unwrap().1, "disk full");
         meter.page(0, 0, TIP);
-        meter.delivered(None);
+        meter.delivered(&web, None);
+        assert_eq!(reading().sink_error.unwrap().1, "disk full", "what web takes helps no disk");
+        meter.delivered(&disk, None);
         assert!(reading().read_error.is_none() && reading().sink_error.is_none());
     }
 }

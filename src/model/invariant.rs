@@ -43,6 +43,9 @@ pub enum Invariant {
     AttemptsBounded,
     /// RC-1: every user record comes to one kind of outcome, the one it must have.
     OneOutcome,
+    /// EO-1: a sink that prepares gets a batch only when the lease's row says its range, and of the
+    /// objects that are named so each event is in one: none is missing, none is there twice.
+    ObjectsHoldOnce,
     /// RC-2: what was counted adds up: records to outcomes, events to outcomes.
     CountsAddUp,
     /// WN-1: whoever delivers a row of a window, and however often, it is the one that all records of
@@ -59,7 +62,7 @@ pub enum Invariant {
 
 impl Invariant {
     /// All of them, in the order of their names.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::CounterGrows,
         Self::ChangesByCondition,
         Self::OneValidGrant,
@@ -73,6 +76,7 @@ impl Invariant {
         Self::AttemptsSpent,
         Self::AttemptsBounded,
         Self::OneOutcome,
+        Self::ObjectsHoldOnce,
         Self::CountsAddUp,
         Self::WindowIsWhole,
         Self::WithinBudget,
@@ -96,6 +100,7 @@ impl Invariant {
             Self::AttemptsSpent => "RT-1",
             Self::AttemptsBounded => "RT-2",
             Self::OneOutcome => "RC-1",
+            Self::ObjectsHoldOnce => "EO-1",
             Self::CountsAddUp => "RC-2",
             Self::WindowIsWhole => "WN-1",
             Self::WithinBudget => "BD-1",

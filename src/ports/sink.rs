@@ -64,6 +64,16 @@ pub trait Sink: Send + Sync {
     /// Any part of the batch may have been delivered when this future is dropped.
     async fn deliver(&self, events: &[OutputEvent]) -> Result<Vec<Verdict>, SinkError>;
 
+    /// Whether the range of a batch must be in the lease's row before the batch is delivered, because
+    /// what the sink writes is named by that range: whoever takes the lease after a crash delivers
+    /// exactly the same batch again, and it overwrites itself.
+    ///
+    /// A sink that says so takes a batch as a whole: it answers accepted or refused for each event, or
+    /// an error for all of them.
+    fn prepares(&self) -> bool {
+        false
+    }
+
     /// Whether the sink could take events now, found out without writing any.
     ///
     /// # Errors

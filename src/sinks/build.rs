@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "firehose")]
 use super::firehose::FirehoseSink;
+#[cfg(feature = "s3")]
+use super::object::ObjectSink;
 #[cfg(feature = "postgres")]
 use super::postgres::PostgresSink;
 #[cfg(feature = "sqs")]
@@ -16,6 +18,7 @@ use super::{
     firehose::FirehoseConfig,
     http::{HttpConfig, HttpSink},
     kinesis::{KinesisSink, KinesisSinkConfig},
+    object::{ObjectConfig, ObjectPlace},
     postgres::PostgresConfig,
     sqs::SqsConfig,
     stdout::{StdoutConfig, StdoutSink},
@@ -35,12 +38,16 @@ pub enum SinkConfig {
     File(FileConfig),
     /// Records of an Amazon Data Firehose stream.
     Firehose(FirehoseConfig),
+    /// Objects as files of a folder, each batch in files of its own.
+    Folder(Box<ObjectConfig>),
     /// HTTP requests to any endpoint, Elasticsearch, OpenSearch or Loki.
     Http(Box<HttpConfig>),
     /// Records of another Kinesis data stream.
     Kinesis(KinesisSinkConfig),
     /// Rows of a PostgreSQL table.
     Postgres(Box<PostgresConfig>),
+    /// Objects in Amazon S3, or in a server that speaks as it does.
+    S3(Box<ObjectConfig>),
     /// Messages of an SQS queue.
     Sqs(SqsConfig),
 }
@@ -52,9 +59,11 @@ impl SinkConfig {
             Self::Stdout(_) => "stdout",
             Self::File(_) => "file",
             Self::Firehose(_) => "firehose",
+            Self::Folder(_) => "folder",
             Self::Http(_) => "http",
             Self::Kinesis(_) => "kinesis",
             Self::Postgres(_) => "postgres",
+            Self::S3(_) => "s3",
             Self::Sqs(_) => "sqs",
         }
     }
@@ -62,10 +71,26 @@ impl SinkConfig {
     /// The largest event that the sink takes, if it has a limit.
     pub fn limit(&self) -> Option<ByteSize> {
         match self {
-            Self::Stdout(_) | Self::File(_) | Self::Http(_) | Self::Postgres(_) => None,
+            Self::Stdout(_)
+            | Self::File(_)
+            | Self::Folder(_)
+            | Self::Http(_)
+            | Self::Postgres(_)
+            | Self::S3(_) => None,
             Self::Firehose(_) => Some(FirehoseConfig::LARGEST_RECORD),
             Self::Kinesis(config) => Some(config.maximum_record_size),
             Self::Sqs(config) => Some(config.maximum_request_size),
+        }
+    }
+}
+
+impl SinkConfig {
+    /// Where its objects are and how they are written, if it writes objects.
+    pub fn objects(&self) -> Option<(&ObjectConfig, ObjectPlace)> {
+        match self {
+            Self::S3(config) => Some((config, ObjectPlace::S3)),
+            Self::Folder(config) => Some((config, ObjectPlace::Folder)),
+            _ => None,
         }
     }
 }
@@ -88,6 +113,10 @@ pub struct SinkSite<'s> {
 /// # Errors
 /// When the sink can never work as configured; see also [`Sink::check`].
 pub async fn build(config: &SinkConfig, site: &SinkSite<'_>) -> Result<Arc<dyn Sink>, SinkError> {
+    #[cfg(feature = "s3")]
+    if let Some((config, place)) = config.objects() {
+        return Ok(Arc::new(ObjectSink::open(config.clone(), place, site).await?));
+    }
     Ok(match config {
         SinkConfig::Stdout(_) => Arc::new(StdoutSink::stdout()),
         SinkConfig::File(config) => Arc::new(FileSink::open(config.clone()).await?),
@@ -97,6 +126,7 @@ pub async fn build(config: &SinkConfig, site: &SinkSite<'_>) -> Result<Arc<dyn S
         }
         #[cfg(not(feature = "firehose"))]
         SinkConfig::Firehose(_) => return Err(left_out("firehose")),
+        SinkConfig::S3(_) | SinkConfig::Folder(_) => return Err(left_out("s3")),
         SinkConfig::Http(config) => Arc::new(HttpSink::open((**config).clone())?),
         SinkConfig::Kinesis(config) => Arc::new(KinesisSink::open(config.clone(), site.aws).await?),
         #[cfg(feature = "postgres")]
@@ -111,7 +141,6 @@ pub async fn build(config: &SinkConfig, site: &SinkSite<'_>) -> Result<Arc<dyn S
 }
 
 /// A sink that this build does not have.
-#[cfg(not(all(feature = "firehose", feature = "postgres", feature = "sqs")))]
 fn left_out(kind: &str) -> SinkError {
     SinkError::Misconfigured(format!("this build has no {kind} sink: build with --features {kind}"))
 }

@@ -64,6 +64,10 @@ impl Sink for LetterFallback {
         Ok(verdicts)
     }
 
+    fn prepares(&self) -> bool {
+        self.first.prepares()
+    }
+
     async fn check(&self) -> Result<(), SinkError> {
         self.first.check().await?;
         self.second.check().await

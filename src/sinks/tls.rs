@@ -1,6 +1,6 @@
 //! Whom a sink trusts: the system's certificates, and perhaps one authority more.
 
-use std::{path::Path, sync::Arc};
+use std::{error::Error, io, path::Path, sync::Arc};
 
 use rustls::{
     ClientConfig, RootCertStore,
@@ -9,6 +9,17 @@ use rustls::{
 };
 
 use crate::ports::SinkError;
+
+/// What `http://` needs of a connector that could do both. It trusts nobody.
+///
+/// # Errors
+/// When the provider of cryptography cannot do TLS.
+pub(super) fn trusts_nobody() -> Result<ClientConfig, SinkError> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| SinkError::Misconfigured(error.to_string()))?;
+    Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
+}
 
 /// A TLS configuration that trusts the system's authorities and those in `ca_file` (PEM).
 ///
@@ -44,4 +55,22 @@ pub(super) fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, Sink
         .with_safe_default_protocol_versions()
         .map_err(|error| SinkError::Misconfigured(error.to_string()))?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// What to say beside an error whose cause is a certificate that nobody here trusts: time does not
+/// mend that.
+pub(super) fn distrust(error: &(dyn Error + 'static)) -> Option<&'static str> {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+            return Some("look at the host in url, and at ca_file");
+        }
+        // The source of an I/O error is that of what is in it, which may be what is looked for.
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = match inner {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    None
 }

@@ -66,7 +66,7 @@ sink = "bird"
         "0.toml:30: routes[1].transform: \nbad.vrl: ",
         "0.toml:35: sinks.out.batch_size: must be at least 1",
         "0.toml:36: sinks.out.fsync: expected \"batch\", \"rotate\" or \"never\"; found 1",
-        "0.toml:39: sinks.bird.type: expected \"stdout\", \"file\", \"firehose\", \"http\", \"kinesis\", \"postgres\" or \"sqs\"; found \"carrier-pigeon\"",
+        "0.toml:39: sinks.bird.type: expected \"stdout\", \"file\", \"firehose\", \"folder\", \"http\", \"kinesis\", \"postgres\", \"s3\" or \"sqs\"; found \"carrier-pigeon\"",
     ]);
 }
 
@@ -338,7 +338,7 @@ fn bad_variables_are_named() {
         (
             "SHARDWRIGHT__SINKS__OUT__TYPE",
             "pigeon",
-            "sinks.out.type: expected \"stdout\", \"file\", \"firehose\", \"http\", \"kinesis\", \"postgres\" or \"sqs\"; found \"pigeon\"",
+            "sinks.out.type: expected \"stdout\", \"file\", \"firehose\", \"folder\", \"http\", \"kinesis\", \"postgres\", \"s3\" or \"sqs\"; found \"pigeon\"",
         ),
         (
             "SHARDWRIGHT__LEASE__CREATE_TABLE",
@@ -398,4 +398,27 @@ fn consumers_of_fan_out_are_named_as_kinesis_takes_them() {
     let base = BASE.replace("[[streams]]\n", "[[streams]]\nretrieval = \"fan-out\"\n");
     Case::new(&[&format!("application = \"{long}\"\n{base}")])
         .refused(&["0.toml:1: application: Kinesis takes no consumer of this name"]);
+}
+
+#[test]
+fn what_is_refused_in_exporters() {
+    for (after, expect) in [
+        (
+            "[sinks.b]\ntype = \"stdout\"\n[emf]\nenabled = true",
+            "0.toml:21: emf.enabled: sinks.b writes to standard output too",
+        ),
+        ("[emf]\nnamespace = \"AWS/ours\"", "0.toml:19: emf.namespace: CloudWatch takes no"),
+        ("[emf]\ninterval = \"100ms\"", "0.toml:19: emf.interval: must be at least 1s"),
+        ("[otlp]\ninterval = \"100ms\"", "0.toml:19: otlp.interval: must be at least 1s"),
+        #[cfg(not(feature = "otlp"))]
+        (
+            "[otlp]\nendpoint = \"http://localhost:4318\"",
+            "0.toml:19: otlp.endpoint: this build cannot send by OTLP: build it with the cargo feature",
+        ),
+        #[cfg(feature = "otlp")]
+        ("[otlp]\nendpoint = \"a\"", "0.toml:19: otlp.endpoint: expected http:// or https://"),
+    ] {
+        println!("{after}");
+        Case::around("", after).refused(&[expect]);
+    }
 }

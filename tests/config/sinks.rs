@@ -46,3 +46,22 @@ fn dead_letters_without_a_second_home_are_warned_of() {
     case("fallback = \"small\"").refused(&["0.toml:17: dead_letter.fallback: is dead_letter.sink"]);
     case("fallback = \"none\"").refused(&["0.toml:17: dead_letter.fallback: there is no sink"]);
 }
+
+#[test]
+fn what_prepares_its_batches_delivers_them_in_order_and_as_they_are() {
+    let with = |key: &str| {
+        let sink = format!("[sinks.lake]\ntype = \"s3\"\nbucket = \"orders\"\n{key}\n");
+        Case::around("", &sink).problems()
+    };
+    assert_eq!(with("batch_size = 10"), [""; 0]);
+    for (key, expect) in [
+        ("parallelization_factor = 2", "sinks.lake.parallelization_factor: prepares its batches"),
+        ("maximum_retry_attempts = 3", "sinks.lake.maximum_retry_attempts: batches are prepared"),
+        ("maximum_record_age = \"1h\"", "sinks.lake.maximum_record_age: batches are prepared"),
+        ("prefix = \"{now}\"", "sinks.lake.prefix: expected a template"),
+        ("path = \"here\"", "sinks.lake.path: unknown key"),
+    ] {
+        let problems = with(key);
+        assert!(matches!(&problems[..], [one] if one.contains(expect)), "{key}: {problems:?}");
+    }
+}

@@ -16,6 +16,7 @@ use super::{
 };
 
 /// Where `install.sh` has put the servers.
+#[derive(Clone)]
 pub(crate) struct Installed(PathBuf);
 
 impl Installed {
@@ -64,48 +65,66 @@ pub(crate) struct Server {
     endpoint: String,
     child: Child,
     log: PathBuf,
+    /// Makes another process like it, on the same port.
+    command: Box<dyn Fn() -> Command + Send + Sync>,
 }
 
 impl Server {
     /// Kinesis as LocalStack runs it: names the children of a shard that has ended.
     pub(crate) async fn kinesis_local(installed: &Installed, dir: &Path) -> Self {
         let [port, tls] = free_ports();
-        let package = "kinesis-local/node_modules/kinesis-local";
-        let mut command = installed.node(&format!("{package}/main.js"));
-        command
-            .env("KINESIS_MOCK_PLAIN_PORT", port.to_string())
-            .env("KINESIS_MOCK_TLS_PORT", tls.to_string())
-            .env("SHARD_LIMIT", SHARD_LIMIT)
-            .env("KINESIS_MOCK_CERT_PATH", installed.0.join(package).join("server.json"));
+        let installed = installed.clone();
+        let command = move || {
+            let package = "kinesis-local/node_modules/kinesis-local";
+            let mut command = installed.node(&format!("{package}/main.js"));
+            command
+                .env("KINESIS_MOCK_PLAIN_PORT", port.to_string())
+                .env("KINESIS_MOCK_TLS_PORT", tls.to_string())
+                .env("SHARD_LIMIT", SHARD_LIMIT)
+                .env("KINESIS_MOCK_CERT_PATH", installed.0.join(package).join("server.json"));
+            command
+        };
         Self::start("kinesis-local", port, command, dir).await
     }
 
     /// An older Kinesis: no child shards with the last page, no ARNs, no shard filters.
     pub(crate) async fn kinesalite(installed: &Installed, dir: &Path) -> Self {
         let [port] = free_ports();
-        let mut command = installed.node("kinesalite/node_modules/kinesalite/cli.js");
-        command.args(["--port", &port.to_string(), "--shardLimit", SHARD_LIMIT]);
+        let installed = installed.clone();
+        let command = move || {
+            let mut command = installed.node("kinesalite/node_modules/kinesalite/cli.js");
+            command.args(["--port", &port.to_string(), "--shardLimit", SHARD_LIMIT]);
+            command
+        };
         Self::start("kinesalite", port, command, dir).await
     }
 
     /// DynamoDB, CloudWatch Logs, and a Kinesis that cannot reshard; one call at a time.
     pub(crate) async fn moto(installed: &Installed, dir: &Path) -> Self {
         let [port] = free_ports();
-        let mut command = tethered(installed.python());
-        command.arg(script("moto_server.py")).arg(port.to_string());
+        let python = installed.python();
+        let command = move || {
+            let mut command = tethered(&python);
+            command.arg(script("moto_server.py")).arg(port.to_string());
+            command
+        };
         Self::start("moto", port, command, dir).await
     }
 
     /// A Kinesis that ends subscriptions as AWS does, and forgets the parents of a reshard.
     pub(crate) async fn ministack(installed: &Installed, dir: &Path) -> Self {
         let [port] = free_ports();
-        let mut command = tethered(installed.0.join("ministack/bin/ministack"));
-        command
-            .env("BIND_HOST", "127.0.0.1")
-            .env("GATEWAY_PORT", port.to_string())
-            .env("SERVICES", "kinesis")
-            // It would remove containers of its own name.
-            .env("DOCKER_HOST", "unix:///nonexistent");
+        let program = installed.0.join("ministack/bin/ministack");
+        let command = move || {
+            let mut command = tethered(&program);
+            command
+                .env("BIND_HOST", "127.0.0.1")
+                .env("GATEWAY_PORT", port.to_string())
+                .env("SERVICES", "kinesis")
+                // It would remove containers of its own name.
+                .env("DOCKER_HOST", "unix:///nonexistent");
+            command
+        };
         Self::start("ministack", port, command, dir).await
     }
 
@@ -126,23 +145,53 @@ impl Server {
         wait_until("the clock has moved", async || steps() > before).await;
     }
 
-    /// Starts it and waits until it answers. Each of them answers as Kinesis.
-    async fn start(name: &'static str, port: u16, mut command: Command, dir: &Path) -> Self {
+    /// SIGKILL: what it keeps in memory is gone.
+    #[allow(dead_code, reason = "not every target restarts servers")]
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts it again on the same port, after [`Self::kill`].
+    #[allow(dead_code, reason = "not every target restarts servers")]
+    pub(crate) async fn start_again(&mut self) {
+        self.child = begin((self.command)(), &self.log);
+        self.answers().await;
+    }
+
+    /// Starts it and waits until it answers.
+    async fn start(
+        name: &'static str,
+        port: u16,
+        command: impl Fn() -> Command + Send + Sync + 'static,
+        dir: &Path,
+    ) -> Self {
         let log = dir.join(format!("{name}.log"));
-        let out = fs::File::create(&log).unwrap();
-        command.stdin(Stdio::null()).stderr(out.try_clone().unwrap()).stdout(out);
-        let child = spawn(command).unwrap();
-        let mut server = Self { name, endpoint: format!("http://127.0.0.1:{port}"), child, log };
-        let endpoint_url = Some(server.endpoint());
+        let (child, command) = (begin(command(), &log), Box::new(command));
+        let endpoint = format!("http://127.0.0.1:{port}");
+        let mut server = Self { name, endpoint, child, log, command };
+        server.answers().await;
+        server
+    }
+
+    /// Each of them answers as Kinesis.
+    async fn answers(&mut self) {
+        let endpoint_url = Some(self.endpoint());
         let settings = AwsSettings { endpoint_url, ..AwsSettings::default() };
         let kinesis = AwsConnection::emulator(&settings).await.unwrap().kinesis_once();
+        let name = self.name;
         wait_until(&format!("{name} answers"), async || {
-            assert!(server.child.try_wait().unwrap().is_none(), "{name} has ended");
+            assert!(self.child.try_wait().unwrap().is_none(), "{name} has ended");
             kinesis.list_streams().send().await.is_ok()
         })
         .await;
-        server
     }
+}
+
+fn begin(mut command: Command, log: &Path) -> Child {
+    let out = fs::File::options().append(true).create(true).open(log).unwrap();
+    command.stdin(Stdio::null()).stderr(out.try_clone().unwrap()).stdout(out);
+    spawn(command).unwrap()
 }
 
 impl Drop for Server {

@@ -120,6 +120,38 @@ async fn a_shard_that_ends_takes_its_metrics_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sink_that_is_down_is_seen_beside_one_that_works() {
+    let (world, admin) = world("127.0.0.1", "").await;
+    let nobody = free_port();
+    let second = format!(
+        "[[routes]]\nname = \"both\"\nalso = true\nsink = \"web\"\n\n\
+         [sinks.web]\ntype = \"http\"\nurl = \"http://127.0.0.1:{nobody}/\"\n\n[[routes]]"
+    );
+    world.reconfigure("[[routes]]", &second);
+    let stream = Stream::create(&world.aws, 1).await;
+    let mut books = Books::default();
+    let _daemon = working(&world, admin, 1).await;
+    let mut producer = Producer::new(&stream);
+    let down = async || {
+        let shard = shards(admin).await.remove(0);
+        let error = shard["last_error"]["text"].as_str().unwrap_or_default().to_owned();
+        shard["state"] == "waits for a sink" && error.starts_with("web: ")
+    };
+    let taken = "shardwright_sink_events_total{sink=\"delivered\",outcome=\"accepted\"}";
+    producer.put(&mut books, 5).await;
+    wait_until("the page's shards say so", down).await;
+    let before = metric(admin, taken).await.unwrap_or(0.0);
+    producer.put(&mut books, 5).await;
+    wait_until("the other sink goes on", async || {
+        metric(admin, taken).await.is_some_and(|taken| taken > before)
+    })
+    .await;
+    assert!(down().await, "what one sink takes says nothing of the other");
+    let waiting = shards(admin).await[0]["oldest_unsettled_seconds"].as_f64().unwrap();
+    assert!(waiting > 0.0, "{waiting}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_paused_worker_keeps_its_leases_and_reads_nothing() {
     let (world, admin) = world("127.0.0.1", "").await;
     let stream = Stream::create(&world.aws, 1).await;

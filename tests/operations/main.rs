@@ -14,10 +14,13 @@
 mod admin;
 mod browser;
 mod client;
+mod doctor;
+mod emf;
 #[expect(dead_code, unused_imports, reason = "other scenarios need more of it")]
 #[path = "../harness/mod.rs"]
 mod harness;
 mod metrics;
 mod page;
 mod policy;
+mod proxy;
 mod runbook;

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs the servers that the test targets `servers`, `contracts` and `sinks` run against, into
 # target/servers/ only: kinesis-local and kinesalite from npm, moto and ministack from PyPI. What is there
-# already is left alone. PostgreSQL comes from Debian, where root runs this. Needs node, npm and python3.
+# already is left alone. PostgreSQL comes from Debian, where root runs this. Needs node, npm and python3; the
+# tests of TLS make their certificates with openssl.
 set -euo pipefail
 
 KINESIS_LOCAL=0.6.2
@@ -45,7 +46,7 @@ pypi_package() {
     done_with "$name" "$version"
 }
 
-for tool in node npm python3; do
+for tool in node npm python3 openssl; do
     command -v "$tool" >/dev/null || { echo "$tool is missing" >&2; exit 1; }
 done
 npm_package kinesis-local "$KINESIS_LOCAL"

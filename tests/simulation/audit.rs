@@ -66,6 +66,8 @@ pub(crate) struct Audit {
     /// Leases that were deleted, as it should be.
     retired: BTreeSet<LeaseKey>,
     pub(crate) limits: Limits,
+    /// Whether the sink prepares what it puts.
+    pub(crate) prepares: bool,
     order: Order,
     /// Shards that are not listed any more.
     trimmed: BTreeSet<Place>,
@@ -93,6 +95,7 @@ impl Audit {
             rows: BTreeMap::new(),
             retired: BTreeSet::new(),
             limits: Limits::default(),
+            prepares: false,
             order: Order::default(),
             trimmed: BTreeSet::new(),
             from_latest: false,
@@ -253,6 +256,8 @@ impl Audit {
                     self.broken(Invariant::EndIsSettled, what);
                 }
             }
+            // Something is prepared, and nothing is settled yet.
+            start if *start == before.checkpoint => {}
             _ => {
                 let what = format!("{place} is checkpointed at {next}");
                 self.broken(Invariant::CheckpointAdvances, what);
@@ -452,6 +457,16 @@ impl Audit {
     }
 
     // === The end ===
+
+    /// Events that were delivered, as they must be.
+    pub(crate) fn delivered_events(&self) -> Vec<(Place, Position)> {
+        let delivered = |(place, book): (&Place, &Book)| -> Vec<(Place, Position)> {
+            let entries = book.entries.iter();
+            let came = entries.filter(|(_, one)| one.must == Must::Deliver && one.outcomes > 0);
+            came.map(|(position, _)| (place.clone(), position.clone())).collect()
+        };
+        self.books.iter().flat_map(delivered).collect()
+    }
 
     pub(crate) fn all_settled(&self) -> bool {
         self.books.keys().all(|place| self.open(place, None).is_none())

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     freeze::Freezer,
+    limits::BATCH,
     member,
     world::{WorkerNo, World},
 };
@@ -80,7 +81,12 @@ pub(crate) fn params() -> LeaseParams {
 
 impl Fleet {
     pub(crate) fn new(world: World, setup: Setup) -> Self {
-        world.lock().audit.flight.budget = setup.budget;
+        {
+            let audit = &mut world.lock().audit;
+            // A batch that is rebuilt is not counted: of each shard so many records, and a page.
+            let rebuilt = if audit.prepares { 7 * (BATCH as u64 + 10) * (10 << 10) } else { 0 };
+            audit.flight.budget = setup.budget + rebuilt;
+        }
         let (working, draining) = Default::default();
         Self { world, setup, next: 0, contexts: Vec::new(), healed: false, working, draining }
     }

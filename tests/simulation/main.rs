@@ -5,7 +5,8 @@
 //! stream, their sinks or several of them; answers get lost, writes arrive late or after their
 //! worker's end, scans are stale or slow, calls are throttled, iterators expire, sinks are slow, down
 //! or refuse, shards split and merge, for generations while nobody works; records are poison or
-//! aggregates, and sometimes large for the budget; sinks have lanes and limits of retries. Each seed has a mix of its own. The invariants of
+//! aggregates, and sometimes large for the budget; sinks have lanes and limits of retries, or prepare
+//! what they put. Each seed has a mix of its own. The invariants of
 //! `shardwright::model::invariant` are checked as things happen; at the end the faults stop and
 //! everything put must have its outcome.
 //!
@@ -36,6 +37,7 @@ mod lease_table;
 mod limits;
 mod log;
 mod member;
+mod objects;
 mod order;
 mod reader;
 mod reshard;

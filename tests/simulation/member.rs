@@ -51,13 +51,18 @@ pub(crate) fn context(world: &World, worker: WorkerNo, setup: &Setup) -> Arc<Con
         aggregates: Aggregates::default(),
         reader: reader(world, worker, number),
     };
-    let (lanes, retry) = {
-        let limits = &world.lock().audit.limits;
-        (limits.lanes, limits.retry)
+    let (lanes, retry, prepares) = {
+        let audit = &world.lock().audit;
+        (audit.limits.lanes, audit.limits.retry, audit.prepares)
     };
     let sink = |name: &str, dead_letters, window| NamedSink {
         name: Arc::from(name),
-        sink: Arc::new(SimSink { world: world.clone(), worker, dead_letters }) as Arc<dyn Sink>,
+        sink: Arc::new(SimSink {
+            world: world.clone(),
+            worker,
+            dead_letters,
+            prepares: prepares && !dead_letters,
+        }) as Arc<dyn Sink>,
         batch: BatchLimits { events: BATCH, bytes: 4096, window },
         lanes,
         retry,

@@ -118,7 +118,11 @@ async fn history(seed: u64) -> History {
 fn prepare(world: &World, seed: u64, rng: &mut StdRng) -> Setup {
     let mut state = world.lock();
     state.audit.limits = Limits::of(seed);
+    state.audit.prepares = Limits::prepares(seed);
     state.windows.on = windows::of(seed);
+    if state.audit.prepares && state.windows.on {
+        state.count("windows beside a sink that prepares");
+    }
     let streams = if rng.random_bool(0.2) { 2 } else { 1 };
     for _ in 0..streams {
         state.stream.add_stream(rng.random_range(1..5));
@@ -291,6 +295,7 @@ async fn settle(world: &World, fleet: &mut Fleet) {
     sleep(Duration::from_secs(30)).await;
     fleet.end().await;
     let mut state = world.lock();
+    state.check_objects();
     if state.counter("trim") == 0 {
         if state.windows.late_events() > 0 {
             state.count("windows with late events, audited");

@@ -21,9 +21,11 @@ pub(crate) struct SimSink {
     pub(crate) world: World,
     pub(crate) worker: WorkerNo,
     pub(crate) dead_letters: bool,
+    /// Whether it puts objects that are named by the range of a batch.
+    pub(crate) prepares: bool,
 }
 
-fn down() -> SinkError {
+pub(crate) fn down() -> SinkError {
     SinkError::Unavailable("simulated".to_owned())
 }
 
@@ -63,7 +65,7 @@ impl SimSink {
     }
 
     /// Some calls take longer than a lease lasts.
-    async fn dawdle(&self) {
+    pub(crate) async fn dawdle(&self) {
         let pause = {
             let mut state = self.world.lock();
             let chance = state.faults.sink_slow;
@@ -105,7 +107,7 @@ impl SimSink {
 }
 
 impl State {
-    fn arrived(&mut self, worker: WorkerNo, events: &[OutputEvent], dead_letters: bool) {
+    pub(crate) fn arrived(&mut self, worker: WorkerNo, events: &[OutputEvent], dead_letters: bool) {
         let (Some(first), Some(last)) = (events.first(), events.last()) else { return };
         let place = Place::of_event(&first.id);
         let (first, last) = (&first.id.position, &last.id.position);
@@ -119,7 +121,15 @@ impl State {
 impl Sink for SimSink {
     async fn deliver(&self, events: &[OutputEvent]) -> Result<Vec<Verdict>, SinkError> {
         let grant = self.world.lock().audit.begins_delivery(self.worker, events, self.dead_letters);
-        self.world.wire(self.clone().take(grant, events.to_vec())).await
+        if !self.prepares {
+            return self.world.wire(self.clone().take(grant, events.to_vec())).await;
+        }
+        self.world.lock().must_be_prepared(grant, events);
+        self.world.wire(self.clone().put(grant, events.to_vec())).await
+    }
+
+    fn prepares(&self) -> bool {
+        self.prepares
     }
 
     async fn check(&self) -> Result<(), SinkError> {
@@ -131,6 +141,6 @@ impl Sink for SimSink {
     }
 }
 
-fn has(event: &OutputEvent, text: &[u8]) -> bool {
+pub(crate) fn has(event: &OutputEvent, text: &[u8]) -> bool {
     event.json.windows(text.len()).any(|window| window == text)
 }

@@ -22,6 +22,7 @@ use crate::{
     faults::Faults,
     fleet::params,
     lease_table::Table,
+    objects::Objects,
     reader::Iterators,
     stream::{Place, Stream},
     windows::Windows,
@@ -58,6 +59,7 @@ pub(crate) struct State {
     pub(crate) sinks_hang: BTreeMap<WorkerNo, Instant>,
     /// Who delivered of what, and when.
     pub(crate) deliveries: Vec<(Instant, WorkerNo, Place)>,
+    pub(crate) objects: Objects,
     pub(crate) audit: Audit,
     pub(crate) windows: Windows,
     pub(crate) counters: BTreeMap<&'static str, u64>,
@@ -100,6 +102,7 @@ impl World {
             iterators: Iterators::default(),
             sinks_hang: BTreeMap::new(),
             deliveries: Vec::new(),
+            objects: Objects::default(),
             audit: Audit::new(&params()),
             windows: Windows::default(),
             counters: BTreeMap::new(),

@@ -5,46 +5,19 @@ use std::sync::{Arc, Mutex};
 use aws_sdk_sqs::types::QueueAttributeName;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use shardwright::{
-    aws::{AwsConnection, AwsSettings},
     ports::{Sink, SinkError, Verdict},
     sinks::{FirehoseSink, SqsSink},
 };
-use tempfile::TempDir;
 
 use crate::{
+    counterparts::Moto,
     events::{event, events},
-    harness::{Installed, Server},
+    wire::{HttpServer, says},
 };
 
 const ACCEPTED: Verdict = Verdict::Accepted;
 
-/// moto, and how it is reached.
-struct Moto {
-    server: Server,
-    connection: AwsConnection,
-    // After the server, whose log is in it.
-    _dir: TempDir,
-}
-
 impl Moto {
-    async fn start() -> Option<Self> {
-        let installed = Installed::find_all(&["moto"])?;
-        let dir = TempDir::new().unwrap();
-        let server = Server::moto(&installed, dir.path()).await;
-        let settings =
-            AwsSettings { endpoint_url: Some(server.endpoint()), ..AwsSettings::default() };
-        let connection = AwsConnection::emulator(&settings).await.unwrap();
-        Some(Self { server, connection, _dir: dir })
-    }
-
-    fn sqs(&self) -> aws_sdk_sqs::Client {
-        aws_sdk_sqs::Client::new(self.connection.sdk_config())
-    }
-
-    fn firehose(&self) -> aws_sdk_firehose::Client {
-        aws_sdk_firehose::Client::new(self.connection.sdk_config())
-    }
-
     async fn queue(&self, name: &str, attributes: &[(QueueAttributeName, &str)]) -> String {
         let mut create = self.sqs().create_queue().queue_name(name);
         for (name, value) in attributes {
@@ -130,6 +103,18 @@ async fn requests_keep_to_the_size_that_a_queue_takes() {
     assert_eq!(moto.messages(&queue).await.len(), 3);
 }
 
+/// SQS takes the characters of XML only; moto takes all, so it is the text that is looked at.
+#[tokio::test]
+async fn characters_that_a_queue_refuses_are_sent_in_json_s_other_way() {
+    let Some(moto) = Moto::start().await else { return };
+    let queue = moto.queue("orders", &[]).await;
+    let sink = moto.sqs_sink(&queue, "maximum_request_size = '256KiB'");
+    let batch = [event(1, "{\"id\":\"\u{fffe}\u{ffff}\u{fffd}\"}")];
+    assert_eq!(sink.deliver(&batch).await.unwrap(), [ACCEPTED]);
+    let expect = "{\"id\":\"\\ufffe\\uffff\u{fffd}\"}";
+    assert_eq!(bodies(moto.messages(&queue).await), [expect]);
+}
+
 #[tokio::test]
 async fn a_fifo_queue_knows_an_event_again() {
     let Some(moto) = Moto::start().await else { return };
@@ -175,36 +160,12 @@ async fn a_firehose_stream_gets_lines() {
     // moto hands the records on to an endpoint of ours.
     let got = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&got);
-    let app = axum::Router::new().fallback(async move |body: String| {
-        seen.lock().unwrap().push(body);
-        "{}"
-    });
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/in", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, app).await });
-    let http = aws_sdk_firehose::types::HttpEndpointDestinationConfiguration::builder()
-        .endpoint_configuration(
-            aws_sdk_firehose::types::HttpEndpointConfiguration::builder().url(url).build().unwrap(),
-        )
-        .s3_configuration(
-            aws_sdk_firehose::types::S3DestinationConfiguration::builder()
-                .role_arn("arn:aws:iam::123456789012:role/r")
-                .bucket_arn("arn:aws:s3:::b")
-                // moto describes only what it was given.
-                .compression_format(aws_sdk_firehose::types::CompressionFormat::Uncompressed)
-                .encryption_configuration(
-                    aws_sdk_firehose::types::EncryptionConfiguration::builder().build(),
-                )
-                .build()
-                .unwrap(),
-        )
-        .build();
-    let create = moto
-        .firehose()
-        .create_delivery_stream()
-        .delivery_stream_name("orders")
-        .http_endpoint_destination_configuration(http);
-    Box::pin(create.send()).await.unwrap();
+    let handler = move |request: hyper::Request<bytes::Bytes>| {
+        seen.lock().unwrap().push(request.into_body());
+        async { says(200, "{}") }
+    };
+    let endpoint = HttpServer::start(handler, None).await;
+    moto.firehose_stream("orders", &endpoint.url()).await;
     let sink = moto.firehose_sink("orders");
     sink.check().await.unwrap();
     let large = event(2, &format!("{{\"x\":\"{}\"}}", "x".repeat(1000 * 1024)));
@@ -214,7 +175,7 @@ async fn a_firehose_stream_gets_lines() {
     assert!(matches!(&verdicts[600], Verdict::Refused(why) if why.contains("1024000")));
     let mut lines = Vec::new();
     for request in got.lock().unwrap().iter() {
-        let request: serde_json::Value = serde_json::from_str(request).unwrap();
+        let request: serde_json::Value = serde_json::from_slice(request).unwrap();
         for record in request["records"].as_array().unwrap() {
             let data = BASE64_STANDARD.decode(record["data"].as_str().unwrap()).unwrap();
             lines.push(String::from_utf8(data).unwrap());

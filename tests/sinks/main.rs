@@ -1,14 +1,25 @@
 //! The sinks against what they deliver to: real servers, ended by their process ids.
 //!
+//! `contract` says what any sink promises and `counterparts` what the sinks deliver to; `suites` puts
+//! the two together. Beside them stands what one sink alone has:
+//!
 //! | Sink | Server | What it proves |
 //! |---|---|---|
-//! | `postgres` | PostgreSQL (Debian's package) | the contract of a sink; exactly once under `kill -9`, stale owners and replays |
-//! | `sqs`, `firehose` | moto | every event is taken, partial refusals, a FIFO queue knows a replay |
+//! | `postgres` | PostgreSQL (Debian's package) | types, upserts, bad rows; exactly once under stale owners, replays and cut deliveries; TLS |
+//! | `http` | of our own | HTTPS with a private authority |
+//! | `s3`, `folder` | moto's S3, a server that fails as it is told | each event in one object under `kill -9`, drains and hand-overs; parts; errors |
+//! | `sqs`, `firehose` | moto | requests and groups |
 //!
-//! The `kinesis` sink has `tests/kinesis_adapters.rs`; `http`, `file` and `stdout` are tested beside
-//! their code. `tests/servers/install.sh` installs the servers; without them the tests are skipped,
-//! unless `SHARDWRIGHT_REQUIRE_SERVERS=1` says that they must run.
-#![cfg(feature = "embedded")]
+//! The `kinesis` sink has `tests/kinesis_adapters.rs` too. `tests/servers/install.sh` installs the
+//! servers; without them the tests are skipped, unless `SHARDWRIGHT_REQUIRE_SERVERS=1` says that they
+//! must run.
+#![cfg(all(
+    unix,
+    feature = "embedded",
+    feature = "firehose",
+    feature = "postgres",
+    feature = "sqs"
+))]
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -16,11 +27,19 @@
     reason = "a test may panic and say why"
 )]
 
-#[cfg(all(feature = "sqs", feature = "firehose"))]
 mod aws;
+mod certificates;
+mod contract;
+mod counterparts;
 mod events;
+mod faults;
 #[path = "../harness/mod.rs"]
 #[expect(dead_code, reason = "not all of it is needed here")]
 mod harness;
-#[cfg(feature = "postgres")]
+mod https;
+#[cfg(feature = "s3")]
+mod objects;
 mod postgres;
+mod proxy;
+mod suites;
+mod wire;

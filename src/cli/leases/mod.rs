@@ -19,15 +19,15 @@ pub(super) mod destination;
 mod effect;
 mod list;
 mod objection;
-mod pulse;
+pub(super) mod pulse;
 mod release;
 mod relocate;
-mod seek;
+pub(super) mod seek;
 mod show;
 mod state;
 #[cfg(test)]
 mod testing;
-mod text;
+pub(super) mod text;
 
 use std::{collections::BTreeSet, process::ExitCode, time::Duration};
 

@@ -17,7 +17,7 @@ use crate::{
 /// Nothing in a row is a time, so this is the only way to tell a living owner from a dead one: an
 /// owner renews each of its leases three times in `lease.failover_time`.
 #[derive(Debug)]
-pub(super) struct Pulse {
+pub(in crate::cli) struct Pulse {
     first: BTreeMap<LeaseKey, First>,
     renewed: BTreeSet<LeaseKey>,
     alive: BTreeSet<WorkerId>,
@@ -32,7 +32,7 @@ struct First {
 
 impl Pulse {
     /// Begins with what a first scan showed.
-    pub(super) fn new(leases: &[Lease]) -> Self {
+    pub(in crate::cli) fn new(leases: &[Lease]) -> Self {
         let first = leases.iter().map(|lease| {
             let expected = lease.holder().is_some() && !lease.ended();
             (lease.key.clone(), First { counter: lease.counter, expected })
@@ -41,7 +41,7 @@ impl Pulse {
     }
 
     /// Takes in a later scan.
-    pub(super) fn see(&mut self, leases: &[Lease]) {
+    pub(in crate::cli) fn see(&mut self, leases: &[Lease]) {
         for lease in leases {
             let Some(holder) = lease.holder() else { continue };
             let moved =
@@ -54,17 +54,17 @@ impl Pulse {
     }
 
     /// Whether the lease was renewed meanwhile.
-    pub(super) fn renews(&self, lease: &LeaseKey) -> bool {
+    pub(in crate::cli) fn renews(&self, lease: &LeaseKey) -> bool {
         self.renewed.contains(lease)
     }
 
     /// Whether the worker has renewed any lease meanwhile.
-    pub(super) fn lives(&self, worker: &WorkerId) -> bool {
+    pub(in crate::cli) fn lives(&self, worker: &WorkerId) -> bool {
         self.alive.contains(worker)
     }
 
     /// Whether every lease that should be renewed was.
-    pub(super) fn complete(&self) -> bool {
+    pub(in crate::cli) fn complete(&self) -> bool {
         self.first.iter().all(|(key, first)| !first.expected || self.renewed.contains(key))
     }
 
@@ -73,7 +73,7 @@ impl Pulse {
     ///
     /// # Errors
     /// When the table does not answer: nothing can be said of anybody then.
-    pub(super) async fn watch(
+    pub(in crate::cli) async fn watch(
         store: &dyn LeaseStore,
         first: &[Lease],
         period: Duration,

@@ -41,7 +41,7 @@ const CLOCK_ERROR: i64 = 5 * 60_000;
 const NEAR: i64 = 1000;
 
 /// Reads a shard beside its consumers, sparingly.
-pub(super) struct Seeker<'a> {
+pub(in crate::cli) struct Seeker<'a> {
     reader: &'a dyn StreamReader,
     shard: &'a ShardId,
     initial: InitialPosition,
@@ -52,18 +52,18 @@ pub(super) struct Seeker<'a> {
 
 /// How far a shard is behind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Lag {
+pub(in crate::cli) struct Lag {
     /// `MillisBehindLatest` of a read of one record after the checkpoint.
-    pub(super) behind: Duration,
+    pub(in crate::cli) behind: Duration,
     /// When the first unread record arrived; `None` when there is none.
-    pub(super) oldest_unread: Option<EpochMillis>,
+    pub(in crate::cli) oldest_unread: Option<EpochMillis>,
 }
 
 type Page = RecordPage<ShardIterator>;
 
 impl<'a> Seeker<'a> {
     /// `now` is the time of day here; `initial` gives `AT_TIMESTAMP` its time.
-    pub(super) fn new(
+    pub(in crate::cli) fn new(
         reader: &'a dyn StreamReader,
         shard: &'a ShardId,
         initial: InitialPosition,
@@ -74,7 +74,7 @@ impl<'a> Seeker<'a> {
 
     /// How far behind a worker would be that takes the lease. `None` where there is nothing to be
     /// behind of: a shard that is ended, or that begins with what is put next.
-    pub(super) async fn lag(&mut self, lease: &Lease) -> Result<Option<Lag>, StreamError> {
+    pub(in crate::cli) async fn lag(&mut self, lease: &Lease) -> Result<Option<Lag>, StreamError> {
         let start = match &lease.checkpoint {
             Checkpoint::After(position) => StartAt::After(position.sequence.clone()),
             _ if lease.ended() || is_open(lease) => return Ok(None),

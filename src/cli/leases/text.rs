@@ -87,7 +87,7 @@ pub(super) fn owner(lease: &Lease) -> String {
 }
 
 /// A duration as people say it: `340ms`, `4s`, `1m 32s`, `2h 5m`.
-pub(super) fn duration(duration: Duration) -> String {
+pub(in crate::cli) fn duration(duration: Duration) -> String {
     let rounded = match duration.as_secs() {
         0 => Duration::from_millis(u64::from(duration.subsec_millis())),
         seconds @ 1..3600 => Duration::from_secs(seconds),

@@ -110,7 +110,7 @@ pub(super) fn run(args: &Args) -> ExitCode {
     if args.dry_run {
         return dry_run(args, compiled);
     }
-    if let Err(problem) = logging::start(&for_people(&compiled.settings.log)) {
+    if let Err(problem) = logging::start(&for_people(&compiled.settings.log), None) {
         return refuse(problem);
     }
     match block_on(replay(args, compiled)) {

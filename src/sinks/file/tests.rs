@@ -230,6 +230,45 @@ async fn directories_are_made_and_bad_ones_named() {
     }
 }
 
+#[tokio::test]
+async fn a_directory_that_is_removed_is_noticed_by_the_next_batch() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("out");
+    for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
+        let sink = FileSink::open(FileConfig { compression, ..config(&path) }).await.unwrap();
+        sink.deliver(&events(0..2)).await.unwrap();
+        fs::remove_dir_all(&path).unwrap();
+        let error = sink.deliver(&events(2..4)).await.unwrap_err();
+        assert!(
+            matches!(&error, SinkError::Unavailable(why) if why.contains("removed")),
+            "{error:?}"
+        );
+        sink.deliver(&events(2..4)).await.unwrap();
+        sink.close().await.unwrap();
+        assert_eq!(read_all(&path), lines(2..4), "what was accepted after that is there");
+        fs::remove_dir_all(&path).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_moved_away_keeps_its_whole_batches_and_gets_no_more() {
+    let directory = TempDir::new().unwrap();
+    let (path, aside) = (directory.path().join("out"), directory.path().join("aside"));
+    let sink = FileSink::open(config(&path)).await.unwrap();
+    sink.deliver(&events(0..2)).await.unwrap();
+    fs::rename(&path, &aside).unwrap();
+    sink.deliver(&events(2..4)).await.unwrap_err();
+    sink.deliver(&events(2..4)).await.unwrap();
+    assert_eq!((read_all(&aside), read_all(&path)), (lines(0..2), lines(2..4)));
+    // Somebody else's file under the name is left alone.
+    let open = path.join(&names(&path)[0]);
+    fs::remove_file(&open).unwrap();
+    fs::write(&open, "other").unwrap();
+    sink.deliver(&events(4..6)).await.unwrap_err();
+    assert_eq!(fs::read_to_string(&open).unwrap(), "other");
+    sink.deliver(&events(4..6)).await.unwrap();
+}
+
 /// `/dev/full` refuses every write as a full disk does.
 #[cfg(target_os = "linux")]
 #[test]

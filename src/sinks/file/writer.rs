@@ -54,10 +54,14 @@ impl Writer {
             None => self.open(now)?,
         };
         let sync = self.config.fsync == Fsync::Batch;
-        if let Err(error) = current.append(block, sync) {
+        // Looked at after the write: what is written into a file that nobody finds is lost.
+        let written = current.append(block, sync).and_then(|()| current.is_there());
+        if let Err(error) = written {
             current.give_up();
             return Err(error);
         }
+        let length = u64::try_from(block.len()).unwrap_or(u64::MAX);
+        current.length = current.length.saturating_add(length);
         self.current = Some(current);
         self.finish_if_due(now);
         Ok(())
@@ -137,22 +141,52 @@ impl Current {
         if sync {
             self.file.sync_data()?;
         }
-        self.length = self.length.saturating_add(u64::try_from(block.len()).unwrap_or(u64::MAX));
         Ok(())
+    }
+
+    /// Whether the file still has its name. One that was removed or moved while it was written, alone
+    /// or with its directory, takes what is written all the same.
+    fn is_there(&self) -> io::Result<()> {
+        match self.has_its_name() {
+            Ok(true) => Ok(()),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Err(io::Error::other(
+                "the file being written was removed or moved: the batch goes into a new one",
+            )),
+        }
+    }
+
+    #[cfg(unix)]
+    fn has_its_name(&self) -> io::Result<bool> {
+        use std::os::unix::fs::MetadataExt;
+
+        let named = fs::metadata(open_name(&self.path))?;
+        let written = self.file.metadata()?;
+        Ok((named.dev(), named.ino()) == (written.dev(), written.ino()))
+    }
+
+    #[cfg(not(unix))]
+    fn has_its_name(&self) -> io::Result<bool> {
+        fs::exists(open_name(&self.path))
     }
 
     fn rename(&self) -> io::Result<()> {
         fs::rename(open_name(&self.path), &self.path)
     }
 
-    /// Leaves whole batches behind, as far as the disk still obeys.
+    /// Leaves whole batches behind, as far as the disk still obeys. One that has lost its name keeps
+    /// the one that it was given, if any.
     fn give_up(self) {
-        let left = match self.length {
-            0 => fs::remove_file(open_name(&self.path)),
-            length => self.file.set_len(length).and_then(|()| self.rename()),
+        let cut = self.file.set_len(self.length);
+        let left = match (self.has_its_name(), self.length) {
+            (Ok(true), 0) => fs::remove_file(open_name(&self.path)),
+            (Ok(true), _) => cut.and_then(|()| self.rename()),
+            (Ok(false), _) => cut,
+            (Err(error), _) => cut.and(Err(error)),
         };
         if let Err(error) = left {
-            tracing::warn!(path = %self.path.display(), %error, "a file may end in half a line");
+            tracing::warn!(path = %self.path.display(), %error,
+                "a file is given up; it may be gone, or end in half a line");
         }
     }
 }

@@ -14,7 +14,6 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use rustls::{ClientConfig, RootCertStore, crypto::aws_lc_rs};
 
 use super::{HttpConfig, answer::Reply};
 use crate::{
@@ -54,7 +53,7 @@ impl HttpClient {
         tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
         let tls = match uri.scheme_str() {
             Some("https") => tls::client_config(config.ca_file.as_deref())?,
-            _ => no_tls()?,
+            _ => tls::trusts_nobody()?,
         };
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls)
@@ -79,7 +78,13 @@ impl HttpClient {
         body: Option<Body>,
     ) -> Result<Reply, SinkError> {
         let what = format!("{method} {}", shown(&uri));
-        let unavailable = |why: String| SinkError::Unavailable(format!("{what}: {why}"));
+        let failed = |error: &(dyn std::error::Error + 'static)| {
+            let why = format!("{what}: {}", flatten(error));
+            match tls::distrust(error) {
+                Some(hint) => SinkError::Misconfigured(format!("{why}: {hint}")),
+                None => SinkError::Unavailable(why),
+            }
+        };
         let mut request = Request::new(Full::default());
         *request.method_mut() = method;
         *request.uri_mut() = uri;
@@ -93,27 +98,19 @@ impl HttpClient {
             *request.body_mut() = Full::new(body.bytes);
         }
         let exchange = async {
-            let answer = self.client.request(request).await.map_err(|error| flatten(&error))?;
+            let answer = self.client.request(request).await.map_err(|error| failed(&error))?;
             let (parts, body) = answer.into_parts();
             let body = Limited::new(body, LARGEST_ANSWER).collect().await;
-            let body = body.map_err(|error| flatten(&*error))?.to_bytes();
+            let body = body.map_err(|error| failed(&*error))?.to_bytes();
             Ok(Reply { what: what.clone(), status: parts.status, headers: parts.headers, body })
         };
         let Ok(reply) = tokio::time::timeout(self.timeout, exchange).await else {
             let within = humantime::format_duration(self.timeout);
-            return Err(unavailable(format!("no answer within {within} (timeout)")));
+            let why = format!("{what}: no answer within {within} (timeout)");
+            return Err(SinkError::Unavailable(why));
         };
-        reply.map_err(unavailable)
+        reply
     }
-}
-
-/// What `http://` needs of a connector that could do both. It trusts nobody.
-fn no_tls() -> Result<ClientConfig, SinkError> {
-    let provider = std::sync::Arc::new(aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| SinkError::Misconfigured(error.to_string()))?;
-    Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
 }
 
 fn headers(config: &HttpConfig) -> Result<HeaderMap, SinkError> {

@@ -2,7 +2,7 @@
 
 use tokio_postgres::{Error, error::DbError};
 
-use crate::ports::SinkError;
+use crate::{ports::SinkError, sinks::tls::distrust};
 
 /// An error, by what can be done.
 #[derive(Debug)]
@@ -26,7 +26,11 @@ impl Fault {
 impl From<Error> for Fault {
     fn from(error: Error) -> Self {
         let Some(said) = error.as_db_error() else {
-            return Self::Other(SinkError::Unavailable(format!("postgres: {}", flatten(&error))));
+            let why = format!("postgres: {}", flatten(&error));
+            return Self::Other(match distrust(&error) {
+                Some(hint) => SinkError::Misconfigured(format!("{why}: {hint}")),
+                None => SinkError::Unavailable(why),
+            });
         };
         let code = said.code().code();
         let message = shown(said);
@@ -65,7 +69,8 @@ fn shown(error: &DbError) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn flatten(error: &dyn std::error::Error) -> String {
+/// An error with its causes.
+pub(super) fn flatten(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

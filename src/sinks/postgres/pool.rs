@@ -8,7 +8,11 @@ use std::{
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_postgres::{Client, Config, NoTls, config::SslMode};
 
-use super::{PostgresConfig, fault::Fault, tls::Tls};
+use super::{
+    PostgresConfig,
+    fault::{Fault, flatten},
+    tls::Tls,
+};
 use crate::{
     ports::SinkError,
     sinks::{secret::Secret, tls},
@@ -39,8 +43,10 @@ impl Pool {
     /// Reads the password and the certificates. Nothing is called.
     pub(super) fn new(sink: &PostgresConfig) -> Result<Self, SinkError> {
         let refuse = |why: String| SinkError::Misconfigured(format!("`url` {why}"));
-        let mut config: Config =
-            sink.url.parse().map_err(|error: tokio_postgres::Error| refuse(error.to_string()))?;
+        let mut config: Config = sink
+            .client_url()
+            .parse()
+            .map_err(|error: tokio_postgres::Error| refuse(flatten(&error)))?;
         if let Some(variable) = &sink.password_env {
             config.password(Secret::from_environment("password_env", variable)?.expose());
         }

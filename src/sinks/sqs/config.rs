@@ -6,7 +6,7 @@ use url::Url;
 
 use crate::sinks::{Known, ValueSource};
 
-/// Largest request, and largest message (SQS quotas, since August 2025).
+/// Largest request, and largest message: 1,048,576 bytes each (API reference, `SendMessageBatch`).
 const LARGEST: u64 = 1 << 20;
 
 /// The configuration of an `sqs` sink.

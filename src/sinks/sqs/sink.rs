@@ -1,5 +1,7 @@
 //! The [`Sink`] over a queue.
 
+use std::borrow::Cow;
+
 use async_trait::async_trait;
 use aws_sdk_sqs::{
     Client,
@@ -53,11 +55,11 @@ impl SqsSink {
     fn message(
         &self,
         index: usize,
+        body: Cow<'_, str>,
         event: &OutputEvent,
     ) -> Result<SendMessageBatchRequestEntry, String> {
-        let text = std::str::from_utf8(&event.json).map_err(|error| error.to_string())?;
         let mut message =
-            SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(text);
+            SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body);
         if self.config.is_fifo() {
             let group = self.config.group.text(event).filter(|group| !group.is_empty());
             let group = group.unwrap_or_else(|| (&*event.partition_key).into());
@@ -91,6 +93,16 @@ impl SqsSink {
         };
         Ok(indices.iter().map(verdict).collect())
     }
+}
+
+/// The event as SQS takes it: all characters of XML 1.0, so not the two that end its plane (API
+/// reference, `SendMessageBatch`). JSON has another way to write them.
+fn body(event: &OutputEvent) -> Result<Cow<'_, str>, String> {
+    let text = std::str::from_utf8(&event.json).map_err(|error| error.to_string())?;
+    if !text.contains(['\u{fffe}', '\u{ffff}']) {
+        return Ok(text.into());
+    }
+    Ok(text.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff").into())
 }
 
 /// A group id is text without spaces and short: others are replaced by their hash.
@@ -129,13 +141,18 @@ impl Sink for SqsSink {
         let mut requests = Requests::new(MOST_MESSAGES, limit);
         let mut verdicts = Verdicts::new(events.len());
         for (index, event) in events.iter().enumerate() {
-            let size = u64::try_from(event.json.len()).unwrap_or(u64::MAX);
-            if size > limit {
-                let why = format!("{size} bytes, larger than maximum_request_size {limit}");
-                verdicts.set(index, Verdict::Refused(why));
-                continue;
-            }
-            match self.message(index, event) {
+            let (size, message) = match body(event) {
+                Ok(body) => (
+                    u64::try_from(body.len()).unwrap_or(u64::MAX),
+                    self.message(index, body, event),
+                ),
+                Err(why) => (0, Err(why)),
+            };
+            match message {
+                Ok(_) if size > limit => {
+                    let why = format!("{size} bytes, larger than maximum_request_size {limit}");
+                    verdicts.set(index, Verdict::Refused(why));
+                }
                 Ok(message) => requests.add(index, size, message),
                 Err(why) => verdicts.set(index, Verdict::Refused(why)),
             }

@@ -2,7 +2,7 @@
 //!
 //! Order: kept within a batch; batches of several shards interleave, lines never do.
 //! Replay: an event delivered again is printed again.
-//! Limits: none; a reader that stops reading stops the delivery.
+//! Limits: none; a reader that stops reading stops the delivery, and so does one that is gone.
 //! Durability: a batch is accepted once the pipe or file behind standard output has taken it.
 
 use async_trait::async_trait;

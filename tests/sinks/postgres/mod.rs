@@ -2,17 +2,16 @@
 
 mod check;
 mod contract;
-mod crash;
-
 mod once;
 mod server;
+mod tls;
 
 use shardwright::{
     aws::AwsSettings,
     sinks::{PostgresSink, SinkSite},
 };
 
-use server::Database;
+pub(crate) use server::Database;
 
 /// A sink on a database, as a process of its own would have one.
 pub(crate) fn sink(database: &Database, config: &str) -> PostgresSink {

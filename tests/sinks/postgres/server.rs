@@ -11,9 +11,12 @@ use std::{
 use tempfile::TempDir;
 use tokio_postgres::{Client, NoTls};
 
-use crate::harness::{
-    process::{signal, spawn, tethered},
-    wait_until,
+use crate::{
+    certificates::Certificate,
+    harness::{
+        process::{signal, spawn, tethered},
+        wait_until,
+    },
 };
 
 /// A running server; killed when dropped, and when this process dies.
@@ -21,6 +24,8 @@ pub(crate) struct Database {
     bin: PathBuf,
     port: u16,
     child: Option<Child>,
+    /// Settings beside the usual ones.
+    settings: Vec<String>,
     // After the server, whose files are in it.
     dir: TempDir,
 }
@@ -47,7 +52,7 @@ impl Database {
         init.args(["--username=me", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"]);
         let log = init.arg("-D").arg(dir.path().join("data")).output().unwrap();
         assert!(log.status.success(), "{}", String::from_utf8_lossy(&log.stderr));
-        let mut database = Self { bin, port, child: None, dir };
+        let mut database = Self { bin, port, child: None, settings: Vec::new(), dir };
         database.begin().await;
         Some(database)
     }
@@ -62,6 +67,7 @@ impl Database {
             .arg(self.dir.path().join("data"))
             .args(["-h", "127.0.0.1", "-p", &self.port.to_string()])
             .args(["-c", "unix_socket_directories=", "-c", "fsync=off"])
+            .args(self.settings.iter().flat_map(|setting| ["-c", setting]))
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log);
@@ -80,6 +86,46 @@ impl Database {
             signal(&child, "QUIT");
             child.wait().unwrap();
         }
+    }
+
+    /// Starts it again with a certificate; plain connections are taken too.
+    pub(crate) async fn use_tls(&mut self, certificate: &Certificate) {
+        self.stop();
+        for (from, name) in [(&certificate.certificate, "tls.pem"), (&certificate.key, "tls.key")] {
+            let to = self.dir.path().join(name);
+            fs::copy(from, &to).unwrap();
+            // It takes no key that others could read, nor one of somebody else.
+            if let Some(user) = other_user() {
+                assert!(Command::new("chown").arg(user).arg(&to).status().unwrap().success());
+            }
+            assert!(Command::new("chmod").arg("600").arg(&to).status().unwrap().success());
+        }
+        let dir = self.dir.path().display();
+        self.settings = vec![
+            "ssl=on".to_owned(),
+            format!("ssl_cert_file={dir}/tls.pem"),
+            format!("ssl_key_file={dir}/tls.key"),
+        ];
+        self.begin().await;
+    }
+
+    /// Makes a role that has to use TLS.
+    pub(crate) async fn refuse_plain_connections_of(&self, role: &str) {
+        let rules = self.dir.path().join("data/pg_hba.conf");
+        let text = fs::read_to_string(&rules).unwrap();
+        fs::write(&rules, format!("hostnossl all {role} all reject\n{text}")).unwrap();
+        self.run(&format!("CREATE ROLE {role} LOGIN; SELECT pg_reload_conf()")).await;
+        wait_until("the rules are in force", async || {
+            let loaded = "SELECT count(*) FROM pg_hba_file_rules WHERE type = 'hostnossl'";
+            let refused = self.url().replace("me@", &format!("{role}@"));
+            self.rows(loaded).await == ["1"]
+                && tokio_postgres::connect(&refused, NoTls).await.is_err()
+        })
+        .await;
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     pub(crate) fn url(&self) -> String {

@@ -1,0 +1,180 @@
+//! What is delivered to.
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, Stdio},
+    sync::Arc,
+};
+
+use axum::{Router, body::Bytes, extract::DefaultBodyLimit, http::Uri};
+use serde_json::json;
+use shardwright::{
+    aws::{AwsSettings, StreamTarget},
+    model::StreamName,
+    ports::Sink,
+    sinks::{FirehoseSink, KinesisSink, SinkSite, SqsSink, StdoutSink, build},
+};
+use tempfile::TempDir;
+
+use crate::{
+    database::Database,
+    harness::{
+        Installed, Server,
+        process::{spawn, tethered},
+        wait_until,
+    },
+    moto::{Moto, connection},
+};
+
+/// The argument that makes this program the server for HTTP.
+pub(crate) const SERVE: &str = "serve-http";
+
+/// A sink, and what it delivers to.
+pub(crate) struct Place {
+    pub(crate) name: &'static str,
+    pub(crate) sink: Arc<dyn Sink>,
+    _counterpart: Arc<dyn Send + Sync>,
+}
+
+impl Place {
+    fn new(
+        name: &'static str,
+        sink: Arc<dyn Sink>,
+        counterpart: Arc<impl Send + Sync + 'static>,
+    ) -> Self {
+        Self { name, sink, _counterpart: counterpart }
+    }
+}
+
+/// All whose servers are installed, the file first.
+pub(crate) async fn all() -> Vec<Place> {
+    let mut places = Vec::new();
+    for (name, rest) in [("file", ""), ("file, zstd", "compression = 'zstd'")] {
+        let dir = TempDir::new().unwrap();
+        let config = format!("type = 'file'\npath = '{}'\n{rest}", dir.path().display());
+        places.push(Place::new(name, sink(&config).await, Arc::new(dir)));
+    }
+    places.push(stdout());
+    places.extend(http().await);
+    places.extend(postgres().await);
+    places.extend(kinesis().await);
+    places.extend(moto().await);
+    places
+}
+
+async fn sink(config: &str) -> Arc<dyn Sink> {
+    let aws = AwsSettings::default();
+    let site = SinkSite { application: "bench", name: "sink", aws: &aws, replay: false };
+    build(&toml::from_str(config).unwrap(), &site).await.unwrap()
+}
+
+/// Killed when dropped.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already; then there is nothing to kill.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn stdout() -> Place {
+    let mut reader = tethered("cat");
+    reader.stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut reader = spawn(reader).unwrap();
+    let pipe = tokio::process::ChildStdin::from_std(reader.stdin.take().unwrap()).unwrap();
+    Place::new("stdout", Arc::new(StdoutSink::new(pipe)), Arc::new(Process(reader)))
+}
+
+/// This program as a server for HTTP, and its URL.
+fn http_server() -> (Arc<Process>, String) {
+    let mut server = tethered(std::env::current_exe().unwrap());
+    server.arg(SERVE).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut server = spawn(server).unwrap();
+    let mut url = String::new();
+    BufReader::new(server.stdout.take().unwrap()).read_line(&mut url).unwrap();
+    (Arc::new(Process(server)), url.trim_end().to_owned())
+}
+
+/// Takes everything, as fast as it can.
+pub(crate) async fn serve() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    println!("http://{}", listener.local_addr().unwrap());
+    let answer = async |uri: Uri, body: Bytes| {
+        if uri.path() != "/_bulk" {
+            return String::new();
+        }
+        let documents = memchr::memchr_iter(b'\n', &body).count() / 2;
+        let items =
+            vec![json!({"create": {"_index": "orders", "_id": "1", "status": 201}}); documents];
+        json!({"took": 1, "errors": false, "items": items}).to_string()
+    };
+    let app = Router::new().fallback(answer).layer(DefaultBodyLimit::disable());
+    axum::serve(listener, app).await.unwrap();
+}
+
+async fn http() -> Vec<Place> {
+    let (server, url) = http_server();
+    let mut places = Vec::new();
+    for (name, rest) in [
+        ("http, lines", ""),
+        ("http, elasticsearch", "preset = 'elasticsearch'\nindex = 'orders'"),
+        ("http, loki", "preset = 'loki'"),
+    ] {
+        let sink = sink(&format!("type = 'http'\nurl = '{url}'\n{rest}")).await;
+        places.push(Place::new(name, sink, Arc::clone(&server)));
+    }
+    places
+}
+
+async fn postgres() -> Vec<Place> {
+    let Some(database) = Database::start().await else { return Vec::new() };
+    let table = "(id text, at timestamptz, message text, body jsonb)";
+    let key = "(id text PRIMARY KEY, at timestamptz, message text, body jsonb)";
+    database.run(&format!("CREATE TABLE added {table}; CREATE TABLE upserted {key}")).await;
+    let database = Arc::new(database);
+    let mut places = Vec::new();
+    for (name, rest) in [
+        ("postgres, COPY", "table = 'added'"),
+        ("postgres, upsert", "table = 'upserted'\nkey = ['id']"),
+    ] {
+        let columns =
+            "columns = { id = '$.id', at = '$.timestamp', message = '$.message', body = '$' }";
+        let url = database.url();
+        let sink = sink(&format!("type = 'postgres'\nurl = '{url}'\n{columns}\n{rest}")).await;
+        places.push(Place::new(name, sink, Arc::clone(&database)));
+    }
+    places
+}
+
+async fn kinesis() -> Option<Place> {
+    let installed = Installed::find_all(&["kinesis-local"])?;
+    let dir = TempDir::new().unwrap();
+    let server = Server::kinesis_local(&installed, dir.path()).await;
+    let aws = connection(&server.endpoint()).await;
+    aws.kinesis().create_stream().stream_name("next").shard_count(4).send().await.unwrap();
+    let target = StreamTarget::Name(StreamName::new("next"));
+    let sink = KinesisSink::new(toml::from_str("stream = 'next'").unwrap(), target, &aws);
+    wait_until("the stream is there", async || sink.check().await.is_ok()).await;
+    // Until it is active it takes nothing.
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    Some(Place::new("kinesis", Arc::new(sink), Arc::new((server, dir))))
+}
+
+async fn moto() -> Vec<Place> {
+    let Some(moto) = Moto::start().await else { return Vec::new() };
+    let (server, url) = http_server();
+    moto.firehose_stream("lake", &url).await;
+    let sqs = moto.sqs();
+    let queue = sqs.create_queue().queue_name("orders").send().await.unwrap().queue_url.unwrap();
+    let config = format!("queue_url = '{queue}'\nmaximum_request_size = '256KiB'");
+    let queue = Arc::new(SqsSink::on(toml::from_str(&config).unwrap(), &moto.connection));
+    let stream = toml::from_str("stream = 'lake'").unwrap();
+    let stream = Arc::new(FirehoseSink::on(stream, &moto.connection));
+    let counterpart = Arc::new((moto, server));
+    vec![
+        Place::new("firehose", stream, Arc::clone(&counterpart)),
+        Place::new("sqs", queue, counterpart),
+    ]
+}
