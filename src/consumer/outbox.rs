@@ -152,7 +152,7 @@ impl Outbox {
     ) -> Ticket {
         let position = mark.0.clone();
         // What a former owner had in one batch was in memory once: no shard waits for its own bytes.
-        let reservation = reservation.filter(|_| !self.prepared.rebuilds());
+        let reservation = reservation.filter(|_| !self.prepared.rebuilds_with(&deliveries));
         let ticket = self.ledger.open(mark, deliveries.len(), reservation);
         if let Some(record) = record {
             self.queue(ticket, deliveries, record);

@@ -283,7 +283,12 @@ impl Windows {
                 letter.window = Some(window);
             }
         }
+        if made.is_empty() {
+            return;
+        }
         deliveries.extend(made);
+        // Sinks that keep places know what they have by the order of the shard.
+        deliveries.sort_by_key(|one| (one.event, one.route, one.document));
     }
 
     fn count(&mut self, index: usize, end: EpochMillis, one: &Windowed, counted: bool) {

@@ -229,7 +229,12 @@ impl Pipeline {
         if let (Some(route), Some(InWindow { row: Some(_), .. })) = (route, refused.window) {
             let why = self.failure(Stage::Deliver, reason);
             let letter = DeadLetter::of_row(record, &route.name, &refused.output, why);
-            return Delivery { window: refused.window, ..self.letter(letter, record, None) };
+            let mut letter = self.letter(letter, record, None);
+            // Many rows may come with one record.
+            if let Share::Window(row) = &refused.output.share {
+                letter.output.share = Share::RowLetter(row.clone());
+            }
+            return Delivery { window: refused.window, ..letter };
         }
         let event =
             self.events(record).into_iter().find(|(index, _)| refused.event == Some(*index));

@@ -11,7 +11,7 @@ use super::{
     view::EventView,
     window::{Closed, Item, Late, Row, RowPlace, Window},
 };
-use crate::model::{EpochMillis, LogEvent, OutputEvent, Share};
+use crate::model::{EpochMillis, LogEvent, OutputEvent, RowId, Share};
 
 /// How a delivery belongs to a window, which is delivered when all its rows are, and the letters of the
 /// events that it had no room for.
@@ -108,12 +108,12 @@ impl Pipeline {
         let source = &record.source;
         let place = RowPlace { stream: &source.stream, shard: &source.shard, route: name, end };
         let delivery = |(group, row): (_, Row)| {
-            let share = Share::Window {
+            let share = Share::Window(RowId {
                 name: Arc::clone(name),
                 end,
                 size: window.millis(),
                 group: RowPlace::group_id(window, &group).into(),
-            };
+            });
             let mut output = OutputEvent {
                 id: record.event_id(u32::MAX),
                 share,

@@ -173,4 +173,10 @@ fn windows_that_cannot_be() {
     let rows = "[sinks.rows]\ntype = \"file\"\npath = \"rows\"\nmaximum_retry_attempts = 3\n";
     Case::new(&[&format!("application = \"orders\"\n{base}\n{rows}")])
         .refused(&["0.toml:9: routes[0].sink: names a sink that gives events up"]);
+    let objects = "[sinks.rows]\ntype = \"folder\"\npath = \"rows\"\n";
+    Case::new(&[&format!("application = \"orders\"\n{base}\n{objects}")])
+        .refused(&["0.toml:9: routes[0].sink: names a sink that writes objects"]);
+    let base = base.replace("sink = \"rows\"", "sink = \"out\"\nwindow_late = \"rows\"");
+    Case::new(&[&format!("application = \"orders\"\n{base}\n{objects}")])
+        .refused(&["0.toml:10: routes[0].window_late: names a sink that writes objects"]);
 }

@@ -7,7 +7,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "s3")]
-use crate::model::{EpochMillis, OutputEvent, Share};
+use crate::model::{EpochMillis, OutputEvent, RowId, Share};
 use crate::sinks::ValueSource;
 
 #[cfg(feature = "s3")]
@@ -143,7 +143,8 @@ impl KeyTemplate {
                 Part::Shard => escape(event.id.shard.as_str(), &mut folder),
                 Part::Route => match &event.share {
                     Share::Document { name, .. }
-                    | Share::Window { name, .. }
+                    | Share::Window(RowId { name, .. })
+                    | Share::RowLetter(RowId { name, .. })
                     | Share::Letter { route: Some(name), .. } => escape(name, &mut folder),
                     Share::Letter { route: None, .. } => folder.push_str(MISSING),
                 },
