@@ -340,3 +340,18 @@ fn a_replayed_document_goes_where_late_ones_go() {
         assert_eq!(made.iter().map(|one| one.sink).collect::<Vec<_>>(), [expect]);
     }
 }
+
+#[test]
+fn a_late_document_has_its_place_among_those_of_its_record() {
+    let pipeline = pipeline(Window { late: Late::Sink(0), ..window() });
+    let mut reader = Reader::new(&pipeline, &lease("shard").build());
+    let puts = [(100, vec![(0, "a")]), (101, vec![(60, "a"), (0, "b")])];
+    for (number, put) in puts.iter().enumerate() {
+        reader.read(&record(number, put));
+    }
+    let copies = reader.under_way.iter().filter(|(_, delivery)| delivery.sink == 0);
+    let places: Vec<_> =
+        copies.filter_map(|(_, delivery)| crate::model::Place::of(&delivery.output)).collect();
+    assert_eq!((places.len(), reader.tally.late), (4, 1));
+    assert!(places.is_sorted(), "{places:?}");
+}
