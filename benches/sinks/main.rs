@@ -7,6 +7,8 @@
 //! of those sinks the CPU time says more. It is that of this process; what is delivered to runs in
 //! others, the servers for HTTP in this program started anew.
 //!
+//! `sqs` is not among them: moto did not get through a queue of thousands of messages in minutes.
+//!
 //! Servers that are not installed are left out: `tests/servers/install.sh`.
 #![expect(
     clippy::unwrap_used,

@@ -12,7 +12,7 @@ use shardwright::{
     aws::{AwsSettings, StreamTarget},
     model::StreamName,
     ports::Sink,
-    sinks::{FirehoseSink, KinesisSink, SinkSite, SqsSink, StdoutSink, build},
+    sinks::{FirehoseSink, KinesisSink, SinkSite, StdoutSink, build},
 };
 use tempfile::TempDir;
 
@@ -58,7 +58,7 @@ pub(crate) async fn all() -> Vec<Place> {
     places.extend(http().await);
     places.extend(postgres().await);
     places.extend(kinesis().await);
-    places.extend(moto().await);
+    places.extend(firehose().await);
     places
 }
 
@@ -162,19 +162,11 @@ async fn kinesis() -> Option<Place> {
     Some(Place::new("kinesis", Arc::new(sink), Arc::new((server, dir))))
 }
 
-async fn moto() -> Vec<Place> {
-    let Some(moto) = Moto::start().await else { return Vec::new() };
+async fn firehose() -> Option<Place> {
+    let moto = Moto::start().await?;
     let (server, url) = http_server();
     moto.firehose_stream("lake", &url).await;
-    let sqs = moto.sqs();
-    let queue = sqs.create_queue().queue_name("orders").send().await.unwrap().queue_url.unwrap();
-    let config = format!("queue_url = '{queue}'\nmaximum_request_size = '256KiB'");
-    let queue = Arc::new(SqsSink::on(toml::from_str(&config).unwrap(), &moto.connection));
     let stream = toml::from_str("stream = 'lake'").unwrap();
     let stream = Arc::new(FirehoseSink::on(stream, &moto.connection));
-    let counterpart = Arc::new((moto, server));
-    vec![
-        Place::new("firehose", stream, Arc::clone(&counterpart)),
-        Place::new("sqs", queue, counterpart),
-    ]
+    Some(Place::new("firehose", stream, Arc::new((moto, server))))
 }

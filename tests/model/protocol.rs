@@ -27,6 +27,8 @@ pub(crate) enum Rule {
     ExpiredIsTaken,
     /// A thief that does not know whether its take was applied waits all the same.
     DoubtfulTakeIsKept,
+    /// What is inferred from the row counts from the first of the writes that were lost.
+    FirstLostCounts,
     /// An owner hands over only when its consumer has drained.
     DrainsFirst,
     /// A write names the counter that its worker last knew.
@@ -58,8 +60,12 @@ pub(crate) enum Action {
     Arrive(Id),
     /// A worker hears of its write.
     Hear(Id),
-    /// The answer to a write is lost; it may have been applied, or may be yet.
+    /// A worker sends a write that will not be answered; it arrives in time, or late, or never.
+    SendInVain(Id, Kind),
+    /// A write under way will not be answered.
     Lose(Id),
+    /// A worker waits for the answer to its write no longer.
+    TimeOut(Id),
     /// A worker reads the row consistently, for it has no answer.
     Reconcile(Id),
     /// A write that nobody waits for arrives after all.
@@ -94,6 +100,7 @@ impl Model for Protocol {
     fn next_state(&self, before: &State, action: Action) -> Option<State> {
         let mut state = before.clone();
         self.act(&mut state, action);
+        let state = state.canonical(self.keeps(Rule::CounterFences));
         (state != *before).then_some(state)
     }
 
@@ -141,16 +148,6 @@ fn is_valid(worker: &Worker) -> bool {
 }
 
 impl Protocol {
-    /// Those that the model checks.
-    pub(crate) const INVARIANTS: [Invariant; 6] = [
-        Invariant::OneValidGrant,
-        Invariant::CounterGrows,
-        Invariant::ChangesByCondition,
-        Invariant::CheckpointAdvances,
-        Invariant::HolderCheckpoints,
-        Invariant::ReachesTip,
-    ];
-
     pub(crate) fn new(faults: Faults, without: Option<Rule>) -> Self {
         Self { words: Words::new(), faults, without, healing: Mutex::default() }
     }
@@ -169,6 +166,7 @@ impl Protocol {
             Some(Flight { stage, .. }) => actions.push(match stage {
                 Stage::OnTheWay => Action::Arrive(id),
                 Stage::Applied(_) | Stage::Refused(_) => Action::Hear(id),
+                Stage::Unheard { .. } => Action::TimeOut(id),
                 Stage::Unanswered => Action::Reconcile(id),
             }),
             None => actions.extend(self.next_write(state, id).map(|kind| Action::Write(id, kind))),
@@ -196,13 +194,19 @@ impl Protocol {
             actions.push(Action::Leave(id));
         }
         match flight {
-            Some(flight) if flight.stage != Stage::Unanswered && losses > 0 => {
+            Some(Flight { stage: Stage::OnTheWay, .. }) if losses > 0 => {
                 actions.push(Action::Lose(id));
             }
-            None if delays > 0 => {
-                actions.extend(self.next_write(state, id).map(|kind| Action::Send(id, kind)));
+            Some(Flight { stage: Stage::Unheard { arrived: false }, .. }) => {
+                actions.push(Action::Arrive(id));
             }
-            _ => {}
+            Some(_) => {}
+            None => {
+                let next = self.next_write(state, id);
+                let slow = next.filter(|_| delays > 0).map(|kind| Action::Send(id, kind));
+                let in_vain = next.filter(|_| losses > 0).map(|kind| Action::SendInVain(id, kind));
+                actions.extend(slow.into_iter().chain(in_vain));
+            }
         }
     }
 
@@ -219,7 +223,9 @@ impl Protocol {
             (state.row, state.workers, &state.late).hash(&mut hasher);
             passed.push(hasher.finish());
             let healed = self.healing.lock().unwrap().contains(&hasher.finish());
-            if healed || self.fair_round(&mut state) {
+            let alive = healed || self.fair_round(&mut state);
+            state = state.canonical(self.keeps(Rule::CounterFences));
+            if alive {
                 self.healing.lock().unwrap().extend(passed);
                 return true;
             }
@@ -237,18 +243,25 @@ impl Protocol {
         for id in 0..2 {
             // Hear of what is under way, look, act, and hear of that.
             for _ in 0..4 {
-                let mut actions = Vec::new();
-                self.actions_of(state, id, &mut actions);
-                // The fleet is in balance, so nobody asks for more.
-                actions.retain(|action| !matches!(action, Action::Write(_, Kind::Ask)));
-                for action in actions {
-                    self.act(state, action);
-                    valid |= state.workers.iter().any(works);
+                for action in self.own_actions(state, id) {
+                    // What came before may have changed what there is to do.
+                    if self.own_actions(state, id).contains(&action) {
+                        self.act(state, action);
+                        valid |= state.workers.iter().any(works);
+                    }
                 }
             }
         }
         state.tick();
         valid
+    }
+
+    /// What a worker may do while the fleet is in balance, so that nobody asks for more.
+    fn own_actions(&self, state: &State, id: Id) -> Vec<Action> {
+        let mut actions = Vec::new();
+        self.actions_of(state, id, &mut actions);
+        actions.retain(|action| !matches!(action, Action::Write(_, Kind::Ask)));
+        actions
     }
 
     fn act(&self, state: &mut State, action: Action) {
@@ -270,8 +283,17 @@ impl Protocol {
                 let Late { by, kind, behind } = state.late.remove(index);
                 self.write(state, by, kind, behind);
             }
+            Action::SendInVain(id, kind) => {
+                state.send(id, kind);
+                self.act(state, Action::Lose(id));
+            }
             Action::Lose(id) => {
                 state.faults.losses -= 1;
+                if let Some(flight) = &mut state.workers[id].flight {
+                    flight.stage = Stage::Unheard { arrived: false };
+                }
+            }
+            Action::TimeOut(id) => {
                 state.abandon(id);
                 if let Some(flight) = &mut state.workers[id].flight {
                     flight.stage = Stage::Unanswered;
@@ -310,7 +332,11 @@ impl Protocol {
         let applied = self.write(state, id, kind, behind);
         let image = state.image();
         if let Some(flight) = &mut state.workers[id].flight {
-            flight.stage = if applied { Stage::Applied(image) } else { Stage::Refused(image) };
+            flight.stage = match flight.stage {
+                Stage::Unheard { .. } => Stage::Unheard { arrived: true },
+                _ if applied => Stage::Applied(image),
+                _ => Stage::Refused(image),
+            };
         }
     }
 
@@ -319,12 +345,16 @@ impl Protocol {
         match flight.stage {
             Stage::Applied(image) => self.applied(state, id, flight, image),
             Stage::Refused(image) => self.refused(state, id, flight, image),
-            Stage::OnTheWay | Stage::Unanswered => {}
+            Stage::OnTheWay | Stage::Unheard { .. } | Stage::Unanswered => {}
         }
     }
 
     /// A write reaches the table.
     fn write(&self, state: &mut State, by: Id, kind: Kind, behind: u8) -> bool {
+        // That a write names its author guards a second time: whoever knows the counter is the holder.
+        let by_holder = matches!(kind, Kind::Renew(_) | Kind::Finish(_) | Kind::Release(_));
+        let knows = by_holder && behind == 0 && self.without.is_none();
+        assert!(!knows || state.row.holder() == Some(by), "{kind:?} by another than the holder");
         let before = self.words.lease(state.image());
         let write = self.words.write(by, kind, behind);
         let stands = if self.keeps(Rule::CounterFences) { behind } else { 0 };

@@ -40,7 +40,8 @@ impl State {
 
     /// Nobody waits for a worker's write any more; if it has not arrived yet, it may.
     pub(crate) fn abandon(&mut self, id: Id) {
-        if let Some(Flight { kind, behind, stage: Stage::OnTheWay, .. }) = self.workers[id].flight {
+        let Some(Flight { kind, behind, stage, .. }) = self.workers[id].flight else { return };
+        if matches!(stage, Stage::OnTheWay | Stage::Unheard { arrived: false }) {
             self.late.push(Late { by: id, kind, behind });
         }
     }
@@ -134,9 +135,10 @@ impl Protocol {
     /// A write was refused, or its answer was lost and the row reads like this.
     pub(crate) fn refused(&self, state: &mut State, id: Id, flight: Flight, image: Image) {
         if let Some(first) = flight.unsure
-            && self.words.write(id, flight.kind, flight.behind).shows_in(&self.words.lease(image))
+            && self.shows(id, flight, image)
         {
-            return self.applied(state, id, Flight { sent: first, ..flight }, image);
+            let sent = if self.keeps(Rule::FirstLostCounts) { first } else { flight.sent };
+            return self.applied(state, id, Flight { sent, ..flight }, image);
         }
         let ours = image.row.holder() == Some(id);
         let worker = &mut state.workers[id];
@@ -166,12 +168,19 @@ impl Protocol {
                     && image.behind + 1 == held.behind
                 {
                     // The write that was lost has arrived after all.
-                    held.renewed(id, image, first);
+                    let sent = if self.keeps(Rule::FirstLostCounts) { first } else { flight.sent };
+                    held.renewed(id, image, sent);
                 } else {
                     worker.held = None;
                 }
             }
         }
+    }
+
+    /// Whether the row shows that a write was applied whose answer was lost.
+    fn shows(&self, id: Id, flight: Flight, image: Image) -> bool {
+        let write = self.words.write(id, flight.kind, flight.behind);
+        write.shows_in(&self.words.lease(image))
     }
 
     /// How long a take makes its worker wait, from now on.

@@ -9,8 +9,9 @@ use shardwright::model::Invariant;
 /// A worker.
 pub(crate) type Id = usize;
 
-/// Ticks without renewal after which others take a lease; a grant is valid for as many.
-pub(crate) const FAILOVER: u8 = 2;
+/// Ticks without renewal after which others take a lease; a grant is valid for as many. Three are the
+/// least with which a lease can be renewed, and renewed again after a lost answer, while it is valid.
+pub(crate) const FAILOVER: u8 = 3;
 /// Ticks that an owner has to hand a lease over.
 pub(crate) const TIME_OUT: u8 = 1;
 /// Records of the shard.
@@ -19,7 +20,7 @@ pub(crate) const RECORDS: u8 = 2;
 pub(crate) const OLD: u8 = 3;
 
 /// The row, without its counter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Row {
     pub(crate) owner: Option<Id>,
     pub(crate) checkpoint_owner: Option<Id>,
@@ -34,14 +35,14 @@ impl Row {
 }
 
 /// The row as it was some counters ago.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Image {
     pub(crate) behind: u8,
     pub(crate) row: Row,
 }
 
 /// A write to the lease, but for its counter and its author. `Some(number)` is a checkpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Kind {
     Renew(Option<u8>),
     /// `forced`: from an owner that may live, so the thief waits.
@@ -56,18 +57,22 @@ pub(crate) enum Kind {
 }
 
 /// How far a write has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Stage {
     OnTheWay,
     /// Its answer is on the way.
     Applied(Image),
     Refused(Image),
-    /// The answer was lost.
+    /// No answer will come. It may have arrived already.
+    Unheard {
+        arrived: bool,
+    },
+    /// The worker knows that there is no answer.
     Unanswered,
 }
 
 /// A write that its worker waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Flight {
     pub(crate) kind: Kind,
     /// The counter that it names.
@@ -79,7 +84,7 @@ pub(crate) struct Flight {
 }
 
 /// What a worker knows of a lease that it holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Held {
     /// The counter it last knew.
     pub(crate) behind: u8,
@@ -97,7 +102,7 @@ pub(crate) struct Held {
     pub(crate) checkpoint: u8,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Life {
     Working,
     /// Told to drain.
@@ -106,7 +111,7 @@ pub(crate) enum Life {
     Gone,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Worker {
     pub(crate) life: Life,
     pub(crate) held: Option<Held>,
@@ -128,7 +133,7 @@ impl Worker {
 }
 
 /// A write that nobody waits for any more, and that may arrive yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Late {
     pub(crate) by: Id,
     pub(crate) kind: Kind,
@@ -136,18 +141,18 @@ pub(crate) struct Late {
 }
 
 /// What may still go wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Faults {
     pub(crate) crashes: u8,
     /// Writes that take their time: they arrive, and are answered, whenever. All others do at once.
     pub(crate) delays: u8,
-    /// Delayed writes whose answers get lost.
+    /// Writes that are never answered: they arrive in time, or when nobody waits any more, or never.
     pub(crate) losses: u8,
     /// Workers that are told to drain.
     pub(crate) departures: u8,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct State {
     pub(crate) row: Row,
     pub(crate) workers: [Worker; 2],

@@ -1,0 +1,101 @@
+//! What README and docs lead to is there.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn add_pages(dir: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            add_pages(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "md") {
+            found.push(path);
+        }
+    }
+}
+
+fn pages() -> Vec<PathBuf> {
+    let mut found = vec![root().join("README.md"), root().join("SECURITY.md")];
+    add_pages(&root().join("docs"), &mut found);
+    found
+}
+
+/// The lines that are no code.
+fn prose(text: &str) -> Vec<&str> {
+    let mut in_code = false;
+    let prose = text.lines().filter(|line| {
+        let fence = line.trim_start().starts_with("```");
+        in_code ^= fence;
+        !fence && !in_code
+    });
+    prose.collect()
+}
+
+/// The targets of the links within the repository.
+fn links(text: &str) -> Vec<String> {
+    let lines = prose(text);
+    let targets = lines.iter().flat_map(|line| line.split("](").skip(1));
+    let targets = targets.filter_map(|rest| rest.split_once(')').map(|(target, _)| target));
+    targets.filter(|target| !target.contains("://")).map(str::to_owned).collect()
+}
+
+/// The anchors of a page, as GitHub makes them of its headings.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let lines = prose(text);
+    let headings = lines.iter().filter(|line| line.starts_with('#'));
+    let anchor = |line: &&str| {
+        let kept = line.trim_start_matches('#').trim().to_lowercase();
+        let kept = kept.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let mut seen = 0;
+    for page in pages() {
+        for link in links(&fs::read_to_string(&page).unwrap()) {
+            let (file, anchor) = link.split_once('#').unwrap_or((&link, ""));
+            let target =
+                if file.is_empty() { page.clone() } else { page.parent().unwrap().join(file) };
+            assert!(target.exists(), "{}: {link} is not there", page.display());
+            if !anchor.is_empty() {
+                let known = anchors(&fs::read_to_string(&target).unwrap());
+                assert!(known.contains(anchor), "{}: {link} has no heading", page.display());
+            }
+            seen += 1;
+        }
+    }
+    assert!(seen > 40, "only {seen} links found");
+}
+
+#[test]
+fn every_page_is_reached_from_the_readme() {
+    let mut reached = BTreeSet::new();
+    let mut next = vec![root().join("README.md")];
+    while let Some(page) = next.pop() {
+        let page = page.canonicalize().unwrap();
+        if page.extension().is_some_and(|extension| extension == "md")
+            && reached.insert(page.clone())
+        {
+            let dir = page.parent().unwrap();
+            let files = links(&fs::read_to_string(&page).unwrap());
+            let files = files.iter().filter_map(|link| link.split('#').next());
+            next.extend(files.filter(|file| !file.is_empty()).map(|file| dir.join(file)));
+        }
+    }
+    for page in pages() {
+        let known = reached.contains(&page.canonicalize().unwrap());
+        assert!(known, "nothing leads to {}", page.display());
+    }
+}
