@@ -271,12 +271,6 @@ impl Target for EventTarget<'_> {
                 &mut self.value
             }
         };
-        // What most programs remove; VRL looks twice for it, and whether anything is empty then.
-        if let (Value::Object(object), [OwnedSegment::Field(name)], false) =
-            (&mut *value, path.path.segments.as_slice(), compact)
-        {
-            return Ok(object.remove(name));
-        }
         Ok(value.remove(&path.path, compact))
     }
 }
