@@ -8,6 +8,8 @@
 //!    is wrong is found at once.
 //! 3. [`compile`]: `checks` looks at names and relations; patterns, schemas and programs are
 //!    compiled, names of sinks resolved. What comes out runs.
+//!
+//! [`reference()`] makes `docs/configuration.md` of the default file.
 
 mod checks;
 mod compile;
@@ -17,6 +19,7 @@ mod place;
 mod problem;
 mod provenance;
 mod redact;
+mod reference;
 mod route_settings;
 mod schema;
 mod settings;
@@ -30,6 +33,7 @@ pub use compile::{Compiled, compile, load};
 pub use place::Place;
 pub use problem::{ConfigProblem, ConfigProblems};
 pub use provenance::Setting;
+pub use reference::reference;
 pub use route_settings::{FieldSetting, RouteSettings, ValidateOn};
 pub use settings::{
     AdminSettings, BatchSettings, ConsumerSettings, DeadLetterSettings, EmfSettings, LeaseSettings,

@@ -1,7 +1,7 @@
 //! All keys by their tables: what each may hold, and what holds when it is absent.
 //!
-//! The meaning of a key is documented beside its field in the settings, its default in
-//! `config/default.toml`. Tests hold the three together.
+//! What a key means to an operator, and its default, stand in `config/default.toml`, of which the reference
+//! is made; the fields of the settings say what it means to the code. Tests hold the three together.
 
 use super::kind::Kind::{
     self, Address, Age, Attempts, Count, Duration, End, Fields, Flag, Pairs, PartitionKey,

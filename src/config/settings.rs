@@ -1,5 +1,5 @@
-//! The settings as people write them. Each key is documented here, beside its field; the defaults
-//! stand in `config/default.toml`, and a test holds the two together.
+//! The settings as people write them: what each key means to the code. Operators read `config/default.toml`,
+//! where the defaults stand too; a test holds the two together.
 
 use std::{collections::BTreeMap, fmt, net::SocketAddr, time::Duration};
 
