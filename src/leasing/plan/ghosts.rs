@@ -89,8 +89,8 @@ mod tests {
         model::{Checkpoint, HashKey, HashKeyRange},
     };
 
-    fn keys(start: u128, end: u128) -> Option<HashKeyRange> {
-        Some(HashKeyRange { start: HashKey(start), end: HashKey(end) })
+    fn keys(start: u128, end: u128) -> HashKeyRange {
+        HashKeyRange { start: HashKey(start), end: HashKey(end) }
     }
 
     fn ids(names: &str) -> Vec<ShardId> {
@@ -103,7 +103,7 @@ mod tests {
         let shard = |(id, parents, hash_range)| Shard {
             id: ShardId::new(id),
             parents: ids(parents),
-            hash_range,
+            hash_range: Some(hash_range),
             open: matches!(id, "5" | "6"),
         };
         [
