@@ -142,7 +142,7 @@ fn commands<'a>(info: &str, lines: &[&'a str]) -> Vec<&'a str> {
     match info {
         "sh" => lines.filter(|line| !line.is_empty()).collect(),
         "console" | "text" => lines.filter_map(|line| line.strip_prefix("$ ")).collect(),
-        "toml" | "sql" => Vec::new(),
+        "json" | "toml" | "sql" => Vec::new(),
         other => panic!("a block of {other:?}: say here what is to be done with it"),
     }
 }
