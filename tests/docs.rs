@@ -99,3 +99,10 @@ fn every_page_is_reached_from_the_readme() {
         assert!(known, "nothing leads to {}", page.display());
     }
 }
+
+#[test]
+fn the_configuration_reference_is_up_to_date() {
+    let page = fs::read_to_string(root().join("docs/configuration.md")).unwrap();
+    let again = "make it anew: shardwright config --reference > docs/configuration.md";
+    assert!(page == shardwright::config::reference(), "{again}");
+}

@@ -147,7 +147,7 @@ impl Update {
     }
 
     fn checkpoint(&mut self, progress: Option<&Progress>) {
-        let Some(Progress { checkpoint, arrival, pending }) = progress else { return };
+        let Some(Progress { checkpoint, arrival, watermarks, pending }) = progress else { return };
         self.set.extend([
             "checkpoint = :checkpoint",
             "checkpointSubSequenceNumber = :sub",
@@ -160,6 +160,10 @@ impl Update {
             self.set.push("checkpointArrival = :arrival");
             self.value(":arrival", millis(*time));
         }
+        if let Some(watermarks) = watermarks {
+            self.set.push("checkpointWatermarks = :watermarks");
+            self.value(":watermarks", s(watermarks));
+        }
         self.pending(pending.as_ref());
     }
 
@@ -170,6 +174,9 @@ impl Update {
         self.remove.push("latestSince");
         if progress.arrival.is_none() {
             self.remove.push("checkpointArrival");
+        }
+        if progress.watermarks.is_none() {
+            self.remove.push("checkpointWatermarks");
         }
     }
 

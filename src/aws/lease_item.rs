@@ -32,11 +32,13 @@ const PENDING_STATE: &str = "pendingCheckpointState";
 /// Ours: a KCL leaves attributes alone that it does not know.
 const ARRIVAL: &str = "checkpointArrival";
 /// Ours, as above.
+const WATERMARKS: &str = "checkpointWatermarks";
+/// Ours, as above.
 const LATEST_SINCE: &str = "latestSince";
 const ENTITY_TYPE: &str = "entityType";
 
 /// The attributes that [`Lease`] holds.
-pub(super) const MODELLED: [&str; 18] = [
+pub(super) const MODELLED: [&str; 19] = [
     LEASE_KEY,
     COUNTER,
     OWNER,
@@ -54,6 +56,7 @@ pub(super) const MODELLED: [&str; 18] = [
     PENDING_SUB_SEQUENCE,
     PENDING_STATE,
     ARRIVAL,
+    WATERMARKS,
     LATEST_SINCE,
 ];
 
@@ -120,6 +123,10 @@ fn read_lease(key: &str, item: &Item) -> Result<Lease, Problem> {
         checkpoint: Checkpoint::parse(checkpoint, sub_sequence)
             .map_err(|error| (CHECKPOINT, error.to_string()))?,
         arrival: time(item, ARRIVAL),
+        watermarks: item
+            .get(WATERMARKS)
+            .and_then(|text| text.as_s().ok())
+            .map(|text| Arc::from(&**text)),
         pending: pending(item),
         latest_since: time(item, LATEST_SINCE),
         owner_switches: number(item, OWNER_SWITCHES)?.unwrap_or(0),
@@ -222,6 +229,9 @@ pub(super) fn new_item(lease: &Lease) -> Item {
         if let Some(time) = time {
             put(attribute, millis(time));
         }
+    }
+    if let Some(watermarks) = &lease.watermarks {
+        put(WATERMARKS, s(watermarks));
     }
     if let Some([start, end]) = lease.hash_range.as_ref().map(hash_keys) {
         put(START_HASH_KEY, start);
@@ -392,6 +402,7 @@ mod tests {
         fresh.checkpoint =
             Checkpoint::After(Position { sequence: "77".parse().unwrap(), sub_sequence: 9 });
         fresh.arrival = Some(EpochMillis(1_700_000_000_123));
+        fresh.watermarks = Some(Arc::from("{}"));
         fresh.latest_since = Some(EpochMillis(1_700_000_000_000));
         let position = Position { sequence: "78".parse().unwrap(), sub_sequence: 2 };
         fresh.pending =

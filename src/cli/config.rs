@@ -2,18 +2,26 @@
 
 use std::{fmt::Write, process::ExitCode};
 
+use crate::config::reference;
+
 use super::{ConfigArgs, refuse_config, talk::print};
 
 #[derive(clap::Args)]
 pub(super) struct Args {
     #[command(flatten)]
     config: ConfigArgs,
+    /// Print the reference of all keys, in Markdown, instead
+    #[arg(long)]
+    reference: bool,
 }
 
 /// Column of the origins; a longer line has its own further right.
 const WIDEST: usize = 60;
 
 pub(super) fn run(args: &Args) -> ExitCode {
+    if args.reference {
+        return printed(&reference());
+    }
     let settings = match args.config.list() {
         Ok(settings) => settings,
         Err(problems) => return refuse_config(&problems),
@@ -27,7 +35,11 @@ pub(super) fn run(args: &Args) -> ExitCode {
         // Writing into a string cannot fail.
         let _ = writeln!(text, "{line:width$}  # {}", setting.origin);
     }
-    match print(&text) {
+    printed(&text)
+}
+
+fn printed(text: &str) -> ExitCode {
+    match print(text) {
         Ok(()) => ExitCode::SUCCESS,
         Err(unwritten) => unwritten.exit(),
     }

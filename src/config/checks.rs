@@ -1,6 +1,7 @@
 //! What must hold beyond the kind of each value: names that AWS takes, values that fit each other.
 
 mod exporters;
+mod windows;
 
 use std::{collections::HashSet, time::Duration};
 
@@ -37,6 +38,7 @@ pub(super) fn findings(settings: &Settings, places: &Places) -> Vec<Finding> {
     checks.consumers(settings);
     checks.routes(&settings.routes);
     checks.sinks(settings);
+    checks.windows(settings);
     checks.emf(settings);
     checks.otlp(&settings.otlp, cfg!(feature = "otlp"));
     checks.found

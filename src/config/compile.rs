@@ -5,6 +5,7 @@ use std::{
     collections::HashSet,
     fmt::Write,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use sha2::{Digest, Sha256};
@@ -94,7 +95,7 @@ pub fn compile(layers: &Layers) -> Result<Compiled, ConfigProblems> {
     Ok(Compiled { settings, routes, dead_letters, limits, warnings, hash })
 }
 
-struct Compiler<'s> {
+pub(super) struct Compiler<'s> {
     settings: &'s Settings,
     places: &'s Places,
     base: &'s Path,
@@ -116,7 +117,7 @@ impl<'s> Compiler<'s> {
         Self { settings, places, base, texts: Sha256::new(), problems, stand_ins }
     }
 
-    fn problem(&mut self, key: impl Into<String>, message: impl Into<String>) {
+    pub(super) fn problem(&mut self, key: impl Into<String>, message: impl Into<String>) {
         let key = key.into();
         if !around(&key).any(|part| self.stand_ins.contains(part)) {
             let place = self.places.nearest(&key);
@@ -150,6 +151,7 @@ impl<'s> Compiler<'s> {
         let transform = self.file(&format!("{key}.transform"), route.transform.as_ref(), |text| {
             Program::compile(text).map_err(|error| error.to_string())
         });
+        let window = self.window(key, route);
         let sink = self.sink(&format!("{key}.sink"), &route.sink)?;
         Some(Route {
             name: route.name.clone(),
@@ -160,6 +162,7 @@ impl<'s> Compiler<'s> {
             also: route.also,
             validation,
             transform,
+            window: window.map(Arc::new),
             sink,
         })
     }
@@ -212,7 +215,7 @@ impl<'s> Compiler<'s> {
         None
     }
 
-    fn sink(&mut self, key: &str, name: &str) -> Option<usize> {
+    pub(super) fn sink(&mut self, key: &str, name: &str) -> Option<usize> {
         let found = self.settings.sinks.keys().position(|sink| sink == name);
         if found.is_none() {
             let known: Vec<&str> = self.settings.sinks.keys().map(String::as_str).collect();

@@ -8,6 +8,8 @@
 //!    is wrong is found at once.
 //! 3. [`compile`]: `checks` looks at names and relations; patterns, schemas and programs are
 //!    compiled, names of sinks resolved. What comes out runs.
+//!
+//! [`reference()`] makes `docs/configuration.md` of the default file.
 
 mod checks;
 mod compile;
@@ -17,20 +19,25 @@ mod place;
 mod problem;
 mod provenance;
 mod redact;
+mod reference;
+mod route_settings;
 mod schema;
 mod settings;
 mod source;
 #[cfg(test)]
 mod tests;
 mod typing;
+mod windows;
 
 pub use compile::{Compiled, compile, load};
 pub use place::Place;
 pub use problem::{ConfigProblem, ConfigProblems};
 pub use provenance::Setting;
+pub use reference::reference;
+pub use route_settings::{FieldSetting, RouteSettings, ValidateOn};
 pub use settings::{
-    AdminSettings, BatchSettings, ConsumerSettings, DeadLetterSettings, EmfSettings, FieldSetting,
-    LeaseSettings, LogFormat, LogSettings, OtlpSettings, Retrieval, RetrySettings, RouteSettings,
-    Secret, Settings, ShutdownSettings, SinkEntry, StreamSettings, ValidateOn,
+    AdminSettings, BatchSettings, ConsumerSettings, DeadLetterSettings, EmfSettings, LeaseSettings,
+    LogFormat, LogSettings, OtlpSettings, Retrieval, RetrySettings, Secret, Settings,
+    ShutdownSettings, SinkEntry, StreamSettings,
 };
 pub use source::{DEFAULTS, Layers};

@@ -1,7 +1,7 @@
 //! All keys by their tables: what each may hold, and what holds when it is absent.
 //!
-//! The meaning of a key is documented beside its field in the settings, its default in
-//! `config/default.toml`. Tests hold the three together.
+//! What a key means to an operator, and its default, stand in `config/default.toml`, of which the reference
+//! is made; the fields of the settings say what it means to the code. Tests hold the three together.
 
 use super::kind::Kind::{
     self, Address, Age, Attempts, Count, Duration, End, Fields, Flag, Pairs, PartitionKey,
@@ -136,6 +136,16 @@ pub(super) const ROUTE: &[Key] = &[
     key("validate", Text),
     or("validate_on", Word(&["message", "event"]), "message"),
     key("transform", Text),
+    key("window", Duration),
+    or("window_lateness", Duration, "10s"),
+    key("window_idle", Duration),
+    or("window_ahead", Duration, "10s"),
+    key("window_time", Text),
+    or("window_late", Text, "dead-letter"),
+    or("window_max_groups", Count, "10000"),
+    or("window_max_bytes", Size, "8MiB"),
+    or("group_by", Texts, ""),
+    or("aggregates", Pairs, ""),
     must("sink", Text, "name the sink, as in sink = \"out\""),
 ];
 

@@ -1,11 +1,12 @@
-//! The settings as people write them. Each key is documented here, beside its field; the defaults
-//! stand in `config/default.toml`, and a test holds the two together.
+//! The settings as people write them: what each key means to the code. Operators read `config/default.toml`,
+//! where the defaults stand too; a test holds the two together.
 
-use std::{collections::BTreeMap, fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, time::Duration};
 
 use bytesize::ByteSize;
 use serde::{Deserialize, Deserializer};
 
+use super::RouteSettings;
 use crate::{
     aws::AwsSettings,
     model::{Aggregates, EndPosition, Format, InitialPosition},
@@ -255,87 +256,6 @@ pub enum Retrieval {
     /// Enhanced fan-out: records are pushed within about 70 ms, 2 MB a second and shard for this
     /// consumer alone, at a price (Kinesis Data Streams pricing).
     FanOut,
-}
-
-/// `[[routes]]`: which events go through which checks to which sink. A route takes the events that
-/// meet all of `filter`, `log_groups`, `where` and `default`; what fails one of its checks becomes a
-/// dead letter.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-pub struct RouteSettings {
-    /// Its name, for logs and dead letters.
-    pub name: String,
-    /// A CloudWatch Logs filter pattern on the message. Without it the route takes all events.
-    #[serde(default)]
-    pub filter: Option<String>,
-    /// Log groups whose events the route takes; `*` and `?` are wildcards.
-    #[serde(default)]
-    pub log_groups: Vec<String>,
-    /// Fields of a message that is a JSON object, by their paths, and the values of which each must
-    /// hold one: `where = { type = "order", "header.source" = ["web", "app"] }`. A text also equals a
-    /// number, `true` or `false` that is written so.
-    #[serde(default, rename = "where")]
-    pub fields: BTreeMap<String, Vec<FieldSetting>>,
-    /// Whether the route takes only what no route before it has taken: what is left over where those
-    /// say `also`. A route without conditions at the end does the same where none does.
-    #[serde(default)]
-    pub default: bool,
-    /// Whether later routes see the events that this one takes.
-    #[serde(default)]
-    pub also: bool,
-    /// Most bytes of the message.
-    #[serde(default)]
-    pub max_event_size: Option<ByteSize>,
-    /// The log groups that events may come from; `*` and `?` are wildcards. Unlike `log_groups` it
-    /// refuses the others.
-    #[serde(default)]
-    pub known_log_groups: Vec<String>,
-    /// How long before the arrival of its record an event may have happened.
-    #[serde(default, with = "humantime_serde")]
-    pub oldest_event: Option<Duration>,
-    /// How far after the arrival of its record an event's time may be: clocks differ.
-    #[serde(default, with = "humantime_serde")]
-    pub newest_event: Option<Duration>,
-    /// Paths of fields that the message must have, as in `where`; their values do not matter.
-    #[serde(default)]
-    pub required_keys: Vec<String>,
-    /// A JSON Schema file, draft-07 and 2020-12 among others; relative to the configuration file.
-    #[serde(default)]
-    pub validate: Option<PathBuf>,
-    /// What must satisfy the schema: the parsed message, or the event as a program sees it.
-    #[serde(default)]
-    pub validate_on: ValidateOn,
-    /// A VRL program file that makes the event that is delivered; relative to the configuration
-    /// file.
-    #[serde(default)]
-    pub transform: Option<PathBuf>,
-    /// The name of the sink.
-    pub sink: String,
-}
-
-/// What must satisfy a schema.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ValidateOn {
-    /// The message, which must be JSON.
-    #[default]
-    Message,
-    /// The event: `owner`, `log_group`, `log_stream`, `subscription_filters`, `id`, `timestamp`, and
-    /// `message`, parsed if it is a JSON object or array.
-    Event,
-}
-
-/// One value that a field may hold.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(untagged)]
-pub enum FieldSetting {
-    /// `true` or `false`.
-    Flag(bool),
-    /// A whole number.
-    Whole(i64),
-    /// Another number.
-    Fraction(f64),
-    /// Text.
-    Text(String),
 }
 
 /// `[sinks.NAME]`: one place that events go to.

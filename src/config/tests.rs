@@ -190,6 +190,8 @@ fn the_default_file_documents_every_key_with_its_default() {
         prefixed("shutdown", schema::SHUTDOWN),
         prefixed("admin", schema::ADMIN),
         prefixed("log", schema::LOG),
+        prefixed("emf", schema::EMF),
+        prefixed("otlp", schema::OTLP),
         prefixed("dead_letter", schema::DEAD_LETTER),
         prefixed("streams[0]", schema::STREAM),
         prefixed("routes[0]", schema::ROUTE),
@@ -205,10 +207,13 @@ fn the_default_file_documents_every_key_with_its_default() {
         prefixed("sinks.hose", schema::FIREHOSE),
         prefixed("sinks.next", schema::KINESIS),
     ];
+    let reference = reference();
     for (path, key) in all.into_iter().flatten() {
         let setting = listed.iter().find(|setting| setting.key == path);
         let setting = setting.unwrap_or_else(|| panic!("{path} is not documented"));
         assert_ne!(setting.origin, "default", "{path} is not documented");
+        let row = format!("\n| `{}` | ", key.name);
+        assert!(reference.contains(&row), "{path} is not in the reference");
         if let Absent::Default(text) = key.absent {
             let default = key.kind.parse(text).unwrap();
             assert_eq!(setting.value, default.to_string(), "{path}");

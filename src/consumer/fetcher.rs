@@ -158,7 +158,9 @@ impl Fetcher {
             debug!(lease = %self.grant.lease.key, "last page of the shard");
         }
         if page.records.is_empty() {
-            return self.end.take().map(Fetched::End);
+            let tip = page.behind_latest.is_zero() && self.context.pipeline.has_windows();
+            let end = self.end.take().map(Fetched::End);
+            return end.or(tip.then_some(Fetched::Tip(started)));
         }
         Some(Fetched::Page(page.records, reservation))
     }

@@ -117,6 +117,7 @@ impl Bench {
         match self.fetcher.next().await {
             Fetched::Page(records, _) => numbers(&records),
             Fetched::End(exit) => panic!("{exit:?}"),
+            Fetched::Tip(_) => panic!("there are no windows"),
         }
     }
 
@@ -124,6 +125,7 @@ impl Bench {
         match self.fetcher.next().await {
             Fetched::Page(records, _) => panic!("{records:?}"),
             Fetched::End(exit) => exit,
+            Fetched::Tip(_) => panic!("there are no windows"),
         }
     }
 

@@ -18,6 +18,8 @@
 //! - A delivery begins only while the lease is provably valid.
 //! - Per shard and sink one batch is under way at a time, so sinks see the order of the shard. A sink
 //!   with several lanes gets one batch of each, and sees the order of each partition key.
+//! - What goes into a window is released from the budget at once; the checkpoint waits for the window
+//!   (`windows`).
 //! - A sink that prepares gets the same batches again from whoever takes the lease after a crash: their
 //!   ranges are in the lease's row first (`prepared`).
 //! - An event is given up only when its sink's [`RetryLimits`] say so; a dead letter never.
@@ -57,6 +59,8 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod until;
+mod watermarks;
+mod windows;
 
 pub use budget::{Budget, Reservation, Share};
 pub use fan_out::FanOut;

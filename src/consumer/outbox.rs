@@ -17,9 +17,9 @@ use super::{
     retry_policy::{RetryLimits, RetryPolicy},
 };
 use crate::{
-    etl::{Delivery, SourceRecord, Stage, Tally},
+    etl::{Delivery, InWindow, SourceRecord, Stage, Tally},
     metrics::ShardMeter,
-    model::{Checkpoint, Position, Progress, StreamName},
+    model::{Checkpoint, EpochMillis, PendingCheckpoint, Position, StreamName},
 };
 
 /// What waits for the sinks, and what is on its way to them. Where its records come from is its
@@ -36,6 +36,8 @@ pub(super) struct Outbox {
     deliveries: FuturesUnordered<BoxFuture<'static, Delivered>>,
     /// Deliveries that each event still waits for, and whether one of them is a dead letter.
     open_events: BTreeMap<(Ticket, Option<u32>), OpenEvent>,
+    /// What was settled of windows since somebody asked.
+    of_windows: Vec<InWindow>,
     /// The last record of which a sink has seen something.
     begun: Option<Ticket>,
     /// The shard's, if the records are of one.
@@ -88,6 +90,7 @@ impl Outbox {
             waiting: BTreeMap::new(),
             deliveries: FuturesUnordered::new(),
             open_events: BTreeMap::new(),
+            of_windows: Vec::new(),
             begun: None,
             rng,
         }
@@ -115,23 +118,28 @@ impl Outbox {
         self.ledger.len()
     }
 
-    /// How far the shard is processed, and what is prepared beyond; `None` when the row says it all.
-    pub(super) fn progress(&self) -> Option<Progress> {
-        let lease = self.permit.lease()?;
-        let (checkpoint, arrival) = match self.ledger.frontier().cloned() {
-            Some((position, arrival)) => (Checkpoint::After(position), Some(arrival)),
-            None => (lease.checkpoint.clone(), None),
-        };
-        let pending = self.prepared.pending(&checkpoint);
-        let news = arrival.is_some() || pending.is_some();
-        news.then_some(Progress { checkpoint, arrival, pending })
+    /// The last place up to which everything is settled, once there is one.
+    pub(super) fn frontier(&self) -> Option<&Mark> {
+        self.ledger.frontier()
     }
 
-    /// Tells the shard's meter what is under way.
-    pub(super) fn report(&self) {
+    /// What is prepared beyond this checkpoint.
+    pub(super) fn pending(&self, checkpoint: &Checkpoint) -> Option<PendingCheckpoint> {
+        self.prepared.pending(checkpoint)
+    }
+
+    /// Tells the shard's meter what is under way; `held` is the oldest record that a window waits with.
+    pub(super) fn report(&self, windows: usize, held: Option<EpochMillis>) {
         if let Some(meter) = &self.meter {
-            meter.under_way(self.ledger.len(), self.ledger.oldest());
+            let oldest = self.ledger.oldest().into_iter().chain(held).min();
+            meter.under_way(self.ledger.len(), oldest);
+            meter.windows(windows);
         }
+    }
+
+    /// The rows and letters of windows that were settled since the last call.
+    pub(super) fn settled_of_windows(&mut self) -> Vec<InWindow> {
+        std::mem::take(&mut self.of_windows)
     }
 
     /// Opens a record on the ledger and queues its deliveries.
@@ -144,7 +152,7 @@ impl Outbox {
     ) -> Ticket {
         let position = mark.0.clone();
         // What a former owner had in one batch was in memory once: no shard waits for its own bytes.
-        let reservation = reservation.filter(|_| !self.prepared.rebuilds());
+        let reservation = reservation.filter(|_| !self.prepared.rebuilds_with(&deliveries));
         let ticket = self.ledger.open(mark, deliveries.len(), reservation);
         if let Some(record) = record {
             self.queue(ticket, deliveries, record);
@@ -156,7 +164,9 @@ impl Outbox {
     fn queue(&mut self, ticket: Ticket, deliveries: Vec<Delivery>, record: &Arc<SourceRecord>) {
         let mut delivered = Vec::new();
         for delivery in deliveries {
-            self.open_events.entry((ticket, delivery.event)).or_default().deliveries += 1;
+            if !is_row(&delivery) {
+                self.open_events.entry((ticket, delivery.event)).or_default().deliveries += 1;
+            }
             let has = self.prepared.has(&delivery);
             let queued = Queued { delivery, ticket, record: Arc::clone(record), holds: None };
             if has {
@@ -189,8 +199,9 @@ impl Outbox {
         self.lanes.forget_after(self.begun);
     }
 
-    /// Sends off the batches that are due; with `flush` all that is there.
-    pub(super) fn send(&mut self, flush: bool) {
+    /// Sends off the batches that are due; with `flush` all that is there. Answers whether one of them
+    /// waits until the lease's row says what is [pending](Self::pending).
+    pub(super) fn send(&mut self, flush: bool) -> bool {
         let mut prepares = false;
         for (lane, batch) in self.lanes.take_due(Instant::now(), flush || self.full()) {
             self.begun = self.begun.max(batch.iter().map(|queued| queued.ticket).max());
@@ -205,9 +216,7 @@ impl Outbox {
                 Delivered { lane, verdicts: delivery.run(batch, seed).await }
             }));
         }
-        if prepares && let Some(progress) = self.progress() {
-            self.permit.prepare(progress);
-        }
+        prepares
     }
 
     fn delivery(&self, lane: LaneId) -> BatchDelivery {
@@ -288,6 +297,18 @@ impl Outbox {
 
     fn settle(&mut self, queued: &Queued, tally: &mut Tally) -> Option<SettledEvent> {
         let key = (queued.ticket, queued.delivery.event);
+        self.of_windows.extend(queued.delivery.window);
+        if let Some(InWindow { row: Some(events), .. }) = queued.delivery.window {
+            self.ledger.settle(queued.ticket);
+            queued.delivery.failed.into_iter().for_each(|stage| tally.letters.count(stage));
+            if queued.is_letter() {
+                tally.dead_lettered += events;
+            } else {
+                tally.rows += 1;
+                tally.delivered += events;
+            }
+            return None;
+        }
         let event = self.open_events.get_mut(&key)?;
         event.dead |= queued.is_letter();
         event.deliveries -= 1;
@@ -321,4 +342,9 @@ impl Outbox {
         let letter = self.context.pipeline.refused(record, &queued.delivery, reason);
         self.lanes.push(Queued { delivery: letter, ..queued }, Instant::now());
     }
+}
+
+/// Whether it is the row of a window, or the letter of one: it belongs to many events.
+fn is_row(delivery: &Delivery) -> bool {
+    delivery.window.is_some_and(|window| window.row.is_some())
 }

@@ -1,6 +1,6 @@
 //! From a reader of a shard, whichever way it reads, to its processor.
 
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
 use super::Reservation;
 use crate::{
@@ -12,13 +12,15 @@ use crate::{
 pub(super) enum Fetched {
     /// Records, with the bytes reserved for them.
     Page(Vec<RawRecord>, Reservation),
+    /// Everything that was put before this instant has been handed on.
+    Tip(Instant),
     /// There is nothing more to read, for good.
     End(ConsumerExit),
 }
 
 /// Reads one shard.
 pub(super) trait PageSource {
-    /// The next page that holds records, or the end.
+    /// The next page that holds records, the tip if somebody asks for it, or the end.
     ///
     /// # Cancel safety
     /// None: a page may be lost, so that a reader whose call was broken off is of no use any more.

@@ -3,10 +3,7 @@
 use std::{fmt, sync::Arc};
 
 use super::prepared::Announced;
-use crate::{
-    leasing::LeaseGrant,
-    model::{Lease, Progress},
-};
+use crate::{leasing::LeaseGrant, model::Lease};
 
 /// What allows a delivery to begin.
 #[derive(Clone)]
@@ -36,13 +33,6 @@ impl Permit {
         match self {
             Self::Lease(grant) => Some(&grant.lease),
             Self::Replay => None,
-        }
-    }
-
-    /// Has the lease's row say what is prepared; see [`LeaseGrant::prepare`].
-    pub(super) fn prepare(&self, progress: Progress) {
-        if let Self::Lease(grant) = self {
-            grant.prepare(progress);
         }
     }
 

@@ -117,17 +117,28 @@ impl Prepared {
             return false;
         };
         let Some(place) = Place::of(&delivery.output) else { return false };
-        let before = sink.range.first.as_ref().is_some_and(|first| place < *first);
-        let has = before || sink.seen.as_ref().is_some_and(|seen| place <= *seen);
+        let has = sink.has(&place);
         if !has {
             sink.seen = Some(place);
         }
         has
     }
 
-    /// Whether batches of former owners are not complete yet.
+    /// Whether batches of former owners have begun and are not complete yet. How far they are behind the
+    /// checkpoint says nothing: a window may hold that much longer.
     pub(super) fn rebuilds(&self) -> bool {
-        self.sinks.iter().flatten().any(|sink| sink.rebuilding)
+        self.sinks.iter().flatten().any(PreparedSink::rebuilds)
+    }
+
+    /// Whether that is so once these are taken in.
+    pub(super) fn rebuilds_with(&self, deliveries: &[Delivery]) -> bool {
+        let begins = |delivery: &Delivery| {
+            let sink = self.sinks.get(delivery.sink).and_then(Option::as_ref);
+            let sink = sink.filter(|sink| sink.rebuilding);
+            let place = sink.and_then(|_| Place::of(&delivery.output));
+            sink.zip(place).is_some_and(|(sink, place)| !sink.has(&place))
+        };
+        self.rebuilds() || deliveries.iter().any(begins)
     }
 
     /// All of a record was taken in, or with `None` of the shard: answers the sinks for which the batch
@@ -201,6 +212,15 @@ impl Prepared {
 }
 
 impl PreparedSink {
+    fn has(&self, place: &Place) -> bool {
+        let before = self.range.first.as_ref().is_some_and(|first| place < first);
+        before || self.seen.as_ref().is_some_and(|seen| place <= seen)
+    }
+
+    fn rebuilds(&self) -> bool {
+        self.rebuilding && self.seen != self.range.done
+    }
+
     fn ends_if_through(&mut self) -> bool {
         let through = self.letters == 0;
         if through && let Some(last) = self.range.last.take() {

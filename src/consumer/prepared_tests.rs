@@ -8,7 +8,7 @@ use super::*;
 use crate::{
     consumer::{
         RetryLimits,
-        testing::{OnePage, START, ScriptedSink, accept, down, source},
+        testing::{OnePage, START, ScriptedSink, accept, delivery, down, position, record, source},
         tests::{Bench, bench_of},
     },
     leasing::{
@@ -196,4 +196,23 @@ async fn a_drain_leaves_a_batch_that_is_not_complete_to_the_next_owner() {
     let ConsumerExit::Drained(progress) = exit else { panic!("{exit:?}") };
     assert!(sink.calls().is_empty());
     assert_eq!(state(progress.as_ref()), row);
+}
+
+#[tokio::test]
+async fn a_batch_is_rebuilt_from_its_first_event_on() {
+    let (sink, letters) = (ScriptedSink::preparing(accept), ScriptedSink::new(accept));
+    let row = r#"{"version":1,"sinks":{"out":{"done":"2:0:0:0:0","last":"9:0:0:0:0"}}}"#;
+    let Bench { context, .. } = bench(with_state(row, "9"), &sink, &letters);
+    let mut prepared = Prepared::new(&context.sinks, Some(&with_state(row, "9")));
+    let numbered = |number| [delivery(&record(number, "key", "x", EpochMillis(START)))];
+    for number in [1, 2] {
+        assert!(!prepared.rebuilds_with(&numbered(number)));
+        assert!(numbered(number).iter().all(|done| prepared.has(done)));
+    }
+    assert!(!prepared.rebuilds(), "what is far before the batch was not in memory with it");
+    assert!(prepared.rebuilds_with(&numbered(3)));
+    assert!(numbered(3).iter().all(|first| !prepared.has(first)));
+    assert!(prepared.rebuilds());
+    assert_eq!(prepared.passed(Some(&position(10))), [0]);
+    assert!(!prepared.rebuilds());
 }

@@ -3,9 +3,15 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use rand::rngs::StdRng;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
-use super::{ConsumerContext, Reservation, outbox::Outbox, pages::Fetched, permit::Permit};
+use super::{
+    ConsumerContext, Mark, Reservation,
+    outbox::Outbox,
+    pages::Fetched,
+    permit::Permit,
+    windows::{ClosedRows, Windows},
+};
 use crate::{
     codec::{ShardKeys, deaggregate},
     etl::{Processed, Source, SourceRecord, Tally},
@@ -30,6 +36,7 @@ pub(super) struct Processor {
     /// size.
     backlog: VecDeque<(RawRecord, Option<Reservation>)>,
     outbox: Outbox,
+    windows: Windows,
     phase: Phase,
 }
 
@@ -46,6 +53,7 @@ enum Phase {
 enum Action {
     Page(Vec<RawRecord>, Reservation),
     Decode,
+    Tip(Instant),
     End(ConsumerExit),
     Drain,
     Turn,
@@ -64,11 +72,13 @@ impl Processor {
             _ => None,
         };
         let permit = Permit::Lease(Arc::clone(&grant));
+        let source = Arc::new(source);
         Self {
+            windows: Windows::new(&context.pipeline, Arc::clone(&source), &grant.lease),
             grant,
             outbox: Outbox::new(permit, Arc::clone(&context), rng),
             context,
-            source: Arc::new(source),
+            source,
             keys,
             done_before,
             backlog: VecDeque::new(),
@@ -93,7 +103,15 @@ impl Processor {
             if matches!(self.phase, Phase::Ended(_)) && self.backlog.is_empty() {
                 self.outbox.passed(None);
             }
-            self.outbox.send(!matches!(self.phase, Phase::Reading));
+            self.send();
+        }
+    }
+
+    /// Sends off what is due, and has the lease's row say first what is prepared.
+    fn send(&mut self) {
+        let prepares = self.outbox.send(!matches!(self.phase, Phase::Reading));
+        if prepares && let Some(progress) = self.progress() {
+            self.grant.prepare(progress);
         }
     }
 
@@ -110,6 +128,7 @@ impl Processor {
             }
             fetched = pages.recv(), if reading && self.backlog.is_empty() => match fetched {
                 Some(Fetched::Page(records, reservation)) => Action::Page(records, reservation),
+                Some(Fetched::Tip(asked)) => Action::Tip(asked),
                 Some(Fetched::End(exit)) => Action::End(exit),
                 None => Action::Drain,
             },
@@ -120,13 +139,27 @@ impl Processor {
         match action {
             Action::Page(records, reservation) => self.take_page(records, reservation),
             Action::Decode => self.decode_some(),
-            Action::End(exit) => self.phase = Phase::Ended(exit),
+            Action::Tip(asked) => {
+                let closed = self.windows.tip(&self.context.pipeline, asked);
+                self.deliver_rows(closed);
+            }
+            // Nothing comes for the windows that are open.
+            Action::End(exit) => {
+                let closed = self.windows.finish(&self.context.pipeline);
+                self.deliver_rows(closed);
+                self.phase = Phase::Ended(exit);
+            }
             Action::Drain => {
                 self.phase = Phase::Draining;
                 self.backlog.clear();
                 self.outbox.forget_rest();
             }
-            Action::Turn => self.report(),
+            Action::Turn => {
+                for settled in self.outbox.settled_of_windows() {
+                    self.windows.settled(settled);
+                }
+                self.report();
+            }
         }
     }
 
@@ -170,7 +203,7 @@ impl Processor {
         if left == 0 {
             // An aggregate of none: nothing to deliver, but a place to checkpoint.
             let position = Position { sequence: raw.sequence.clone(), sub_sequence: 0 };
-            self.outbox.enter((position, raw.arrival), Vec::new(), None, held.take());
+            self.enter_nothing((position, raw.arrival), held.take(), tally);
         }
         for (user, foreign) in members.records.into_iter().zip(foreign) {
             left -= 1;
@@ -195,7 +228,7 @@ impl Processor {
     fn drop_foreign(&mut self, user: UserRecord, held: Option<Reservation>, tally: &mut Tally) {
         if !self.is_done(&user.position) {
             tally.foreign += 1;
-            self.outbox.enter((user.position, user.arrival), Vec::new(), None, held);
+            self.enter_nothing((user.position, user.arrival), held, tally);
         }
     }
 
@@ -220,20 +253,38 @@ impl Processor {
             Some(reason) => pipeline.park(record, reason),
             None => pipeline.process(record),
         };
-        let Processed { deliveries, tally: counted, failures, .. } = processed;
+        let Processed { mut deliveries, windowed, tally: counted, failures, .. } = processed;
         *tally += counted;
         for (stage, reason) in failures {
             self.context.metrics.failed(&self.source, &position, stage, &reason);
         }
         let mark = (position, record.record.arrival);
+        let closed =
+            self.windows.pass(pipeline, &mark, Some(record), windowed, &mut deliveries, tally);
         self.outbox.enter(mark, deliveries, Some(record), reservation);
+        self.deliver_rows(closed);
+    }
+
+    /// A record that gives nothing, and that time goes on with all the same.
+    fn enter_nothing(&mut self, mark: Mark, held: Option<Reservation>, tally: &mut Tally) {
+        let pipeline = &self.context.pipeline;
+        let none = &mut Vec::new();
+        let closed = self.windows.pass(pipeline, &mark, None, Vec::new(), none, tally);
+        self.outbox.enter(mark, Vec::new(), None, held);
+        self.deliver_rows(closed);
+    }
+
+    fn deliver_rows(&mut self, closed: Option<ClosedRows>) {
+        if let Some(ClosedRows { record, mark, rows }) = closed {
+            self.outbox.enter(mark, rows, Some(&record), None);
+        }
     }
 
     /// A shard is ended only when everything in it has its outcome; else it is left where it is, and
     /// whoever takes it next reads the rest again.
-    fn ended(&self, exit: ConsumerExit) -> ConsumerExit {
+    fn ended(&mut self, exit: ConsumerExit) -> ConsumerExit {
         let open = self.outbox.open_records();
-        if open == 0 {
+        if open == 0 && self.windows.all_delivered() {
             return match exit {
                 ConsumerExit::Reached(_) => ConsumerExit::Reached(self.progress()),
                 exit => exit,
@@ -245,15 +296,25 @@ impl Processor {
     }
 
     /// Tells the coordinator how far the shard is processed.
-    fn report(&self) {
-        self.outbox.report();
+    fn report(&mut self) {
+        self.outbox.report(self.windows.open(), self.windows.oldest());
         if let Some(progress) = self.progress() {
             self.grant.report(progress);
         }
     }
 
-    fn progress(&self) -> Option<Progress> {
-        self.outbox.progress()
+    /// How far the shard is processed, and what is prepared beyond; `None` when the row says it all.
+    fn progress(&mut self) -> Option<Progress> {
+        let settled = self.windows.checkpoint(self.outbox.frontier());
+        let (checkpoint, arrival, watermarks) = match settled {
+            Some(((position, arrival), watermarks)) => {
+                (Checkpoint::After(position), Some(arrival), watermarks)
+            }
+            None => (self.grant.lease.checkpoint.clone(), None, None),
+        };
+        let pending = self.outbox.pending(&checkpoint);
+        let news = arrival.is_some() || pending.is_some();
+        news.then_some(Progress { checkpoint, arrival, watermarks, pending })
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
     outbox::{Outbox, SettledEvent},
     permit::Permit,
 };
-use crate::etl::{Processed, SourceRecord, Stage};
+use crate::etl::{Processed, SourceRecord, Stage, Unplaced};
 
 /// A dead letter on its way back into the pipeline.
 #[derive(Debug)]
@@ -100,8 +100,13 @@ impl<F: FnMut(u64, LetterOutcome)> Replayer<F> {
     fn take(&mut self, Letter { number, record }: Letter) {
         let record = Arc::new(record);
         let position = record.record.position.clone();
-        let Processed { deliveries, mut tally, failures, .. } =
+        let Processed { mut deliveries, windowed, mut tally, failures, .. } =
             self.context.pipeline.process(&record);
+        tally.late += windowed.len() as u64;
+        let late = windowed.into_iter().map(|one| (one, Unplaced::Replayed)).collect();
+        let late = self.context.pipeline.unplaced(&record, late);
+        let refused = late.iter().any(|delivery| delivery.failed.is_some());
+        deliveries.extend(late);
         tally.records = 1;
         tally.bytes = record.record.data.len() as u64;
         self.context.metrics.count(&record.source.stream, tally);
@@ -109,12 +114,13 @@ impl<F: FnMut(u64, LetterOutcome)> Replayer<F> {
             self.context.metrics.failed(&record.source, &position, *stage, reason);
         }
         let mut events: Vec<_> = deliveries.iter().map(|delivery| delivery.event).collect();
+        events.sort_unstable();
         events.dedup();
         let letter = OpenLetter {
             number,
             events: events.len(),
             delivered: false,
-            failure: failures.into_iter().next(),
+            failure: failures.into_iter().next().or(refused.then(in_no_window)),
         };
         let mark = (position, record.record.arrival);
         let ticket = self.outbox.enter(mark, deliveries, Some(&record), None);
@@ -146,6 +152,10 @@ impl<F: FnMut(u64, LetterOutcome)> Replayer<F> {
         };
         (self.done)(letter.number, outcome);
     }
+}
+
+fn in_no_window() -> (Stage, String) {
+    (Stage::Window, Unplaced::Replayed.reason().to_owned())
 }
 
 #[cfg(test)]

@@ -35,6 +35,8 @@ const STALL: Duration = Duration::from_secs(30);
 /// A shard without records is looked up in the list of shards this often, all shards of a stream
 /// together.
 const QUIET: Duration = Duration::from_secs(10);
+/// An event that says that it is from the tip may have waited so long in the connection.
+const WAITED: Duration = Duration::from_secs(5);
 
 /// Reads one shard from its checkpoint to its end, or until it is told to drain.
 pub(super) struct Subscriber {
@@ -215,6 +217,9 @@ impl Subscriber {
                 Some(end) => Some(Fetched::End(end)),
                 // What an event says of the tip may be old: it may have waited in the connection.
                 None if !self.behind && self.until.has_passed() => self.poll_page().await,
+                None if !self.behind && self.context.pipeline.has_windows() => {
+                    self.heard.checked_sub(WAITED).map(Fetched::Tip)
+                }
                 None => None,
             };
         }

@@ -168,6 +168,7 @@ impl Bench {
         match self.subscriber.next().await {
             Fetched::Page(records, _) => records.iter().map(number_of).collect(),
             Fetched::End(exit) => panic!("{exit:?}"),
+            Fetched::Tip(_) => panic!("there are no windows"),
         }
     }
 
@@ -175,6 +176,7 @@ impl Bench {
         match self.subscriber.next().await {
             Fetched::Page(records, _) => panic!("{records:?}"),
             Fetched::End(exit) => exit,
+            Fetched::Tip(_) => panic!("there are no windows"),
         }
     }
 

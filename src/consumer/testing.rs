@@ -262,5 +262,13 @@ pub(super) fn delivery(record: &SourceRecord) -> Delivery {
         arrival: *arrival,
         json: data.clone(),
     };
-    Delivery { sink: 0, event: Some(0), route: Some(0), failed: None, document: None, output }
+    Delivery {
+        sink: 0,
+        event: Some(0),
+        route: Some(0),
+        failed: None,
+        document: None,
+        window: None,
+        output,
+    }
 }

@@ -23,13 +23,16 @@ pub enum Stage {
     Validate,
     /// The route's program failed on it.
     Transform,
+    /// It is in no window: it came too late, or there is no room.
+    Window,
     /// The sink will never take it.
     Deliver,
 }
 
 impl Stage {
     /// All of them, in the order of the way.
-    pub const ALL: [Self; 4] = [Self::Decode, Self::Validate, Self::Transform, Self::Deliver];
+    pub const ALL: [Self; 5] =
+        [Self::Decode, Self::Validate, Self::Transform, Self::Window, Self::Deliver];
 }
 
 impl fmt::Display for Stage {
@@ -38,6 +41,7 @@ impl fmt::Display for Stage {
             Self::Decode => "decode",
             Self::Validate => "validate",
             Self::Transform => "transform",
+            Self::Window => "window",
             Self::Deliver => "deliver",
         })
     }
@@ -99,6 +103,9 @@ pub struct DeadLetter {
     /// The event, when it could be decoded: as `decode` prints it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<Box<RawValue>>,
+    /// The row of a window, when a sink refused that: it is made of many events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub row: Option<Box<RawValue>>,
     /// The record's bytes in base64, when it could not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<String>,
@@ -141,6 +148,17 @@ impl DeadLetter {
         }
     }
 
+    /// The letter of a row that its sink will never take; `record` is the one that closed its window.
+    pub(super) fn of_row(
+        record: &SourceRecord,
+        route: &str,
+        row: &OutputEvent,
+        why: Failure,
+    ) -> Self {
+        let row = serde_json::from_slice(&row.json).ok();
+        Self { route: Some(route.to_owned()), row, ..Self::new(record, why) }
+    }
+
     fn new(record: &SourceRecord, failure: Failure) -> Self {
         let user = &record.record;
         let before = record.replayed.as_deref();
@@ -161,6 +179,7 @@ impl DeadLetter {
             attempts: before.map_or(1, |before| before.attempts.saturating_add(1)),
             first_failure: before.map(|before| before.first_failure.clone()),
             event: None,
+            row: None,
             data: None,
         }
     }

@@ -42,6 +42,8 @@ pub enum Outcome {
     Delivered,
     /// No route takes it, or the route's program leaves nothing of it.
     Filtered,
+    /// It is in a window, whose row says more.
+    Windowed,
     /// It becomes a dead letter.
     DeadLettered,
     /// A control message, which holds no events.
@@ -52,7 +54,7 @@ pub enum Outcome {
 const LONGEST: usize = 100;
 
 impl Explanation {
-    fn new(outcome: Outcome) -> Self {
+    pub(super) fn new(outcome: Outcome) -> Self {
         Self {
             event: None,
             record: None,
@@ -68,8 +70,20 @@ impl Explanation {
 
 impl Pipeline {
     /// Processes a record and explains what came of it, in the order of its events and their routes.
+    /// Windows begin and end elsewhere: [`super::Explainer`].
     pub fn explain(&self, record: &SourceRecord) -> Vec<Explanation> {
-        let Processed { deliveries, dropped, tally, .. } = self.process(record);
+        self.explained(record, self.process(record), &[])
+    }
+
+    /// Explains what came of a record; `windowed` says it of the documents that are for windows: the
+    /// event of each, the place of its route, and what is said of it.
+    pub(super) fn explained(
+        &self,
+        record: &SourceRecord,
+        processed: Processed,
+        windowed: &[(u32, usize, Explanation)],
+    ) -> Vec<Explanation> {
+        let Processed { deliveries, dropped, tally, .. } = processed;
         let shown = || Some(excerpt(&BASE64_STANDARD.encode(&record.record.data)));
         let mut found = Vec::new();
         let of_record = deliveries.iter().filter(|delivery| delivery.event.is_none());
@@ -83,8 +97,13 @@ impl Pipeline {
         for (index, event) in self.events(record) {
             let mine = deliveries.iter().filter(|delivery| delivery.event == Some(index));
             let none = dropped.iter().filter(|dropped| dropped.event == index);
-            let mut routes: Vec<_> =
-                mine.map(|one| self.delivery(one)).chain(none.map(|one| self.drop(one))).collect();
+            let windows = windowed.iter().filter(|(event, ..)| *event == index);
+            let windows = windows.map(|(_, route, one)| (Some(*route), one.clone()));
+            let mut routes: Vec<_> = mine
+                .map(|one| self.delivery(one))
+                .chain(none.map(|one| self.drop(one)))
+                .chain(windows)
+                .collect();
             routes.sort_by_key(|(route, _)| *route);
             if routes.is_empty() {
                 routes.push((None, self.unwanted(record)));
@@ -98,7 +117,7 @@ impl Pipeline {
     }
 
     /// The place of its route among the routes, and what is said of it.
-    fn delivery(&self, delivery: &Delivery) -> (Option<usize>, Explanation) {
+    pub(super) fn delivery(&self, delivery: &Delivery) -> (Option<usize>, Explanation) {
         if delivery.route.is_some() {
             let explained = Explanation {
                 route: self.route_name(delivery.route),

@@ -61,7 +61,12 @@ impl FieldPath {
     /// The field of a JSON document, as it is written there. `None` when there is none, or the
     /// document is no object, or the path has a wildcard.
     pub fn json<'d>(&self, document: &'d str) -> Option<&'d RawValue> {
-        self.selector.one(raw::root(document)?)
+        self.one(raw::root(document)?)
+    }
+
+    /// The field of a JSON object, as it is written there.
+    pub(super) fn one<'d>(&self, root: &'d RawValue) -> Option<&'d RawValue> {
+        self.selector.one(root)
     }
 
     /// The field as text: a text without its quotes, a number or flag as it is written, an object or

@@ -9,6 +9,7 @@
 //! | conditions | `route` ([`filter`], `field`) | whether a route takes the event |
 //! | checks | `validation` (`schema`) | or why it is a dead letter |
 //! | program | `program` (`functions`) | what is delivered; or that it is filtered, or a dead letter |
+//! | windows | [`window`] | what is aggregated, on routes that have windows |
 //!
 //! All of them look at the event through one `view`, which reads its message at most once in each
 //! form.
@@ -24,11 +25,14 @@ mod lines;
 mod outcome;
 mod pipeline;
 mod program;
+mod rehearsal;
 mod replayed;
 mod route;
 mod schema;
 mod validation;
 mod view;
+pub mod window;
+mod windowed;
 
 pub use dead_letter::{DeadLetter, Failure, Stage};
 use program::Transformed;
@@ -40,7 +44,9 @@ pub use pipeline::{
     Delivery, Dropped, Pipeline, PipelineParts, Processed, Source, SourceRecord, WhyDropped,
 };
 pub use program::{Program, ProgramError};
+pub use rehearsal::Explainer;
 pub use replayed::{LetterError, LetterId, Part, Replayed};
 pub use route::{Route, unreachable};
 pub use schema::{SchemaCheck, SchemaError};
 pub use validation::{SchemaTarget, Validation};
+pub use windowed::{InWindow, Unplaced, Windowed};

@@ -33,6 +33,10 @@ pub struct Tally {
     pub delivered: u64,
     /// Events with a dead letter that its sink accepted.
     pub dead_lettered: u64,
+    /// Documents that came after their windows were closed, wherever they went.
+    pub late: u64,
+    /// Rows of windows that their sinks accepted.
+    pub rows: u64,
     /// Dead letters that their sink accepted. With `also` one event may have several.
     pub letters: LetterCounts,
     /// Why programs aborted events. With `also`, several programs may abort one event, and an event
@@ -53,6 +57,8 @@ impl AddAssign for Tally {
         self.filtered += other.filtered;
         self.delivered += other.delivered;
         self.dead_lettered += other.dead_lettered;
+        self.late += other.late;
+        self.rows += other.rows;
         self.letters += other.letters;
         self.aborts += other.aborts;
     }
@@ -151,7 +157,7 @@ mod tests {
             (0..times).for_each(|_| letters.count(stage));
         }
         letters += letters;
-        assert_eq!(Stage::ALL.map(|stage| letters.of(stage)), [0, 2, 4, 6]);
+        assert_eq!(Stage::ALL.map(|stage| letters.of(stage)), [0, 2, 4, 6, 8]);
     }
 
     #[test]

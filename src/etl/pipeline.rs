@@ -7,7 +7,13 @@ use smallvec::{SmallVec, smallvec};
 
 use super::{
     DeadLetter, Failure, LetterError, Part, Replayed, Route, Stage, Tally, Transformed,
-    dead_letter::FailedEvent, header::Header, lines::Lines, replayed::Readers, view::EventView,
+    dead_letter::FailedEvent,
+    header::Header,
+    lines::Lines,
+    replayed::Readers,
+    view::EventView,
+    window::Late,
+    windowed::{InWindow, Items, Windowed, items, whole_item},
 };
 use crate::{
     codec::{DecodeLimits, decode_user_record, has_unreadable_members},
@@ -71,6 +77,8 @@ pub struct Delivery {
     pub failed: Option<Stage>,
     /// Which of the documents that the route's program made of the event, when it made several.
     pub document: Option<u32>,
+    /// The window that it belongs to, if it does.
+    pub window: Option<InWindow>,
     /// What the sink gets.
     pub output: OutputEvent,
 }
@@ -102,6 +110,8 @@ pub enum WhyDropped {
 pub struct Processed {
     /// What is to be delivered, in order.
     pub deliveries: Vec<Delivery>,
+    /// What is to be aggregated, in order.
+    pub windowed: Vec<Windowed>,
     /// What is known already: `delivered`, `dead_lettered` and `undecodable` are counted once their
     /// sinks have said so.
     pub tally: Tally,
@@ -129,9 +139,9 @@ pub struct PipelineParts {
 
 /// Decodes, filters, validates, transforms and routes. Shared by all shards; holds no state.
 pub struct Pipeline {
-    parts: PipelineParts,
+    pub(super) parts: PipelineParts,
     /// The names of the routes, which each event carries.
-    route_names: Vec<Arc<str>>,
+    pub(super) route_names: Vec<Arc<str>>,
 }
 
 impl Pipeline {
@@ -216,6 +226,16 @@ impl Pipeline {
     /// from its record, so that the letter holds what came in, not what a program made of it.
     pub fn refused(&self, record: &SourceRecord, refused: &Delivery, reason: String) -> Delivery {
         let route = refused.route.and_then(|route| self.parts.routes.get(route));
+        if let (Some(route), Some(InWindow { row: Some(_), .. })) = (route, refused.window) {
+            let why = self.failure(Stage::Deliver, reason);
+            let letter = DeadLetter::of_row(record, &route.name, &refused.output, why);
+            let mut letter = self.letter(letter, record, None);
+            // Many rows may come with one record.
+            if let Share::Window(row) = &refused.output.share {
+                letter.output.share = Share::RowLetter(row.clone());
+            }
+            return Delivery { window: refused.window, ..letter };
+        }
         let event =
             self.events(record).into_iter().find(|(index, _)| refused.event == Some(*index));
         let letter = match (route, event) {
@@ -227,7 +247,7 @@ impl Pipeline {
             // It was decoded before, so this does not happen; the record's bytes hold the event.
             _ => DeadLetter::of_record(record, self.failure(Stage::Decode, reason)),
         };
-        self.letter(letter, record, refused.event)
+        Delivery { window: refused.window, ..self.letter(letter, record, refused.event) }
     }
 
     /// The events of a record, or what is replayed of it, with their indices; none if it cannot be
@@ -256,10 +276,10 @@ impl Pipeline {
     fn route(&self, view: &EventView<'_>, out: &mut Processed) {
         let EventView { record, event, index, .. } = *view;
         out.tally.events += 1;
-        let before = out.deliveries.len();
+        let before = (out.deliveries.len(), out.windowed.len());
         let only = record.part().and_then(|part| part.route);
         let mut taken = false;
-        for (number, (route, name)) in self.parts.routes.iter().zip(&self.route_names).enumerate() {
+        for (number, route) in self.parts.routes.iter().enumerate() {
             let replayed = only.is_none_or(|(only, _)| only == number);
             if !replayed || !route.takes(view, taken) {
                 continue;
@@ -270,28 +290,29 @@ impl Pipeline {
                 Ok(Made::Documents { sink, json }) => {
                     let several = json.len() > 1;
                     let before = out.deliveries.len();
-                    let made = (0u32..).zip(json).map(|(place, json)| Delivery {
-                        sink,
-                        event: Some(index),
-                        route: Some(number),
-                        failed: None,
-                        document: several.then_some(place),
-                        output: OutputEvent {
-                            id: record.event_id(index),
-                            share: Share::Document {
-                                route: u32::try_from(number).unwrap_or(u32::MAX),
-                                name: Arc::clone(name),
-                                document: place,
-                            },
-                            partition_key: Arc::clone(&record.record.partition_key),
-                            arrival: record.record.arrival,
-                            json,
-                        },
+                    let at = (sink, number, index);
+                    let made = (0u32..).zip(json).map(|(place, json)| {
+                        self.document(record, at, several.then_some(place), json)
                     });
                     out.deliveries.extend(made.filter(|made| {
                         document.is_none_or(|only| made.document.unwrap_or(0) == only)
                     }));
                     if out.deliveries.len() == before {
+                        let why = WhyDropped::NotMade;
+                        out.dropped.push(Dropped { event: index, route: number, why });
+                    }
+                }
+                Ok(Made::Items(items)) => {
+                    let several = items.len() > 1;
+                    let before = out.windowed.len();
+                    let made = (0u32..).zip(items).map(|(place, (item, json))| {
+                        let document = several.then_some(place);
+                        Windowed { route: number, event: index, document, item, json }
+                    });
+                    out.windowed.extend(made.filter(|made| {
+                        document.is_none_or(|only| made.document.unwrap_or(0) == only)
+                    }));
+                    if out.windowed.len() == before {
                         let why = WhyDropped::NotMade;
                         out.dropped.push(Dropped { event: index, route: number, why });
                     }
@@ -312,10 +333,36 @@ impl Pipeline {
             }
         }
         // No route wanted it, or every program aborted it or left nothing.
-        out.tally.filtered += u64::from(out.deliveries.len() == before);
+        let nothing = before == (out.deliveries.len(), out.windowed.len());
+        out.tally.filtered += u64::from(nothing);
     }
 
-    fn failure(&self, stage: Stage, reason: String) -> Failure {
+    /// A document of a route, for a sink.
+    pub(super) fn document(
+        &self,
+        record: &SourceRecord,
+        (sink, route, event): (usize, usize, u32),
+        document: Option<u32>,
+        json: Bytes,
+    ) -> Delivery {
+        let name = self.route_names.get(route).cloned().unwrap_or_else(|| Arc::from(""));
+        let share = Share::Document {
+            route: u32::try_from(route).unwrap_or(u32::MAX),
+            name,
+            document: document.unwrap_or(0),
+        };
+        let output = OutputEvent {
+            id: record.event_id(event),
+            share,
+            partition_key: Arc::clone(&record.record.partition_key),
+            arrival: record.record.arrival,
+            json,
+        };
+        let (event, route) = (Some(event), Some(route));
+        Delivery { sink, event, route, failed: None, document, window: None, output }
+    }
+
+    pub(super) fn failure(&self, stage: Stage, reason: String) -> Failure {
         Failure { stage, reason, configuration: self.parts.configuration.clone() }
     }
 
@@ -328,6 +375,12 @@ impl Pipeline {
     ) -> Result<Made, (Stage, String)> {
         route.validation.check(view).map_err(|reason| (Stage::Validate, reason))?;
         let Some(program) = &route.transform else {
+            if let Some(window) = &route.window {
+                let item = whole_item(window, view).map_err(|reason| (Stage::Window, reason))?;
+                let late = matches!(window.late, Late::Sink(_));
+                let json = late.then(|| out.lines.event(view.header, view.event));
+                return Ok(Made::Items(smallvec![(item, json)]));
+            }
             let json = smallvec![out.lines.event(view.header, view.event)];
             return Ok(Made::Documents { sink: route.sink, json });
         };
@@ -336,9 +389,15 @@ impl Pipeline {
             Transformed::Events { documents, .. } if documents.is_empty() => {
                 Ok(Made::Nothing(WhyDropped::Nothing))
             }
-            Transformed::Events { documents, sink: None } => {
-                Ok(Made::Documents { sink: route.sink, json: documents })
+            Transformed::Events { sink: Some(_), .. } if route.window.is_some() => {
+                failed("%sink is set, and the route delivers rows of windows only".to_owned())
             }
+            Transformed::Events { documents, sink: None } => match &route.window {
+                None => Ok(Made::Documents { sink: route.sink, json: documents }),
+                Some(window) => items(window, view, documents)
+                    .map(Made::Items)
+                    .map_err(|reason| (Stage::Window, reason)),
+            },
             Transformed::Events { documents, sink: Some(name) } => {
                 match self.parts.sinks.iter().position(|sink| *sink == name) {
                     Some(sink) => Ok(Made::Documents { sink, json: documents }),
@@ -353,11 +412,16 @@ impl Pipeline {
         }
     }
 
-    fn letter(&self, letter: DeadLetter, record: &SourceRecord, event: Option<u32>) -> Delivery {
+    pub(super) fn letter(
+        &self,
+        letter: DeadLetter,
+        record: &SourceRecord,
+        event: Option<u32>,
+    ) -> Delivery {
         let failed = Some(letter.stage);
         let output = letter.into_output(record, event.unwrap_or(0));
         let sink = self.parts.dead_letters;
-        Delivery { sink, event, route: None, failed, document: None, output }
+        Delivery { sink, event, route: None, failed, document: None, window: None, output }
     }
 }
 
@@ -365,6 +429,8 @@ impl Pipeline {
 enum Made {
     /// Documents for a sink.
     Documents { sink: usize, json: SmallVec<[Bytes; 1]> },
+    /// What its window needs of each document, with the document if it may be delivered after all.
+    Items(Items),
     /// Nothing to deliver.
     Nothing(WhyDropped),
 }

@@ -68,6 +68,9 @@ pub enum LetterError {
     /// Its stream is not in the configuration, so what its records hold is unknown.
     #[error("stream {0:?} is not in the configuration, so the format of its records is unknown")]
     UnknownStream(String),
+    /// It holds the row of a window, whose events were read long ago.
+    #[error("it holds a row of a window: take `row` from it and put it where it belongs by hand")]
+    Row,
     /// Its route is not in the configuration.
     #[error("route {0:?} is not in the configuration")]
     UnknownRoute(String),
@@ -131,6 +134,9 @@ impl DeadLetter {
 
     /// The record to be processed again, with what failed of it.
     pub(super) fn revive(self, readers: &Readers<'_>) -> Result<SourceRecord, LetterError> {
+        if self.row.is_some() {
+            return Err(LetterError::Row);
+        }
         let arrival = self.arrival()?;
         let sequence =
             self.sequence_number.parse().map_err(|_| damaged("sequence_number is not a number"))?;

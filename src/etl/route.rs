@@ -1,8 +1,12 @@
 //! Routes: which events go through which checks to which sink.
 
+use std::sync::Arc;
+
 use wildmatch::WildMatch;
 
-use super::{FieldTest, Program, Validation, filter::FilterPattern, view::EventView};
+use super::{
+    FieldTest, Program, Validation, filter::FilterPattern, view::EventView, window::Window,
+};
 
 /// One route of a pipeline. It takes the events that meet all its conditions; one without conditions
 /// takes all that come to it.
@@ -23,7 +27,9 @@ pub struct Route {
     pub validation: Validation,
     /// The program that makes the event that is delivered.
     pub transform: Option<Program>,
-    /// Index of the sink, unless the program names another.
+    /// What its documents are aggregated into, instead of being delivered each by itself.
+    pub window: Option<Arc<Window>>,
+    /// Index of the sink, unless the program names another; of the rows, where there is a window.
     pub sink: usize,
 }
 
@@ -39,6 +45,7 @@ impl Route {
             also: false,
             validation: Validation::default(),
             transform: None,
+            window: None,
             sink,
         }
     }

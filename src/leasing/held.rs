@@ -210,6 +210,8 @@ impl Held {
             return Some(progress.clone());
         }
         let prepared = progress.pending.is_some() && progress.pending != self.lease.pending;
-        prepared.then(|| Progress { checkpoint: self.lease.checkpoint.clone(), ..progress.clone() })
+        // The row keeps the watermarks of the checkpoint that it has.
+        let (checkpoint, watermarks) = (self.lease.checkpoint.clone(), None);
+        prepared.then(|| Progress { checkpoint, watermarks, ..progress.clone() })
     }
 }

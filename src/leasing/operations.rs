@@ -3,24 +3,25 @@
 //! The coordinator keeps them in one set and applies their results one by one, so its state has one
 //! owner and no lock.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    LeasedStream,
+    LeasedStream, plan,
     shard_sync::{EndError, Successors, SyncError, Synced, end_shard, sync_stream},
 };
 use crate::{
-    model::{Lease, LeaseKey, LeaseWrite, WorkerId},
-    ports::{LeaseStore, StoreError, Swap},
+    model::{Lease, LeaseKey, LeaseWrite, ShardId, WorkerId},
+    ports::{LeaseStore, StoreError, StreamError, Swap},
 };
 
 /// A call under way.
 pub(super) type Operation = BoxFuture<'static, Done>;
 
 /// What a call came to.
+#[expect(clippy::large_enum_variant, reason = "a few at a time, each on its way to one loop")]
 pub(super) enum Done {
     Scanned { started: Instant, result: Result<Vec<Lease>, StoreError> },
     Synced { stream: usize, result: Result<Synced, SyncError> },
@@ -29,6 +30,7 @@ pub(super) enum Done {
     Asked { key: LeaseKey, from: WorkerId, result: Result<Swap, StoreError> },
     Withdrawn { key: LeaseKey, result: Result<Swap, StoreError> },
     Deleted { key: LeaseKey, result: Result<bool, StoreError> },
+    Doubted { key: LeaseKey, error: StreamError },
 }
 
 /// A write to a lease, as it was sent.
@@ -71,6 +73,32 @@ pub(super) fn write(store: Arc<dyn LeaseStore>, written: Written) -> Operation {
     Box::pin(async move {
         let result = store.write(&written.key, &written.write).await;
         reconcile(store, written, result).await
+    })
+}
+
+/// A lease that may have come back after its shard was done with.
+pub(super) struct Doubt {
+    pub(super) stream: LeasedStream,
+    pub(super) lease: Lease,
+    /// The started shards that may go on where it ended.
+    pub(super) rivals: BTreeSet<ShardId>,
+}
+
+/// Takes a lease, or deletes it if its shard has started descendants: the listed lineage says so.
+pub(super) fn take_or_delete(
+    store: Arc<dyn LeaseStore>,
+    written: Written,
+    parents: Vec<LeaseKey>,
+    doubt: Doubt,
+) -> Operation {
+    Box::pin(async move {
+        let Doubt { stream, lease, rivals } = doubt;
+        let done_with = match stream.reader.shards().await {
+            Ok(listed) => plan::descends(&rivals, &lease.shard, &listed),
+            Err(StreamError::NotFound(_)) => false,
+            Err(error) => return Done::Doubted { key: lease.key, error },
+        };
+        if done_with { delete(store, lease).await } else { take(store, written, parents).await }
     })
 }
 

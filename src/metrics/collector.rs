@@ -27,7 +27,7 @@ pub(super) struct Board {
 /// A counter per stream: its name, its help, and what of a tally it is.
 type StreamCounter = (&'static str, &'static str, fn(&Tally) -> u64);
 
-const STREAM_COUNTERS: [StreamCounter; 11] = [
+const STREAM_COUNTERS: [StreamCounter; 13] = [
     ("records", "Kinesis records read", |tally| tally.records),
     ("record_bytes", "Bytes of the payloads of Kinesis records read", |tally| tally.bytes),
     (
@@ -54,6 +54,12 @@ const STREAM_COUNTERS: [StreamCounter; 11] = [
     ("events_dead_lettered", "Events with a dead letter that its sink has accepted", |tally| {
         tally.dead_lettered
     }),
+    (
+        "late_documents",
+        "Documents that came after their windows were closed, wherever they went",
+        |tally| tally.late,
+    ),
+    ("window_rows", "Rows of windows that their sinks have accepted", |tally| tally.rows),
     ("events_aborted", "Aborts by programs; one event may be aborted on several routes", |tally| {
         tally.aborts.iter().map(|(_, count)| count).sum()
     }),
@@ -110,6 +116,12 @@ impl Board {
         gauge(out, "behind_latest_max_seconds", help, per_stream(&worst))?;
         let help = "Age of the oldest record read that has no outcome yet";
         gauge(out, "oldest_unsettled_seconds", help, per_stream(&oldest))?;
+        let mut windows: BTreeMap<StreamName, f64> = BTreeMap::new();
+        for shard in &shards {
+            let open = u32::try_from(shard.windows).unwrap_or(u32::MAX);
+            *windows.entry(shard.stream.clone()).or_default() += f64::from(open);
+        }
+        gauge(out, "open_windows", "Windows that are open", per_stream(&windows))?;
         let left = self.shards.retentions().into_iter().filter_map(|(stream, retention)| {
             let lag = [worst.get(&stream), oldest.get(&stream)];
             let lag = lag.into_iter().flatten().copied().reduce(f64::max)?;

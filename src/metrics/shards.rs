@@ -31,6 +31,7 @@ struct State {
     bytes: u64,
     open: usize,
     oldest_open: Option<EpochMillis>,
+    windows: usize,
     read_error: Option<(Instant, String)>,
     /// Of each sink that did not take its last batch.
     sink_errors: BTreeMap<Arc<str>, (Instant, String)>,
@@ -54,6 +55,8 @@ pub struct ShardReading {
     pub open: usize,
     /// When Kinesis took the oldest of them.
     pub oldest_open: Option<EpochMillis>,
+    /// Windows that are open.
+    pub windows: usize,
     /// Why it could not be read, and when, if it still cannot.
     pub read_error: Option<(Instant, String)>,
     /// What a sink said when it did not take a batch, and when, if it has taken none since; of several
@@ -94,6 +97,11 @@ impl ShardMeter {
         (state.open, state.oldest_open) = (open, oldest);
     }
 
+    /// Windows that are open now.
+    pub fn windows(&self, open: usize) {
+        self.lock().windows = open;
+    }
+
     /// A sink took a batch of this shard, or said why not. What one takes says nothing of another.
     pub fn delivered(&self, sink: &Arc<str>, problem: Option<String>) {
         let mut state = self.lock();
@@ -121,6 +129,7 @@ impl ShardMeter {
             bytes: state.bytes,
             open: state.open,
             oldest_open: state.oldest_open,
+            windows: state.windows,
             read_error: state.read_error,
             sink_error: state.sink_errors.into_values().max_by_key(|(at, _)| *at),
         }

@@ -124,13 +124,37 @@ pub enum Share {
         /// Index of the document among those that the route's program made.
         document: u32,
     },
-    /// A dead letter.
+    /// A row of a window: what a route has made of many events.
+    Window(RowId),
+    /// The dead letter of a row that its sink refused.
+    RowLetter(RowId),
+    /// Another dead letter.
     Letter {
         /// The route that the event was on; `None` for a record that could not be decoded.
         route: Option<Arc<str>>,
         /// The document that a sink refused, when there were several.
         document: Option<u32>,
     },
+}
+
+/// What tells a row of a window from all others of its shard.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RowId {
+    /// The name of the route.
+    pub name: Arc<str>,
+    /// The end of the window.
+    pub end: EpochMillis,
+    /// How long the window is, in milliseconds.
+    pub size: u64,
+    /// What tells its group from others; empty if there are none.
+    pub group: Arc<str>,
+}
+
+impl fmt::Display for RowId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, end, size, group } = self;
+        write!(f, "{name}/{end}/{size}ms/{group}")
+    }
 }
 
 impl Share {
@@ -159,7 +183,7 @@ pub struct OutputEvent {
 impl OutputEvent {
     /// Whether it is a dead letter.
     pub fn is_letter(&self) -> bool {
-        matches!(self.share, Share::Letter { .. })
+        matches!(self.share, Share::Letter { .. } | Share::RowLetter(_))
     }
 
     /// A text that nothing else has which is delivered, and that is the same however often this is:
@@ -167,8 +191,11 @@ impl OutputEvent {
     /// of what is inside, so an event that its producer put twice has two.
     pub fn delivery_id(&self) -> String {
         let id = &self.id;
+        let EventId { stream, shard, .. } = id;
         match &self.share {
             Share::Document { name, document, .. } => format!("{id}/{name}/{document}"),
+            Share::Window(row) => format!("{stream}/{shard}/{row}"),
+            Share::RowLetter(row) => format!("{stream}/{shard}/{row}/letter"),
             Share::Letter { route: None, .. } => format!("{id}/letter"),
             Share::Letter { route: Some(name), document } => {
                 format!("{id}/letter/{name}/{}", document.unwrap_or(0))

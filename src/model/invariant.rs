@@ -55,6 +55,9 @@ pub enum Invariant {
     ObjectsHoldOnce,
     /// RC-2: what was counted adds up: records to outcomes, events to outcomes.
     CountsAddUp,
+    /// WN-1: whoever delivers a row of a window, and however often, it is the one that all records of
+    /// its shard make; and each is delivered.
+    WindowIsWhole,
     /// BD-1: the records in flight never hold more bytes than the budget, but for shards that hold a
     /// single record.
     WithinBudget,
@@ -66,7 +69,7 @@ pub enum Invariant {
 
 impl Invariant {
     /// All of them, in the order of their names.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::CounterGrows,
         Self::ChangesByCondition,
         Self::OneValidGrant,
@@ -85,6 +88,7 @@ impl Invariant {
         Self::OneOutcome,
         Self::ObjectsHoldOnce,
         Self::CountsAddUp,
+        Self::WindowIsWhole,
         Self::WithinBudget,
         Self::ReachesTip,
         Self::DrainReleases,
@@ -111,6 +115,7 @@ impl Invariant {
             Self::OneOutcome => "RC-1",
             Self::ObjectsHoldOnce => "EO-1",
             Self::CountsAddUp => "RC-2",
+            Self::WindowIsWhole => "WN-1",
             Self::WithinBudget => "BD-1",
             Self::ReachesTip => "LV-1",
             Self::DrainReleases => "LV-2",

@@ -38,6 +38,9 @@ pub struct Lease {
     /// `checkpointArrival`, an attribute of ours: when Kinesis took the record of the last checkpoint
     /// that a worker of ours wrote. One by a Java worker leaves it as it was, so it may be too old.
     pub arrival: Option<EpochMillis>,
+    /// `checkpointWatermarks`, an attribute of ours: how far the windows of routes had come at a
+    /// checkpoint. It names the position, so that one which a Java worker left behind is recognised.
+    pub watermarks: Option<Arc<str>>,
     /// `pendingCheckpoint…`: what the holder has prepared and not checkpointed yet.
     pub pending: Option<PendingCheckpoint>,
     /// `latestSince`, an attribute of ours: when a shard was first taken that is read from `LATEST`.
@@ -61,6 +64,8 @@ pub struct Progress {
     pub checkpoint: Checkpoint,
     /// When Kinesis took the record of the checkpoint, if that is known.
     pub arrival: Option<EpochMillis>,
+    /// How far the windows of routes have come there; without them the row keeps what it has.
+    pub watermarks: Option<Arc<str>>,
     /// What is prepared beyond the checkpoint. A write without it clears what was prepared before.
     pub pending: Option<PendingCheckpoint>,
 }
@@ -92,6 +97,7 @@ impl Lease {
             checkpoint_owner: None,
             checkpoint,
             arrival: None,
+            watermarks: None,
             pending: None,
             latest_since: None,
             owner_switches: 0,
@@ -118,9 +124,10 @@ impl Lease {
 
     /// Takes in what a write tells of the shard's progress.
     pub(super) fn set_checkpoint(&mut self, progress: Option<&Progress>) {
-        if let Some(Progress { checkpoint, arrival, pending }) = progress {
+        if let Some(Progress { checkpoint, arrival, watermarks, pending }) = progress {
             self.checkpoint = checkpoint.clone();
             self.arrival = arrival.or(self.arrival);
+            self.watermarks = watermarks.clone().or(self.watermarks.take());
             self.pending.clone_from(pending);
             self.owner_switches = 0;
         }
@@ -129,6 +136,6 @@ impl Lease {
 
 impl From<Checkpoint> for Progress {
     fn from(checkpoint: Checkpoint) -> Self {
-        Self { checkpoint, arrival: None, pending: None }
+        Self { checkpoint, arrival: None, watermarks: None, pending: None }
     }
 }

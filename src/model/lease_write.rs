@@ -154,6 +154,7 @@ impl LeaseWrite {
                 next.set_checkpoint(checkpoint.as_deref());
                 if let Some(progress) = checkpoint {
                     next.arrival = progress.arrival;
+                    next.watermarks.clone_from(&progress.watermarks);
                     next.latest_since = None;
                 }
             }
@@ -349,6 +350,7 @@ mod tests {
         let position = Position { sequence: "12".parse().unwrap(), sub_sequence: 1 };
         let pending = PendingCheckpoint { position: position.clone(), state: None };
         let progress = Progress {
+            watermarks: None,
             checkpoint: row.checkpoint.clone(),
             arrival: None,
             pending: Some(pending.clone()),

@@ -15,7 +15,7 @@ mod shard;
 mod units;
 
 pub use checkpoint::{Checkpoint, CheckpointParseError, EndPosition, InitialPosition};
-pub use event::{EventId, Format, LogEvent, LogSource, OutputEvent, Share};
+pub use event::{EventId, Format, LogEvent, LogSource, OutputEvent, RowId, Share};
 pub use invariant::{Breach, Invariant};
 pub use lease::{Lease, LeaseKey, PendingCheckpoint, Progress, WorkerId};
 pub use lease_write::LeaseWrite;

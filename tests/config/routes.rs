@@ -108,3 +108,75 @@ fn routes_that_never_match_are_warned_of() {
     let also = Case::around("", after).variable("SHARDWRIGHT__ROUTES__0__ALSO", "true");
     assert_eq!(warnings(&also), [""; 0]);
 }
+
+#[test]
+fn a_window_is_said_in_a_few_words() {
+    let case = route("window = \"60s\"");
+    let compiled = case.compile().unwrap_or_else(|problems| panic!("{problems}"));
+    let window = compiled.routes[0].window.as_ref().unwrap();
+    let seconds = [window.size, window.lateness, window.idle].map(|time| time.as_secs());
+    assert_eq!(seconds, [60, 10, 70]);
+    let case = route(
+        "window = \"1m\"\ngroup_by = [\"log_group\", \"message.status\"]\n\
+         aggregates = { n = \"count\", \"p99.9\" = \"p99.9 message.ms\" }\nwindow_late = \"out\"",
+    )
+    .variable("SHARDWRIGHT__ROUTES__0__WINDOW_LATENESS", "1s");
+    let compiled = case.compile().unwrap_or_else(|problems| panic!("{problems}"));
+    let window = compiled.routes[0].window.as_ref().unwrap();
+    assert_eq!(
+        window.group_by.iter().map(|(name, _)| name).collect::<Vec<_>>(),
+        ["log_group", "status"]
+    );
+    assert_eq!(window.aggregates.len(), 2);
+    assert_eq!(window.lateness.as_secs(), 1);
+    assert_ne!(case.hash(), route("window = \"1m\"").hash());
+}
+
+#[test]
+fn windows_that_cannot_be() {
+    for (lines, expect) in [
+        ("window = \"16m\"", "window: must be from 1s to 15m"),
+        ("window = \"500ms\"", "window: must be from 1s to 15m"),
+        ("window = \"1s\"\nwindow_lateness = \"61s\"", "window_lateness: must be at most 15m"),
+        ("window = \"1m\"\nwindow_ahead = \"1h\"", "window_ahead: must be at most 15m"),
+        ("window = \"1m\"\nwindow_idle = \"0s\"", "window_idle: must be at least 1s"),
+        ("window = \"1m\"\nwindow_time = \"a[*]\"", "window_time: \"a[*]\" is no path"),
+        ("window = \"1m\"\nwindow_late = \"nowhere\"", "window_late: there is no sink named"),
+        ("window = \"1m\"\nwindow_max_groups = 0", "window_max_groups: must be at least 1"),
+        ("window = \"1m\"\nwindow_max_bytes = 1", "window_max_bytes: must be at least 1KiB"),
+        (
+            "window = \"1m\"\ngroup_by = [\"a.b\", \"c.b\"]",
+            "group_by: the row has a field \"b\" already",
+        ),
+        (
+            "window = \"1m\"\ngroup_by = [\"shard\"]",
+            "group_by: the row has a field \"shard\" already",
+        ),
+        (
+            "window = \"1m\"\naggregates = { a = \"median b\" }",
+            "aggregates: a: \"median b\" is no aggregate",
+        ),
+        (
+            "window = \"1m\"\naggregates = { route = \"count\" }",
+            "aggregates: the row has a field \"route\"",
+        ),
+        ("group_by = [\"a\"]", "group_by: needs a window"),
+        ("window_lateness = \"1s\"", "window_lateness: needs a window"),
+    ] {
+        let problems = route(lines).problems();
+        let found =
+            matches!(&problems[..], [problem] if problem.contains(&format!("routes[0].{expect}")));
+        assert!(found, "{lines}: {problems:#?}");
+    }
+    let base = BASE.replace("name = \"all\"\n", "name = \"all\"\nwindow = \"1m\"\n");
+    let base = base.replace("sink = \"out\"\n\n[sinks", "sink = \"rows\"\n\n[sinks");
+    let rows = "[sinks.rows]\ntype = \"file\"\npath = \"rows\"\nmaximum_retry_attempts = 3\n";
+    Case::new(&[&format!("application = \"orders\"\n{base}\n{rows}")])
+        .refused(&["0.toml:9: routes[0].sink: names a sink that gives events up"]);
+    let objects = "[sinks.rows]\ntype = \"folder\"\npath = \"rows\"\n";
+    Case::new(&[&format!("application = \"orders\"\n{base}\n{objects}")])
+        .refused(&["0.toml:9: routes[0].sink: names a sink that writes objects"]);
+    let base = base.replace("sink = \"rows\"", "sink = \"out\"\nwindow_late = \"rows\"");
+    Case::new(&[&format!("application = \"orders\"\n{base}\n{objects}")])
+        .refused(&["0.toml:10: routes[0].window_late: names a sink that writes objects"]);
+}

@@ -1,36 +1,13 @@
 //! `docs/pipeline.md`: its files and commands, and that they print what stands there.
 
-use std::{
-    env, fs,
-    path::Path,
-    process::{Command, Stdio},
+use std::{fs, path::Path};
+
+use crate::{
+    blocks::{blocks, shell},
+    program::{Dir, seen},
 };
 
-use crate::program::{Dir, seen};
-
-const CHAPTER: &str = "docs/pipeline.md";
-
-/// The fenced blocks: what stands behind the opening fence, and the lines.
-fn blocks(text: &str) -> Vec<(&str, Vec<&str>)> {
-    let mut lines = text.lines();
-    let mut blocks = Vec::new();
-    while let Some(line) = lines.next() {
-        if let Some(info) = line.strip_prefix("```") {
-            blocks.push((info, lines.by_ref().take_while(|line| *line != "```").collect()));
-        }
-    }
-    blocks
-}
-
-/// What a command prints on both outputs, as a shell in this folder sees it.
-fn printed(command: &str, dir: &Path) -> String {
-    let program = Path::new(env!("CARGO_BIN_EXE_shardwright")).parent().unwrap();
-    let path = format!("{}:{}", program.display(), env::var("PATH").unwrap());
-    let mut shell = Command::new("sh");
-    shell.args(["-c", &format!("exec 2>&1; {command}")]).current_dir(dir).env("PATH", path);
-    shell.env_remove("SHARDWRIGHT_CONFIG").stdin(Stdio::null());
-    seen(shell.output().unwrap()).out
-}
+pub(crate) const CHAPTER: &str = "docs/pipeline.md";
 
 #[test]
 fn the_chapter_prints_what_it_says() {
@@ -51,7 +28,8 @@ fn the_chapter_prints_what_it_says() {
                 said.push_str(line);
                 said.push('\n');
             }
-            assert_eq!(printed(command, &dir.path("")), said, "{command}");
+            let printed = seen(shell(command, &dir.path(""))).out;
+            assert_eq!(printed, said, "{command}");
             commands += 1;
         }
     }

@@ -129,6 +129,56 @@ fn each_event_has_its_route_outcome_and_output() {
 }
 
 #[test]
+fn windows_are_shown_with_their_rows() {
+    let dir = Dir::new();
+    let window = "filter = \"ERROR\"\nwindow = \"60s\"\ngroup_by = [\"message.code\"]\n\
+                  aggregates = { n = \"count\", worst = \"max message.ms\" }";
+    let text = CONFIG.replace("filter = \"ERROR\"", window);
+    let first = text.find("[[routes]]").unwrap()..text.rfind("[[routes]]").unwrap();
+    let mut text = text;
+    text.replace_range(first, "");
+    let config = dir.file("shardwright.toml", text);
+    let line = |timestamp: i64, message: &str| {
+        json!({"timestamp": timestamp, "message": message, "%arrival": "2026-01-01T00:02:00Z"})
+            .to_string()
+    };
+    let day = 1_767_225_600_000;
+    let input = [
+        line(day + 1000, r#"{"level":"ERROR","code":5,"ms":7}"#),
+        line(day + 2000, r#"{"level":"ERROR","code":5,"ms":9.5}"#),
+        line(day + 80_000, r#"{"level":"ERROR","code":6,"ms":1}"#),
+        line(day + 3000, r#"{"level":"ERROR","code":5,"ms":1}"#),
+        line(day + 81_000, r#"{"level":"ERROR","ms":"slow"}"#),
+    ];
+    let seen = run_with(&["test", "-c", &config, "--json-lines"], input.join("\n").as_bytes());
+    assert_eq!((seen.code, &*seen.err), (0, ""), "{seen:?}");
+    let lines: Vec<Value> = seen.lines().iter().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let outcomes: Vec<_> = lines.iter().map(|line| line["outcome"].as_str().unwrap()).collect();
+    let (windowed, delivered, dead) = ("windowed", "delivered", "dead-lettered");
+    assert_eq!(
+        outcomes,
+        [windowed, windowed, windowed, delivered, dead, dead, delivered],
+        "{seen:?}"
+    );
+    assert_eq!(lines[0]["reason"], "in the window that ends at 2026-01-01T00:01:00.000Z");
+    assert_eq!(
+        (&lines[4]["stage"], &lines[4]["reason"]),
+        (&json!("window"), &json!("late: its window is closed"))
+    );
+    assert_eq!(lines[5]["reason"], "message.ms is no number");
+    let row = &lines[3]["output"];
+    assert_eq!(
+        (&row["code"], &row["n"], &row["worst"], &row["documents"]),
+        (&json!(5), &json!(2), &json!(9.5), &json!(2))
+    );
+    assert_eq!(row["window_start"], "2026-01-01T00:00:00.000Z");
+    assert!(
+        row["event_id"].as_str().unwrap().contains("/errors/2026-01-01T00:01:00.000Z/60000ms/"),
+        "{row}"
+    );
+}
+
+#[test]
 fn json_lines_hold_every_kind_of_input() {
     let (dir, config) = configured();
     let record = BASE64_STANDARD.encode(envelope("/app/a", &[r#"{"order":1}"#]));

@@ -1,4 +1,4 @@
-//! Reading as its users see it: backfills that end by themselves, and `peek`. Real processes against
+//! Reading as its users see it: backfills that end by themselves, windows, and `peek`. Real processes against
 //! the embedded servers.
 #![cfg(feature = "embedded")]
 #![expect(
@@ -9,7 +9,8 @@
 )]
 
 mod backfill;
-#[expect(dead_code, unused_imports, reason = "the target `servers` has more servers and reshards")]
+#[expect(dead_code, reason = "the target `servers` has more servers and reshards")]
 #[path = "../harness/mod.rs"]
 mod harness;
 mod peek;
+mod windows;

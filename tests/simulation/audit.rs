@@ -12,7 +12,7 @@ use shardwright::{
     metrics::Metrics,
     model::{
         Breach, Checkpoint, EpochMillis, Invariant, Lease, LeaseKey, LeaseWrite, OutputEvent,
-        Position, RawRecord, SequenceNumber, invariant,
+        Position, RawRecord, SequenceNumber, ShardId, invariant,
     },
     ports::{SinkError, StartAt, Verdict},
 };
@@ -328,13 +328,21 @@ impl Audit {
     }
 
     pub(crate) fn deleted(&mut self, stream: &Stream, lease: &Lease) {
-        let checked = invariant::check_retirement(lease, self.rows.values());
-        self.check(checked);
         let place = Place::of(lease);
         let children = &stream.shard(&place).children;
         if lease.never_held() {
             // It came back after it was retired.
-        } else if let Some(child) = children.iter().find(|child| {
+            if !self.has_gone_on(stream, &place) {
+                let what = format!("{place} is deleted, and nobody has read it");
+                self.broken(Invariant::RetiredLast, what);
+            }
+            self.rows.remove(&lease.key);
+            self.retired.insert(lease.key.clone());
+            return;
+        }
+        let checked = invariant::check_retirement(lease, self.rows.values());
+        self.check(checked);
+        if let Some(child) = children.iter().find(|child| {
             let gone = Place { shard: (*child).clone(), ..place.clone() };
             !lease.children.contains(child) && !self.trimmed.contains(&gone)
         }) {
@@ -343,6 +351,21 @@ impl Audit {
         }
         self.rows.remove(&lease.key);
         self.retired.insert(lease.key.clone());
+    }
+
+    /// Whether a descendant of a shard has started.
+    fn has_gone_on(&self, stream: &Stream, place: &Place) -> bool {
+        let below = |shard: &ShardId| Place { shard: shard.clone(), ..place.clone() };
+        let started: BTreeSet<Place> =
+            self.rows.values().filter(|row| !row.checkpoint.is_start()).map(Place::of).collect();
+        let mut to_visit: Vec<_> = stream.shard(place).children.iter().map(below).collect();
+        while let Some(place) = to_visit.pop() {
+            if started.contains(&place) {
+                return true;
+            }
+            to_visit.extend(stream.shard(&place).children.iter().map(below));
+        }
+        false
     }
 
     /// An operator sets a lease free, whatever its owner believes.

@@ -47,4 +47,5 @@ mod sink;
 mod stream;
 mod sweep;
 mod unsure;
+mod windows;
 mod world;

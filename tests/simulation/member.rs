@@ -9,7 +9,7 @@ use shardwright::{
     codec::DecodeLimits,
     consumer::{
         BatchLimits, Budget, ConsumerContext, ConsumerParams, ConsumerStream, NamedSink,
-        PacingParams, Pause, RetryPause,
+        PacingParams, Pause, RetryLimits, RetryPause,
     },
     etl::{Pipeline, PipelineParts, Route, filter::FilterPattern},
     leasing::{LeaseParams, LeaseStatus, LeasedStream, StreamIdentifier},
@@ -27,6 +27,7 @@ use crate::{
     reader::SimStream,
     sink::SimSink,
     stream,
+    windows::{self, WindowSink},
     world::{SimClock, WorkerNo, World},
 };
 
@@ -66,18 +67,32 @@ pub(crate) fn context(world: &World, worker: WorkerNo, setup: &Setup) -> Arc<Con
         lanes,
         retry,
     };
-    let route =
-        Route { filter: Some(FilterPattern::parse("-drop").unwrap()), ..Route::new("all", 0) };
+    let windowed = world.lock().windows.on;
+    let filter = Some(FilterPattern::parse("-drop").unwrap());
+    let mut routes = vec![Route { filter, also: windowed, ..Route::new("all", 0) }];
+    let mut sinks = vec![sink("out", false, setup.window), sink("parked", true, Duration::ZERO)];
+    if windowed {
+        routes.push(windows::route());
+        let rows = |name: &str, late| NamedSink {
+            name: Arc::from(name),
+            sink: Arc::new(WindowSink { world: world.clone(), worker, late }),
+            batch: BatchLimits { events: BATCH, bytes: 4096, window: setup.window },
+            lanes,
+            retry: RetryLimits::default(),
+        };
+        sinks.extend([rows("rows", false), rows("late", true)]);
+    }
+    let names = sinks.iter().map(|sink| sink.name.to_string()).collect();
     Arc::new(ConsumerContext {
         streams: (0..streams).map(consumed).collect(),
         pipeline: Arc::new(Pipeline::new(PipelineParts {
-            routes: vec![route],
-            sinks: vec!["out".to_owned(), "parked".to_owned()],
+            routes,
+            sinks: names,
             dead_letters: 1,
             limits: DecodeLimits::default(),
             configuration: "sim".to_owned(),
         })),
-        sinks: vec![sink("out", false, setup.window), sink("parked", true, Duration::ZERO)],
+        sinks,
         budget: Budget::new(setup.budget),
         params: ConsumerParams {
             pacing: PacingParams {

@@ -10,6 +10,7 @@ use crate::{
     faults::Faults,
     fleet::{Fleet, Setup},
     limits::Limits,
+    windows,
     world::{Port, WorkerNo, World},
 };
 
@@ -119,6 +120,10 @@ fn prepare(world: &World, seed: u64, rng: &mut StdRng) -> Setup {
     let mut state = world.lock();
     state.audit.limits = Limits::of(seed);
     state.audit.prepares = Limits::prepares(seed);
+    state.windows.on = windows::of(seed);
+    if state.audit.prepares && state.windows.on {
+        state.count("windows beside a sink that prepares");
+    }
     let streams = if rng.random_bool(0.2) { 2 } else { 1 };
     for _ in 0..streams {
         state.stream.add_stream(rng.random_range(1..5));
@@ -137,6 +142,10 @@ fn prepare(world: &World, seed: u64, rng: &mut StdRng) -> Setup {
         2 => InitialPosition::AtTimestamp(EpochMillis(rng.random_range(0..10_000))),
         _ => InitialPosition::TrimHorizon,
     };
+    if state.windows.on {
+        // Windows that nobody has read from their beginning are nobody's rows.
+        state.initial = InitialPosition::TrimHorizon;
+    }
     state.audit.from_latest = state.initial == InitialPosition::Latest;
     setup.clocks = [0, 1_000][rng.random_range(0..2)];
     if rng.random_bool(0.3) {
@@ -295,7 +304,8 @@ async fn settle(world: &World, fleet: &mut Fleet, hurry: u64) {
     while Instant::now() < deadline {
         let done = {
             let state = world.lock();
-            state.audit.breach.is_some() || state.audit.all_settled()
+            let windows = || state.counter("trim") > 0 || state.windows.complete(&state.stream);
+            state.audit.breach.is_some() || state.audit.all_settled() && windows()
         };
         if done {
             break;
@@ -315,5 +325,14 @@ async fn settle(world: &World, fleet: &mut Fleet, hurry: u64) {
     fleet.join();
     sleep(Duration::from_millis(hurry)).await;
     fleet.end().await;
-    world.lock().check_objects();
+    let mut state = world.lock();
+    state.check_objects();
+    if state.counter("trim") == 0 {
+        if state.windows.late_events() > 0 {
+            state.count("windows with late events, audited");
+        }
+        if let Err(breach) = state.windows.check(&state.stream) {
+            state.audit.broken(breach.invariant, breach.what);
+        }
+    }
 }

@@ -12,7 +12,7 @@ use shardwright::{
     },
 };
 
-use crate::{audit::Must, world::State};
+use crate::{audit::Must, windows, world::State};
 
 /// A shard of one of the streams. Streams have shards of the same names.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -243,6 +243,10 @@ impl State {
             2 | 3 => (Bytes::from(format!("drop {number}")), Must::Nothing),
             _ if self.audit.limits.any() && number.is_multiple_of(19) => {
                 (Bytes::from(format!("spoil {number}")), Must::DeadLetter)
+            }
+            _ if self.windows.on => {
+                let time = windows::time(number, self.now().0);
+                (Bytes::from(format!("event {number} {time} {ballast}")), Must::Deliver)
             }
             _ => (Bytes::from(format!("event {number} {ballast}")), Must::Deliver),
         };

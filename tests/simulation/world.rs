@@ -25,6 +25,7 @@ use crate::{
     objects::Objects,
     reader::Iterators,
     stream::{Place, Stream},
+    windows::Windows,
 };
 
 /// A worker's number; never used again after a crash.
@@ -60,6 +61,7 @@ pub(crate) struct State {
     pub(crate) deliveries: Vec<(Instant, WorkerNo, Place)>,
     pub(crate) objects: Objects,
     pub(crate) audit: Audit,
+    pub(crate) windows: Windows,
     pub(crate) counters: BTreeMap<&'static str, u64>,
     trace: DefaultHasher,
     verbose: bool,
@@ -102,6 +104,7 @@ impl World {
             deliveries: Vec::new(),
             objects: Objects::default(),
             audit: Audit::new(&params()),
+            windows: Windows::default(),
             counters: BTreeMap::new(),
             trace: DefaultHasher::new(),
             verbose: std::env::var_os("SIM_SEED").is_some(),

@@ -39,6 +39,7 @@ enum StageName {
     Decode,
     Validate,
     Transform,
+    Window,
     Deliver,
 }
 
@@ -48,6 +49,7 @@ impl StageName {
             Stage::Decode => Self::Decode,
             Stage::Validate => Self::Validate,
             Stage::Transform => Self::Transform,
+            Stage::Window => Self::Window,
             Stage::Deliver => Self::Deliver,
         }
     }

@@ -32,7 +32,10 @@ use super::{
     refuse, refuse_config,
     talk::{Data, Unwritten},
 };
-use crate::{etl::SourceRecord, model::EpochMillis};
+use crate::{
+    etl::{Explainer, Explanation},
+    model::EpochMillis,
+};
 
 const HELP: &str = "\
 Inputs:
@@ -200,9 +203,12 @@ impl<'a> Tester<'a> {
     fn outcomes(&self, path: &Path, content: &[u8]) -> Result<Vec<String>, String> {
         let form = self.args.form.form().unwrap_or_else(|| Form::of(path));
         let records = self.capture.records(form, content)?;
-        let explain = |record: &SourceRecord| self.capture.offline.pipeline.explain(record);
-        let printed = records.iter().flat_map(explain).map(|outcome| {
-            serde_json::to_string(&outcome).map_err(|error| format!("cannot be printed: {error}"))
+        let mut explainer = Explainer::new(&self.capture.offline.pipeline);
+        let mut outcomes: Vec<Explanation> =
+            records.iter().flat_map(|record| explainer.explain(record)).collect();
+        outcomes.extend(explainer.finish());
+        let printed = outcomes.iter().map(|outcome| {
+            serde_json::to_string(outcome).map_err(|error| format!("cannot be printed: {error}"))
         });
         printed.collect()
     }

@@ -303,8 +303,10 @@ impl Coordinator {
             }
             Done::Asked { key, from, result } => self.hand_over_asked(&key, from, result),
             Done::Withdrawn { key, result } => self.withdrawn(&key, result),
+            Done::Doubted { key, error } => self.doubted(&key, &error),
             Done::Deleted { key, result } => {
                 self.pending.remove(&key);
+                self.reasons.remove(&key);
                 match result {
                     Ok(true) => {
                         info!(lease = %key, "deleted the lease of a shard that is done with");

@@ -11,12 +11,12 @@ use crate::{
     leasing::{
         LeasedStream,
         held::{Finished, Held, Taken},
-        operations::{self, Written},
+        operations::{self, Doubt, Written},
         plan,
     },
     metrics::LeaseChange,
-    model::{Checkpoint, Lease, LeaseKey, LeaseWrite, WorkerId, rounded},
-    ports::{StoreError, Swap},
+    model::{Checkpoint, Lease, LeaseKey, LeaseWrite, ShardId, WorkerId, rounded},
+    ports::{StoreError, StreamError, Swap},
 };
 
 /// First pause after a scan that failed, doubled up to [`RETRY_MAX`].
@@ -103,13 +103,14 @@ impl Coordinator {
         limits.max_hand_overs = limits.max_hand_overs.saturating_sub(self.asked.len());
         let left: Vec<Lease> =
             leases.iter().filter(|lease| !self.reached.contains(&lease.key)).cloned().collect();
-        let plan = plan::balance(&left, &available, &self.me, limits, &mut self.rng);
+        let balance = plan::balance(&left, &available, &self.me, limits, &mut self.rng);
         for lease in leases {
-            if plan.take.contains(&lease.key) {
-                self.take(lease, Duration::ZERO, now);
+            if balance.take.contains(&lease.key) {
+                let rivals = plan::rivals(lease, leases);
+                self.take_unless(lease, rivals, Duration::ZERO, now);
             }
         }
-        for (key, from) in plan.ask {
+        for (key, from) in balance.ask {
             self.pending.insert(key.clone());
             let store = Arc::clone(&self.store);
             self.operations.push(operations::ask(store, key, from, self.me.clone()));
@@ -172,6 +173,17 @@ impl Coordinator {
     }
 
     fn take(&mut self, lease: &Lease, wait: Duration, now: Instant) {
+        self.take_unless(lease, BTreeSet::new(), wait, now);
+    }
+
+    /// Takes a lease unless one of `rivals` turns out to go on where its shard ended.
+    fn take_unless(
+        &mut self,
+        lease: &Lease,
+        rivals: BTreeSet<ShardId>,
+        wait: Duration,
+        now: Instant,
+    ) {
         if !self.pending.insert(lease.key.clone()) {
             return;
         }
@@ -191,7 +203,15 @@ impl Coordinator {
         let key = lease.key.clone();
         let sent = Instant::now();
         let written = Written { key, acquisition: None, write, sent, wait, unsure: None };
-        self.operations.push(operations::take(Arc::clone(&self.store), written, parents));
+        let store = Arc::clone(&self.store);
+        let stream = self.streams.iter().find(|stream| stream.identifier.owns(lease));
+        self.operations.push(match stream.filter(|_| !rivals.is_empty()) {
+            Some(stream) => {
+                let doubt = Doubt { stream: stream.clone(), lease: lease.clone(), rivals };
+                operations::take_or_delete(store, written, parents, doubt)
+            }
+            None => operations::take(store, written, parents),
+        });
     }
 
     /// For how long an old owner may still believe in a lease that this worker may have taken by force:
@@ -208,6 +228,13 @@ impl Coordinator {
             return Vec::new();
         };
         lease.parents.iter().map(|parent| stream.lease_key(parent)).collect()
+    }
+
+    /// The stream did not say whether a lease is needed; the next scan finds it again.
+    pub(super) fn doubted(&mut self, key: &LeaseKey, error: &StreamError) {
+        self.pending.remove(key);
+        self.reasons.remove(key);
+        warn!(lease = %key, %error, "cannot tell whether the lease is still needed, will retry");
     }
 
     pub(super) fn took(&mut self, written: &Written, result: Result<Swap, StoreError>) {

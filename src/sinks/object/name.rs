@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::template::escape;
-use crate::model::{OutputEvent, Place, Position, Share};
+use crate::model::{OutputEvent, Place, Position, RowId, Share};
 
 /// The name of an object with events of one batch: stream, shard, and the places of the batch's first
 /// and last event, whichever of its events the object holds.
@@ -21,16 +21,24 @@ pub(super) fn of_one(event: &OutputEvent, extension: &str) -> String {
     let mut name = of_shard(event);
     name.push('-');
     push_place(event, &mut name);
-    if let Share::Letter { route, document } = &event.share {
-        name.push_str("-letter");
-        if let Some(route) = route {
-            name.push('-');
+    match &event.share {
+        Share::Letter { route, document } => {
+            name.push_str("-letter");
+            if let Some(route) = route {
+                name.push('-');
+                escape(route, &mut name);
+            }
+            if let Some(document) = document {
+                // Writing into a string cannot fail.
+                let _ = write!(name, "-{document}");
+            }
+        }
+        Share::RowLetter(RowId { name: route, end, size, group }) => {
+            name.push_str("-letter-");
             escape(route, &mut name);
+            let _ = write!(name, "-{}-{size}-{group}", end.0);
         }
-        if let Some(document) = document {
-            // Writing into a string cannot fail.
-            let _ = write!(name, "-{document}");
-        }
+        Share::Document { .. } | Share::Window(_) => {}
     }
     finish(name, extension)
 }
@@ -70,7 +78,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::sinks::testing::event;
+    use crate::{model::EpochMillis, sinks::testing::event};
 
     #[test]
     fn names_say_the_range_and_a_letter_has_its_own() {
@@ -87,5 +95,22 @@ mod tests {
             of_one(&last, "jsonl"),
             "orders-shardId-000000000000-9.2.3-letter-a%20b-1.jsonl"
         );
+        // Letters of rows come with one record, or with the one that comes again.
+        let row = |end: i64, group: &str| RowId {
+            name: Arc::from("r"),
+            end: EpochMillis(end),
+            size: 1000,
+            group: Arc::from(group),
+        };
+        let mut letter = |row| {
+            last.share = Share::RowLetter(row);
+            (of_one(&last, "jsonl"), last.delivery_id())
+        };
+        let (name, id) = letter(row(2000, "0d"));
+        assert_eq!(name, "orders-shardId-000000000000-9.2.3-letter-r-2000-1000-0d.jsonl");
+        for other in [row(2000, "0e"), row(3000, "0d")] {
+            let (other, other_id) = letter(other);
+            assert!(other != name && other_id != id, "{other}, {other_id}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::{fmt, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "s3")]
-use crate::model::{EpochMillis, OutputEvent, Share};
+use crate::model::{EpochMillis, OutputEvent, RowId, Share};
 use crate::sinks::ValueSource;
 
 #[cfg(feature = "s3")]
@@ -142,9 +142,10 @@ impl KeyTemplate {
                 Part::Stream => escape(event.id.stream.as_str(), &mut folder),
                 Part::Shard => escape(event.id.shard.as_str(), &mut folder),
                 Part::Route => match &event.share {
-                    Share::Document { name, .. } | Share::Letter { route: Some(name), .. } => {
-                        escape(name, &mut folder);
-                    }
+                    Share::Document { name, .. }
+                    | Share::Window(RowId { name, .. })
+                    | Share::RowLetter(RowId { name, .. })
+                    | Share::Letter { route: Some(name), .. } => escape(name, &mut folder),
                     Share::Letter { route: None, .. } => folder.push_str(MISSING),
                 },
                 Part::Time(part) => match moment.get_or_insert_with(|| time_of(event, time)) {

@@ -47,6 +47,7 @@ fn states() -> Vec<Lease> {
                     row.checkpoint = checkpoint("49671086172344534535231321321321321321", 7);
                     row.owner_switches = 2;
                     row.arrival = Some(EpochMillis(1_700_000_000_000));
+                    row.watermarks = Some(Arc::from("of the last checkpoint"));
                     row.latest_since = Some(EpochMillis(1_600_000_000_000));
                     row.pending =
                         Some(pending("49671086172344534535231321321321321322", Some(b"state")));
@@ -70,7 +71,8 @@ fn writes() -> Vec<LeaseWrite> {
     let mut writes = Vec::new();
     for counter in [5, 6] {
         let done = Progress::from(checkpoint("12", 3));
-        let arrived = Progress { arrival: Some(EpochMillis(7)), ..done.clone() };
+        let watermarks = Some(Arc::from("of this one"));
+        let arrived = Progress { arrival: Some(EpochMillis(7)), watermarks, ..done.clone() };
         let prepared = Progress { pending: Some(pending("13", Some(b"state"))), ..done.clone() };
         let nameless = Progress { pending: Some(pending("14", None)), ..arrived.clone() };
         let latest = Progress::from(Checkpoint::Latest);

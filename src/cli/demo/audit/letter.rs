@@ -47,7 +47,8 @@ impl Letter {
             Stage::Validate if self.reason.contains("is not JSON") => Cause::NotJson,
             Stage::Validate => Cause::Schema,
             Stage::Transform => Cause::Program,
-            Stage::Deliver => Cause::Sink,
+            // The demo has no windows.
+            Stage::Window | Stage::Deliver => Cause::Sink,
         }
     }
 }
