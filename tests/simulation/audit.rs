@@ -21,10 +21,11 @@ use tokio::time::Instant;
 use crate::{
     beliefs::Beliefs,
     flight::Flight,
-    known::Known,
+    known::{Known, Part},
     limits::Limits,
     order::{Came, Order},
     stream::{Place, Stream},
+    windows,
     world::WorkerNo,
 };
 
@@ -231,7 +232,7 @@ impl Audit {
         match write {
             LeaseWrite::Renew { .. } => {
                 self.beliefs.renewed(&Place::of(before), worker, sent);
-                self.carries(after, worker, sent);
+                self.carries(stream, after, worker, sent);
             }
             LeaseWrite::Take { .. } => {
                 if before.checkpoint.is_start() {
@@ -267,14 +268,22 @@ impl Audit {
     }
 
     /// CP-4, of workers that never stood still. Batches that are split are not seen through.
-    fn carries(&mut self, after: &Lease, worker: WorkerNo, sent: Instant) {
+    fn carries(&mut self, stream: &Stream, after: &Lease, worker: WorkerNo, sent: Instant) {
         if self.limits.any() || self.stood_still.contains(&worker) {
             return;
         }
         let place = Place::of(after);
         let grant = (worker, self.beliefs.grant(&place, worker));
         let Some(next) = self.next_after(&place, &after.checkpoint) else { return };
-        let checked = self.known.renewed(&place, grant, next, sent);
+        let mut parts = vec![Part::Event(next.clone())];
+        if stream.windowed {
+            // Nobody knows what the windows hold of a shard that was trimmed.
+            if self.books[&place].entries.values().any(|entry| entry.lost) {
+                return;
+            }
+            parts.extend(windows::needs(stream, &place, next));
+        }
+        let checked = self.known.renewed(&place, grant, (next, &parts), sent);
         self.check(checked);
     }
 
@@ -481,15 +490,17 @@ impl Audit {
         grant
     }
 
-    /// A worker hears of a delivery.
+    /// A worker hears of a delivery, each of whose events is one part of what records need.
     pub(crate) fn hears(
         &mut self,
         grant: Grant,
         events: &[OutputEvent],
+        part: impl Fn(&OutputEvent) -> Part,
         answer: &Result<Vec<Verdict>, SinkError>,
     ) {
         if let Some(event) = events.first() {
-            self.known.hears(&Place::of_event(&event.id), grant, events, answer);
+            let parts = events.iter().map(part);
+            self.known.hears(&Place::of_event(&event.id), grant, parts, answer);
         }
     }
 

@@ -14,6 +14,17 @@ use crate::{audit::Grant, stream::Place};
 /// A worker reports an outcome at once; so old it certainly was reported.
 const CERTAIN: Duration = Duration::from_secs(1);
 
+/// What must come through before a checkpoint may pass an event.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Part {
+    /// The event itself, at its sink or as a dead letter.
+    Event(Position),
+    /// The event at the sink of those that came too late for their windows.
+    Late(Position),
+    /// A row, by the end of its window and its group. It belongs to many events.
+    Row(i64, i64),
+}
+
 #[derive(Default)]
 pub(crate) struct Known {
     grants: BTreeMap<(Place, Grant), UnderGrant>,
@@ -25,9 +36,9 @@ struct UnderGrant {
     behind: Option<Position>,
     /// Deliveries without an answer.
     under_way: usize,
-    /// Events of which the worker knows that they came through, and since when. Not of batches that
-    /// came through in parts: they are reported as a whole.
-    through: BTreeMap<Position, Instant>,
+    /// What the worker knows to have come through, and since when. Nothing of batches that came through
+    /// in parts: they are reported as a whole.
+    through: BTreeMap<Part, Instant>,
 }
 
 impl Known {
@@ -54,20 +65,19 @@ impl Known {
         Err(Invariant::ResumesBehind.broken(what))
     }
 
-    /// A worker hears of a delivery.
+    /// A worker hears of a delivery of these parts.
     pub(crate) fn hears(
         &mut self,
         place: &Place,
         grant: Grant,
-        events: &[OutputEvent],
+        parts: impl Iterator<Item = Part>,
         answer: &Result<Vec<Verdict>, SinkError>,
     ) {
         let known = self.grants.entry((place.clone(), grant)).or_default();
         known.under_way = known.under_way.saturating_sub(1);
         let Ok(verdicts) = answer else { return };
         if verdicts.iter().all(|verdict| *verdict == Verdict::Accepted) {
-            let positions = events.iter().map(|event| event.id.position.clone());
-            known.through.extend(positions.map(|position| (position, Instant::now())));
+            known.through.extend(parts.map(|part| (part, Instant::now())));
         }
     }
 
@@ -83,17 +93,17 @@ impl Known {
     }
 
     /// A renewal sent at `sent` has left the checkpoint before `next`, the first event that still needs
-    /// an outcome as far as the row knows. CP-4.
+    /// an outcome as far as the row knows; `parts` are all that it needs. CP-4.
     pub(crate) fn renewed(
         &self,
         place: &Place,
         grant: Grant,
-        next: &Position,
+        (next, parts): (&Position, &[Part]),
         sent: Instant,
     ) -> Result<(), Breach> {
-        let known = self.grants.get(&(place.clone(), grant));
-        let since = known.and_then(|known| known.through.get(next));
-        if since.is_none_or(|since| *since + CERTAIN >= sent) {
+        let Some(known) = self.grants.get(&(place.clone(), grant)) else { return Ok(()) };
+        let certain = |part| known.through.get(part).is_some_and(|since| *since + CERTAIN < sent);
+        if !parts.iter().all(certain) {
             return Ok(());
         }
         let what = format!("w{} renews {place} without {next}, which is through", grant.0);

@@ -67,7 +67,7 @@ pub(crate) fn context(world: &World, worker: WorkerNo, setup: &Setup) -> Arc<Con
         lanes,
         retry,
     };
-    let windowed = world.lock().windows.on;
+    let windowed = world.lock().stream.windowed;
     let filter = Some(FilterPattern::parse("-drop").unwrap());
     let mut routes = vec![Route { filter, also: windowed, ..Route::new("all", 0) }];
     let mut sinks = vec![sink("out", false, setup.window), sink("parked", true, Duration::ZERO)];

@@ -120,8 +120,8 @@ fn prepare(world: &World, seed: u64, rng: &mut StdRng) -> Setup {
     let mut state = world.lock();
     state.audit.limits = Limits::of(seed);
     state.audit.prepares = Limits::prepares(seed);
-    state.windows.on = windows::of(seed);
-    if state.audit.prepares && state.windows.on {
+    state.stream.windowed = windows::of(seed);
+    if state.audit.prepares && state.stream.windowed {
         state.count("windows beside a sink that prepares");
     }
     let streams = if rng.random_bool(0.2) { 2 } else { 1 };
@@ -142,7 +142,7 @@ fn prepare(world: &World, seed: u64, rng: &mut StdRng) -> Setup {
         2 => InitialPosition::AtTimestamp(EpochMillis(rng.random_range(0..10_000))),
         _ => InitialPosition::TrimHorizon,
     };
-    if state.windows.on {
+    if state.stream.windowed {
         // Windows that nobody has read from their beginning are nobody's rows.
         state.initial = InitialPosition::TrimHorizon;
     }

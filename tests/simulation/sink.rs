@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{
     audit::Grant,
+    known::Part,
     stream::Place,
     world::{Fate, Port, State, WorkerNo, World},
 };
@@ -128,7 +129,8 @@ impl Sink for SimSink {
         } else {
             self.world.wire(self.clone().take(grant, delivery)).await
         };
-        self.world.lock().audit.hears(grant, events, &answer);
+        let part = |event: &OutputEvent| Part::Event(event.id.position.clone());
+        self.world.lock().audit.hears(grant, events, part, &answer);
         answer
     }
 

@@ -59,6 +59,8 @@ pub(crate) struct Stream {
     next_event: u64,
     /// Bytes that are added to each payload.
     pub(crate) ballast: usize,
+    /// Whether events say when they happened, and a route has windows of them.
+    pub(crate) windowed: bool,
 }
 
 pub(crate) struct SimShard {
@@ -244,7 +246,7 @@ impl State {
             _ if self.audit.limits.any() && number.is_multiple_of(19) => {
                 (Bytes::from(format!("spoil {number}")), Must::DeadLetter)
             }
-            _ if self.windows.on => {
+            _ if self.stream.windowed => {
                 let time = windows::time(number, self.now().0);
                 (Bytes::from(format!("event {number} {time} {ballast}")), Must::Deliver)
             }

@@ -15,12 +15,13 @@ use shardwright::{
         filter::FilterPattern,
         window::{Late, Window},
     },
-    model::{Breach, Invariant, OutputEvent, RawRecord},
+    model::{Breach, EpochMillis, Invariant, OutputEvent, Position, RawRecord},
     ports::{Sink, SinkError, Verdict},
 };
 use tokio::time::sleep;
 
 use crate::{
+    known::Part,
     stream::{Place, Stream},
     world::{Fate, Port, WorkerNo, World},
 };
@@ -79,7 +80,6 @@ type Row = (Place, String, i64);
 /// What the sinks of the route were given.
 #[derive(Default)]
 pub(crate) struct Windows {
-    pub(crate) on: bool,
     /// Each version of each row.
     rows: BTreeMap<Row, BTreeSet<String>>,
     /// Late events, by their numbers.
@@ -103,30 +103,82 @@ impl Oracle {
     }
 
     fn shard(&mut self, place: &Place, records: &[RawRecord]) {
-        let mut mark: Option<(i64, i64, i64)> = None;
-        let members = records.iter().flat_map(|record| deaggregate(record).records);
-        for user in members {
-            let arrival = user.arrival.0;
-            if let Some((seen, through, arrived)) = &mut mark
-                && arrival - *arrived >= IDLE
-            {
-                *seen = (*seen).max(*through + LATENESS);
-            }
-            let text = std::str::from_utf8(&user.data).unwrap_or_default();
-            let Some(text) = text.strip_prefix("event ") else { continue };
-            let mut words = text.split(' ').map(str::parse::<i64>);
-            let (Some(Ok(number)), Some(Ok(time))) = (words.next(), words.next()) else { continue };
-            let end = time - time.rem_euclid(SIZE) + SIZE;
-            if mark.is_some_and(|(seen, ..)| end <= seen - LATENESS) {
+        for Event { number, end, .. } in events(records) {
+            let Some(end) = end else {
                 self.late.insert((place.clone(), number));
                 continue;
-            }
-            let (seen, through) = mark.map_or((time, end), |(seen, through, _)| (seen, through));
-            mark = Some((seen.max(time), through.max(end), arrival));
-            let row = (place.clone(), format!("{end:015}"), number % 3);
+            };
+            let row = (place.clone(), format!("{end:015}"), group(number));
             self.rows.entry(row).or_default().push(number);
         }
     }
+}
+
+/// An event of a shard.
+struct Event {
+    position: Position,
+    number: i64,
+    /// Where its window ends, unless it came too late for it.
+    end: Option<i64>,
+}
+
+fn group(number: i64) -> i64 {
+    number % 3
+}
+
+/// The events of a shard, in order.
+fn events(records: &[RawRecord]) -> Vec<Event> {
+    let mut mark: Option<(i64, i64, i64)> = None;
+    let mut events = Vec::new();
+    let members = records.iter().flat_map(|record| deaggregate(record).records);
+    for user in members {
+        let arrival = user.arrival.0;
+        if let Some((seen, through, arrived)) = &mut mark
+            && arrival - *arrived >= IDLE
+        {
+            *seen = (*seen).max(*through + LATENESS);
+        }
+        let text = std::str::from_utf8(&user.data).unwrap_or_default();
+        let Some(text) = text.strip_prefix("event ") else { continue };
+        let mut words = text.split(' ').map(str::parse::<i64>);
+        let (Some(Ok(number)), Some(Ok(time))) = (words.next(), words.next()) else { continue };
+        let end = time - time.rem_euclid(SIZE) + SIZE;
+        let late = mark.is_some_and(|(seen, ..)| end <= seen - LATENESS);
+        if !late {
+            let (seen, through) = mark.map_or((time, end), |(seen, through, _)| (seen, through));
+            mark = Some((seen.max(time), through.max(end), arrival));
+        }
+        events.push(Event { position: user.position, number, end: (!late).then_some(end) });
+    }
+    events
+}
+
+/// What a checkpoint waits for before an event, beside the event itself: its delivery as a late one, or
+/// all rows of its window and of those that end before it, for windows are delivered in the order of
+/// their ends. Of windows that something before the event is in, or that end before such a one, nothing:
+/// the checkpoint would have waited before.
+pub(crate) fn needs(stream: &Stream, place: &Place, next: &Position) -> Vec<Part> {
+    let events = events(&stream.shard(place).records);
+    let Some(index) = events.iter().position(|event| event.position == *next) else {
+        return Vec::new();
+    };
+    let Some(last) = events[index].end else { return vec![Part::Late(next.clone())] };
+    let delivered = events[..index].iter().filter_map(|event| event.end).max();
+    let row = |event: &Event| {
+        let end = event.end.filter(|end| *end <= last && Some(*end) > delivered)?;
+        Some(Part::Row(end, group(event.number)))
+    };
+    events[index..].iter().filter_map(row).collect()
+}
+
+fn json(event: &OutputEvent) -> serde_json::Value {
+    serde_json::from_slice(&event.json).unwrap()
+}
+
+/// The end and the group of a row.
+fn row(json: &serde_json::Value) -> (i64, i64) {
+    let end: EpochMillis = json["window_end"].as_str().unwrap().parse().unwrap();
+    (end.0, json["g"].as_i64().unwrap())
 }
 
 /// A row as it must look.
@@ -140,30 +192,29 @@ fn text(values: &[i64]) -> String {
 
 impl Windows {
     fn row(&mut self, event: &OutputEvent) {
-        let json: serde_json::Value = serde_json::from_slice(&event.json).unwrap();
-        let end = json["window_end"].as_str().unwrap();
-        let end = end.parse::<shardwright::model::EpochMillis>().unwrap().0;
-        let row = (Place::of_event(&event.id), format!("{end:015}"), json["g"].as_i64().unwrap());
+        let json = json(event);
+        let (end, group) = row(&json);
+        let row = (Place::of_event(&event.id), format!("{end:015}"), group);
         let text = format!("{} {} {} {}", json["n"], json["sum"], json["most"], json["p50"]);
         self.rows.entry(row).or_default().insert(text);
     }
 
     fn late(&mut self, event: &OutputEvent) {
-        let json: serde_json::Value = serde_json::from_slice(&event.json).unwrap();
+        let json = json(event);
         self.late.insert((Place::of_event(&event.id), json["v"].as_i64().unwrap()));
     }
 
     /// Whether everything is there that must be.
     pub(crate) fn complete(&self, stream: &Stream) -> bool {
         let oracle = Oracle::of(stream);
-        !self.on
+        !stream.windowed
             || oracle.rows.keys().all(|row| self.rows.contains_key(row))
                 && oracle.late.is_subset(&self.late)
     }
 
     /// WN-1, once everything has come to rest.
     pub(crate) fn check(&self, stream: &Stream) -> Result<(), Breach> {
-        if !self.on {
+        if !stream.windowed {
             return Ok(());
         }
         let oracle = Oracle::of(stream);
@@ -242,8 +293,17 @@ impl WindowSink {
 impl Sink for WindowSink {
     async fn deliver(&self, events: &[OutputEvent]) -> Result<Vec<Verdict>, SinkError> {
         // No limits of attempts here, as for dead letters.
-        self.world.lock().audit.begins_delivery(self.worker, events, true);
-        self.world.wire(self.clone().take(events.to_vec())).await
+        let grant = self.world.lock().audit.begins_delivery(self.worker, events, true);
+        let answer = self.world.wire(self.clone().take(events.to_vec())).await;
+        let part = |event: &OutputEvent| {
+            if self.late {
+                return Part::Late(event.id.position.clone());
+            }
+            let (end, group) = row(&json(event));
+            Part::Row(end, group)
+        };
+        self.world.lock().audit.hears(grant, events, part, &answer);
+        answer
     }
 
     async fn check(&self) -> Result<(), SinkError> {
