@@ -59,7 +59,7 @@ struct Late {
 enum Posted {
     Nowhere,
     Late,
-    Arrived(Swap, bool),
+    Arrived(Box<Swap>, bool),
 }
 
 /// How long a worker waits for an answer.
@@ -188,9 +188,9 @@ impl State {
             }
             Some(WriteFate::AnswerLost) => {
                 self.count("answer lost");
-                Posted::Arrived(self.apply(worker, sent, key, write), false)
+                Posted::Arrived(Box::new(self.apply(worker, sent, key, write)), false)
             }
-            None => Posted::Arrived(self.apply(worker, sent, key, write), true),
+            None => Posted::Arrived(Box::new(self.apply(worker, sent, key, write)), true),
         }
     }
 
@@ -355,7 +355,7 @@ impl SimTable {
             }
             Posted::Arrived(swap, answered) => {
                 self.world.answer().await;
-                if answered { Ok(swap) } else { unknown() }
+                if answered { Ok(*swap) } else { unknown() }
             }
         }
     }
