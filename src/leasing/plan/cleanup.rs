@@ -6,7 +6,8 @@ use super::by_shard;
 use crate::model::{Lease, LeaseKey, Shard, ShardId};
 
 /// The ended leases that nothing needs any more: every child has a lease and has started, and every
-/// parent's lease is gone already.
+/// parent's lease is gone already, and so is that of every shard that named it as going on: the row of
+/// a shard that had left the stream names shards that do not name it.
 pub fn retirable(leases: &[Lease]) -> Vec<LeaseKey> {
     let by_shard = by_shard(leases);
     let started = |lease: &Lease, child: &ShardId| {
@@ -16,9 +17,14 @@ pub fn retirable(leases: &[Lease]) -> Vec<LeaseKey> {
     let gone = |lease: &Lease, parent: &ShardId| {
         !by_shard.contains_key(&(lease.stream.as_deref(), parent))
     };
+    let ended = leases.iter().filter(|lease| lease.ended());
+    let named: BTreeSet<(Option<&str>, &ShardId)> = ended
+        .flat_map(|lease| lease.children.iter().map(|child| (lease.stream.as_deref(), child)))
+        .collect();
     leases
         .iter()
         .filter(|lease| lease.ended() && !lease.children.is_empty())
+        .filter(|lease| !named.contains(&(lease.stream.as_deref(), &lease.shard)))
         .filter(|lease| lease.children.iter().all(|child| started(lease, child)))
         .filter(|lease| lease.parents.iter().all(|parent| gone(lease, parent)))
         .map(|lease| lease.key.clone())
@@ -61,6 +67,18 @@ mod tests {
         parent.parents = vec![ShardId::new("grandparent")];
         let grandparent = lease("grandparent").ended().build();
         assert_eq!(names(&[grandparent, parent, one, two]), "", "grandparents go first");
+    }
+
+    /// A simulation found it: with the successor's row gone its own would have stayed for ever.
+    #[test]
+    fn a_successor_of_a_shard_that_had_left_goes_after_it() {
+        let (mut gone, mut next) = (lease("0").ended().build(), lease("5").ended().build());
+        gone.children = vec![ShardId::new("5")];
+        next.children = vec![ShardId::new("7")];
+        let last = lease("7").checkpoint(Checkpoint::parse("77", 0).unwrap()).build();
+        let rows = [gone.clone(), next.clone(), last.clone()];
+        assert_eq!(retirable(&rows), [gone.key.clone()]);
+        assert_eq!(retirable(&[next.clone(), last]), [next.key]);
     }
 
     #[test]
