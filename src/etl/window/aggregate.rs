@@ -183,15 +183,18 @@ fn key(number: Number) -> Ordered {
     Ordered(number.double + 0.0)
 }
 
-/// The value of rank ⌈percent / 100 · count⌉.
+/// The value of rank ⌈percent / 100 · count⌉. In whole numbers: as doubles 28 % of 175 is a little more
+/// than 49. Nine decimals of the percentile count.
 fn nearest_rank(percent: f64, values: &BTreeMap<Ordered, u64>, count: u64) -> Option<f64> {
+    const PARTS: u32 = 1_000_000_000;
     #[expect(
-        clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
-        reason = "ranks are far below 2^53, and not negative"
+        reason = "a percentile is above 0, and at most 100"
     )]
-    let rank = ((percent / 100.0 * count as f64).ceil() as u64).clamp(1, count.max(1));
+    let parts = (percent * f64::from(PARTS)).round() as u128;
+    let rank = (parts * u128::from(count)).div_ceil(100 * u128::from(PARTS));
+    let rank = u64::try_from(rank).unwrap_or(count).clamp(1, count.max(1));
     let mut seen = 0;
     values.iter().find_map(|(value, times)| {
         seen += times;
