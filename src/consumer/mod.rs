@@ -58,6 +58,7 @@ mod subscriber_tests;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod under_way;
 mod until;
 mod watermarks;
 mod windows;

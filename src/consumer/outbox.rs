@@ -3,7 +3,6 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use rand::{RngExt, rngs::StdRng};
 use tokio::time::{Instant, sleep_until};
 
@@ -15,6 +14,7 @@ use super::{
     prepared::Prepared,
     queue::Queued,
     retry_policy::{RetryLimits, RetryPolicy},
+    under_way::UnderWay,
 };
 use crate::{
     etl::{Delivery, InWindow, SourceRecord, Stage, Tally},
@@ -33,7 +33,7 @@ pub(super) struct Outbox {
     /// By sink, what of its prepared batch is with a sink, and waits for the rest. The checkpoint must
     /// not pass a part of a batch: the next owner would make another batch of what is left.
     waiting: BTreeMap<usize, Vec<Queued>>,
-    deliveries: FuturesUnordered<BoxFuture<'static, Delivered>>,
+    deliveries: UnderWay<Delivered>,
     /// Deliveries that each event still waits for, and whether one of them is a dead letter.
     open_events: BTreeMap<(Ticket, Option<u32>), OpenEvent>,
     /// What was settled of windows since somebody asked.
@@ -88,7 +88,7 @@ impl Outbox {
             lanes,
             prepared,
             waiting: BTreeMap::new(),
-            deliveries: FuturesUnordered::new(),
+            deliveries: UnderWay::new(),
             open_events: BTreeMap::new(),
             of_windows: Vec::new(),
             begun: None,
@@ -243,11 +243,8 @@ impl Outbox {
     pub(super) async fn turn(&mut self) -> Vec<SettledEvent> {
         let due = self.lanes.next_due();
         tokio::select! { biased;
-            Some(delivered) = self.deliveries.next(), if !self.deliveries.is_empty() => {
-                self.delivered(delivered)
-            }
+            delivered = self.deliveries.next() => self.delivered(delivered),
             () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => Vec::new(),
-            else => std::future::pending().await,
         }
     }
 

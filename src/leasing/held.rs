@@ -156,6 +156,14 @@ impl Held {
         self.lost.cancel();
     }
 
+    /// The shard could not be ended. Whoever leaves, or is asked for the lease, does not wait until it
+    /// can: the next owner finds the end again.
+    pub(super) fn leave_unended(&mut self) {
+        if self.draining.is_cancelled() {
+            self.finished = Some(Finished::Drained(self.progress.borrow().clone()));
+        }
+    }
+
     /// Who waits for this lease, when a hand-over was asked for.
     pub(super) fn wanted_by(&self, me: &WorkerId) -> Option<&WorkerId> {
         let asked = self.lease.checkpoint_owner.as_ref() == Some(me);
@@ -163,19 +171,21 @@ impl Held {
     }
 
     /// What to write now, if anything.
-    pub(super) fn due(&self, me: &WorkerId, now: Instant) -> Option<Due> {
+    pub(super) fn due(&self, me: &WorkerId, params: &LeaseParams, now: Instant) -> Option<Due> {
         if self.busy || now < self.next_write {
             return None;
         }
         let counter = self.lease.counter;
         let by = me.clone();
+        let renewed = now < self.renewed + params.renew_interval();
         Some(match self.finished.as_ref().filter(|_| now >= self.not_before) {
-            None => Due::Write(LeaseWrite::Renew {
+            Some(Finished::ShardEnded(next)) if renewed => Due::EndShard(next.clone()),
+            // Also while a shard cannot be ended: the lease is kept until it can.
+            None | Some(Finished::ShardEnded(_)) => Due::Write(LeaseWrite::Renew {
                 by,
                 counter,
                 checkpoint: self.news(self.progress.borrow().as_ref()),
             }),
-            Some(Finished::ShardEnded(next)) => Due::EndShard(next.clone()),
             Some(Finished::Drained(checkpoint)) => {
                 let checkpoint = self.news(checkpoint.as_ref());
                 Due::Write(match self.wanted_by(me) {

@@ -115,7 +115,8 @@ pub(super) async fn end_shard(
     }
 }
 
-/// Checks that a merged shard's other parent has a lease, or is not listed any more.
+/// Checks that a merged shard's other parent has a lease, or needs none: it is not listed any more, or
+/// was read to its end before (the shard that ends now came back after it was done with).
 async fn other_parents_have_leases(
     stream: &LeasedStream,
     store: &dyn LeaseStore,
@@ -127,7 +128,12 @@ async fn other_parents_have_leases(
             continue;
         }
         let listed = stream.reader.shards().await.map_err(SyncError::from)?;
-        if listed.iter().any(|shard| shard.id == *other) {
+        if !listed.iter().any(|shard| shard.id == *other) {
+            continue;
+        }
+        let mut leases = store.scan().await?;
+        leases.retain(|lease| stream.identifier.owns(lease));
+        if !plan::gone_on(&leases, &listed).contains(other) {
             let (child, parent) = (child.id.clone(), other.clone());
             return Err(SyncError::ParentWithoutLease { child, parent }.into());
         }

@@ -23,6 +23,7 @@ use crate::{
     flight::Flight,
     known::{Known, Part},
     limits::Limits,
+    objects::SinkName,
     order::{Came, Order},
     stream::{Place, Stream},
     windows,
@@ -46,6 +47,8 @@ struct Entry {
     /// A sink would not take it once, so a dead letter is as good.
     refused: bool,
     outcomes: u32,
+    /// Another sink gets it too.
+    copied: bool,
     /// It is not kept any more, or was never to be read.
     lost: bool,
 }
@@ -56,6 +59,8 @@ struct Book {
     entries: BTreeMap<Position, Entry>,
     /// Those without an outcome.
     open: BTreeSet<Position>,
+    /// Those that the sink of copies does not have.
+    copies: BTreeSet<Position>,
 }
 
 pub(crate) struct Audit {
@@ -75,7 +80,9 @@ pub(crate) struct Audit {
     pub(crate) limits: Limits,
     /// Whether the sink prepares what it puts.
     pub(crate) prepares: bool,
-    order: Order,
+    /// Whether another one that prepares gets copies.
+    pub(crate) copies: bool,
+    orders: BTreeMap<SinkName, Order>,
     /// Shards that are not listed any more.
     trimmed: BTreeSet<Place>,
     /// Whether the streams are read from `LATEST`: what was put before the fleet began is not read.
@@ -114,7 +121,8 @@ impl Audit {
             retired: BTreeSet::new(),
             limits: Limits::default(),
             prepares: false,
-            order: Order::default(),
+            copies: false,
+            orders: BTreeMap::new(),
             trimmed: BTreeSet::new(),
             from_latest: false,
             leased: BTreeSet::new(),
@@ -134,12 +142,19 @@ impl Audit {
         }
     }
 
-    pub(crate) fn put(&mut self, place: Place, position: Position, must: Must) {
+    /// A record is put; `readable` is whether there is an event in it.
+    pub(crate) fn put(&mut self, place: Place, position: Position, must: Must, readable: bool) {
         let book = self.books.entry(place).or_default();
-        if matches!(must, Must::Deliver | Must::DeadLetter) {
+        let is_open = matches!(must, Must::Deliver | Must::DeadLetter);
+        let copied = self.copies && is_open && readable;
+        if is_open {
             book.open.insert(position.clone());
         }
-        book.entries.insert(position, Entry { must, refused: false, outcomes: 0, lost: false });
+        if copied {
+            book.copies.insert(position.clone());
+        }
+        let entry = Entry { must, refused: false, outcomes: 0, copied, lost: false };
+        book.entries.insert(position, entry);
     }
 
     /// Records that are not kept any more need no outcome. Answers how many had none.
@@ -147,6 +162,7 @@ impl Audit {
         let Some(book) = self.books.get_mut(place) else { return 0 };
         let before = book.open.len();
         book.open.retain(|position| position.sequence != *sequence);
+        book.copies.retain(|position| position.sequence != *sequence);
         let first = Position { sequence: sequence.clone(), sub_sequence: 0 };
         let last = Position { sequence: sequence.clone(), sub_sequence: u64::MAX };
         book.entries.range_mut(first..=last).for_each(|(_, entry)| entry.lost = true);
@@ -190,7 +206,8 @@ impl Audit {
             // It was closed before the fleet began.
             return None;
         }
-        let first = self.books.get(place)?.open.first()?;
+        let book = self.books.get(place)?;
+        let first = book.open.first().into_iter().chain(book.copies.first()).min()?;
         limit.is_none_or(|limit| first <= limit).then_some(first)
     }
 
@@ -276,6 +293,9 @@ impl Audit {
         let grant = (worker, self.beliefs.grant(&place, worker));
         let Some(next) = self.next_after(&place, &after.checkpoint) else { return };
         let mut parts = vec![Part::Event(next.clone())];
+        if self.books[&place].entries[next].copied {
+            parts.push(Part::Copy(next.clone()));
+        }
         if stream.windowed {
             // Nobody knows what the windows hold of a shard that was trimmed.
             if self.books[&place].entries.values().any(|entry| entry.lost) {
@@ -382,6 +402,13 @@ impl Audit {
         self.rows.insert(after.key.clone(), after.clone());
         self.beliefs.disowned(&Place::of(after));
         self.flight.left(&Place::of(after), None);
+    }
+
+    /// An operator deletes a lease, whatever its owner believes.
+    pub(crate) fn deleted_by_hand(&mut self, row: &Lease) {
+        self.rows.remove(&row.key);
+        self.beliefs.disowned(&Place::of(row));
+        self.flight.left(&Place::of(row), None);
     }
 
     pub(crate) fn gone(&mut self, worker: WorkerNo) {
@@ -513,6 +540,13 @@ impl Audit {
         }
     }
 
+    /// The sink of copies has taken an event.
+    pub(crate) fn copied(&mut self, event: &OutputEvent) {
+        if let Some(book) = self.books.get_mut(&Place::of_event(&event.id)) {
+            book.copies.remove(&event.id.position);
+        }
+    }
+
     /// An event has become a dead letter. Answers whether it was given up.
     pub(crate) fn parked(&mut self, grant: Grant, event: &OutputEvent, now: EpochMillis) -> bool {
         match self.outcome(event) {
@@ -562,13 +596,19 @@ impl Audit {
 
     /// A sink has answered for a batch. Answers whether an event came through after a later one of
     /// its shard.
-    pub(crate) fn acknowledged(&mut self, grant: Grant, events: &[OutputEvent]) -> bool {
+    pub(crate) fn acknowledged(
+        &mut self,
+        sink: SinkName,
+        grant: Grant,
+        events: &[OutputEvent],
+    ) -> bool {
         if !self.check_order {
             return false;
         }
         let mut overtaken = false;
         for event in events {
-            match self.order.came(grant, event, self.limits.order(event)) {
+            match self.orders.entry(sink).or_default().came(grant, event, self.limits.order(event))
+            {
                 Came::InOrder => {}
                 Came::Overtaken => overtaken = true,
                 Came::TooLate => {
@@ -590,6 +630,16 @@ impl Audit {
             came.map(|(position, _)| (place.clone(), position.clone())).collect()
         };
         self.books.iter().flat_map(delivered).collect()
+    }
+
+    /// Events that the sink of copies has.
+    pub(crate) fn copied_events(&self) -> Vec<(Place, Position)> {
+        let copied = |(place, book): (&Place, &Book)| -> Vec<(Place, Position)> {
+            let entries = book.entries.iter().filter(|(_, one)| one.copied && !one.lost);
+            let came = entries.filter(|(position, _)| !book.copies.contains(position));
+            came.map(|(position, _)| (place.clone(), position.clone())).collect()
+        };
+        self.books.iter().flat_map(copied).collect()
     }
 
     pub(crate) fn all_settled(&self) -> bool {

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use shardwright::{
     consumer::ConsumerContext,
     leasing::{LeaseParams, plan::BalanceLimits},
-    metrics::{Loss, Metrics},
-    model::{Invariant, LeaseKey},
+    metrics::{LeaseChange, Loss, Metrics},
+    model::{EpochMillis, Invariant, LeaseKey},
 };
 use tokio::{
     task::{JoinError, JoinSet},
@@ -44,6 +44,8 @@ pub(crate) struct Setup {
     pub(crate) budget: u64,
     /// How wrong the clocks of machines may be, in milliseconds.
     pub(crate) clocks: i64,
+    /// Where reading ends.
+    pub(crate) until: Option<EpochMillis>,
 }
 
 impl Setup {
@@ -61,6 +63,7 @@ impl Setup {
             window: Duration::ZERO,
             budget: 4 << 20,
             clocks: 0,
+            until: None,
         }
     }
 }
@@ -85,9 +88,12 @@ pub(crate) fn params() -> LeaseParams {
 impl Fleet {
     pub(crate) fn new(world: World, setup: Setup) -> Self {
         {
-            let audit = &mut world.lock().audit;
+            let mut state = world.lock();
+            state.until = setup.until;
+            let audit = &mut state.audit;
             // A batch that is rebuilt is not counted: of each shard so many records, and a page.
-            let rebuilt = if audit.prepares { 7 * (BATCH as u64 + 10) * (10 << 10) } else { 0 };
+            let sinks = u64::from(audit.prepares) + u64::from(audit.copies);
+            let rebuilt = sinks * 7 * (BATCH as u64 + 10) * (10 << 10);
             audit.flight.budget = setup.budget + rebuilt;
         }
         let (working, draining) = Default::default();
@@ -177,6 +183,12 @@ impl Fleet {
         self.contexts.iter().map(|context| losses(&context.metrics)).sum()
     }
 
+    /// How often leases came or went like this.
+    pub(crate) fn changes(&self, change: LeaseChange) -> usize {
+        let news = self.contexts.iter().flat_map(|context| context.metrics.lease_news());
+        news.filter(|news| news.change == change).count()
+    }
+
     /// Lets everyone go on.
     pub(crate) fn thaw(&self) {
         for (number, member) in self.working.iter().chain(&self.draining) {
@@ -184,11 +196,11 @@ impl Fleet {
         }
     }
 
-    /// Sees which drains are done.
+    /// Sees which drains are done, and who has ended by itself.
     pub(crate) fn reap(&mut self) {
         let mut gone = Vec::new();
-        let (world, healed) = (&self.world, self.healed);
-        self.draining.retain(|number, member| {
+        let (world, healed, bounded) = (&self.world, self.healed, self.setup.until.is_some());
+        let mut works_on = |number: &WorkerNo, member: &mut Member| {
             let Some(done) = member.task.try_join_next() else { return true };
             let mut state = world.lock();
             state.note(format!("w{number} has drained"));
@@ -202,7 +214,11 @@ impl Fleet {
             }
             gone.push(*number);
             false
-        });
+        };
+        self.draining.retain(&mut works_on);
+        if bounded {
+            self.working.retain(works_on);
+        }
         for number in gone {
             self.gone(number);
         }

@@ -19,6 +19,8 @@ const CERTAIN: Duration = Duration::from_secs(1);
 pub(crate) enum Part {
     /// The event itself, at its sink or as a dead letter.
     Event(Position),
+    /// The event at the sink of copies.
+    Copy(Position),
     /// The event at the sink of those that came too late for their windows.
     Late(Position),
     /// A row, by the end of its window and its group. It belongs to many events.

@@ -153,6 +153,14 @@ impl State {
         self.put(key.clone(), Some(next));
     }
 
+    /// An operator deletes a lease that is held.
+    pub(crate) fn delete_by_hand(&mut self, key: &LeaseKey) {
+        let Some(row) = self.table.rows.get(key).cloned() else { return };
+        self.note(format!("an operator deletes {key}"));
+        self.audit.deleted_by_hand(&row);
+        self.put(key.clone(), None);
+    }
+
     /// What will become of a write, if anything goes wrong with it.
     fn write_fate(&mut self, worker: WorkerNo, write: &LeaseWrite) -> Option<WriteFate> {
         let scripted = |one: &Scripted| one.worker == worker && (one.is)(write);

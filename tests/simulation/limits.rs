@@ -53,6 +53,11 @@ impl Limits {
         matches!(seed % 5, 0 | 3) && !(seed / 5).is_multiple_of(2)
     }
 
+    /// Whether, beside that one, a slower sink that prepares gets copies.
+    pub(crate) fn copies(seed: u64) -> bool {
+        Self::prepares(seed) && !(seed / 10).is_multiple_of(2)
+    }
+
     /// Whether anything is ever given up.
     pub(crate) fn any(&self) -> bool {
         self.retry.attempts.is_some() || self.retry.age.is_some()

@@ -26,6 +26,8 @@
 mod audit;
 mod balance;
 mod beliefs;
+mod bounded;
+mod by_hand;
 mod calm;
 mod contracts;
 mod faults;

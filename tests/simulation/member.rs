@@ -24,6 +24,7 @@ use crate::{
     fleet::{Setup, params},
     lease_table::SimTable,
     limits::BATCH,
+    objects::{AGAIN, OUT},
     reader::SimStream,
     sink::SimSink,
     stream,
@@ -47,19 +48,20 @@ pub(crate) fn context(world: &World, worker: WorkerNo, setup: &Setup) -> Arc<Con
         name: stream::name(number),
         format: Format::Text,
         initial_position,
-        until: None,
+        until: setup.until,
         aggregates: Aggregates::default(),
         reader: reader(world, worker, number),
     };
-    let (lanes, retry, prepares) = {
+    let (lanes, retry, prepares, copies) = {
         let audit = &world.lock().audit;
-        (audit.limits.lanes, audit.limits.retry, audit.prepares)
+        (audit.limits.lanes, audit.limits.retry, audit.prepares, audit.copies)
     };
-    let sink = |name: &str, dead_letters, window| NamedSink {
+    let sink = |name, dead_letters, window| NamedSink {
         name: Arc::from(name),
         sink: Arc::new(SimSink {
             world: world.clone(),
             worker,
+            name,
             dead_letters,
             prepares: prepares && !dead_letters,
         }) as Arc<dyn Sink>,
@@ -68,9 +70,15 @@ pub(crate) fn context(world: &World, worker: WorkerNo, setup: &Setup) -> Arc<Con
         retry,
     };
     let windowed = world.lock().stream.windowed;
-    let filter = Some(FilterPattern::parse("-drop").unwrap());
-    let mut routes = vec![Route { filter, also: windowed, ..Route::new("all", 0) }];
-    let mut sinks = vec![sink("out", false, setup.window), sink("parked", true, Duration::ZERO)];
+    let route = |name, to| {
+        let filter = Some(FilterPattern::parse("-drop").unwrap());
+        Route { filter, also: true, ..Route::new(name, to) }
+    };
+    let mut routes = vec![route("all", 0)];
+    let mut sinks = vec![sink(OUT, false, setup.window), sink("parked", true, Duration::ZERO)];
+    if copies {
+        routes.push(route("copies", if windowed { windows::LATE + 1 } else { windows::ROWS }));
+    }
     if windowed {
         routes.push(windows::route());
         let rows = |name: &str, late| NamedSink {
@@ -81,6 +89,9 @@ pub(crate) fn context(world: &World, worker: WorkerNo, setup: &Setup) -> Arc<Con
             retry: RetryLimits::default(),
         };
         sinks.extend([rows("rows", false), rows("late", true)]);
+    }
+    if copies {
+        sinks.push(sink(AGAIN, false, setup.window));
     }
     let names = sinks.iter().map(|sink| sink.name.to_string()).collect();
     Arc::new(ConsumerContext {

@@ -1,12 +1,17 @@
-//! An object store, and a sink on it that prepares: what it puts is named by the range of its batch.
+//! An object store, and sinks on it that prepare: what they put is named by the range of its batch. With
+//! two of them each has ranges of its own, and one lags behind.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use rand::RngExt;
 use shardwright::{
     model::{self, Invariant, Lease, OutputEvent, Position},
     ports::{SinkError, Verdict},
 };
+use tokio::time::sleep;
 
 use crate::{
     audit::Grant,
@@ -21,8 +26,15 @@ pub(crate) struct Objects {
     all: BTreeMap<Key, Object>,
 }
 
-/// A shard, the range of a batch, and the part of it.
-type Key = (Place, Option<model::Place>, Option<model::Place>, u64);
+/// A sink, a shard, the range of a batch, and the part of it.
+type Key = (SinkName, Place, Option<model::Place>, Option<model::Place>, u64);
+
+/// The name of a sink that prepares.
+pub(crate) type SinkName = &'static str;
+
+pub(crate) const OUT: SinkName = "out";
+/// The sink of copies, which lags behind and refuses nothing.
+pub(crate) const AGAIN: SinkName = "again";
 
 struct Object {
     by: Grant,
@@ -33,30 +45,37 @@ struct Object {
 const PARTS: u64 = 2;
 
 impl Objects {
-    fn has_batch(&self, place: &Place, last: &model::Place) -> bool {
-        self.all.keys().any(|(of, _, end, _)| of == place && end.as_ref() == Some(last))
+    fn has_batch(&self, sink: SinkName, place: &Place, last: &model::Place) -> bool {
+        let of = self.all.keys().filter(|(by, of, ..)| *by == sink && of == place);
+        of.into_iter().any(|(_, _, _, end, _)| end.as_ref() == Some(last))
     }
 
-    /// How many objects hold an event.
-    pub(crate) fn holding(&self, place: &Place, position: &Position) -> usize {
-        let of = self.all.iter().filter(|((of, ..), _)| of == place);
+    /// How many objects of a sink hold an event.
+    fn holding(&self, sink: SinkName, place: &Place, position: &Position) -> usize {
+        let of = self.all.iter().filter(|((by, of, ..), _)| *by == sink && of == place);
         of.filter(|(_, object)| object.events.contains(position)).count()
     }
 }
 
-/// Where the batch ends that a row says to be prepared.
-pub(crate) fn prepared(row: &Lease) -> Option<model::Place> {
+/// Where the batch of a sink ends that a row says to be prepared.
+fn prepared(row: &Lease, sink: SinkName) -> Option<model::Place> {
     let state = row.pending.as_ref()?.state.as_ref()?;
     let state: serde_json::Value = serde_json::from_slice(state).ok()?;
-    state.get("sinks")?.get("out")?.get("last")?.as_str()?.parse().ok()
+    state.get("sinks")?.get(sink)?.get("last")?.as_str()?.parse().ok()
 }
 
 impl State {
     /// EO-1, at the beginning of a delivery: the row says what is delivered.
-    pub(crate) fn must_be_prepared(&mut self, grant: Grant, events: &[OutputEvent]) {
+    pub(crate) fn must_be_prepared(
+        &mut self,
+        sink: SinkName,
+        grant: Grant,
+        events: &[OutputEvent],
+    ) {
         let Some(last) = events.last() else { return };
         let place = Place::of_event(&last.id);
-        let said = self.table.rows.values().find(|row| Place::of(row) == place).and_then(prepared);
+        let row = self.table.rows.values().find(|row| Place::of(row) == place);
+        let said = row.and_then(|row| prepared(row, sink));
         if said != model::Place::of(last) {
             let what =
                 format!("w{} puts a batch up to {}, the row says {said:?}", grant.0, last.id);
@@ -66,35 +85,37 @@ impl State {
 
     /// A lease changes hands while a batch is prepared.
     pub(crate) fn taken_over(&mut self, row: &Lease) {
-        let Some(last) = prepared(row) else { return };
-        let put = self.objects.has_batch(&Place::of(row), &last);
-        self.count(if put {
-            "prepared batch taken over after it was put"
-        } else {
-            "prepared batch taken over before it was put"
-        });
+        for sink in [OUT, AGAIN] {
+            let Some(last) = prepared(row, sink) else { continue };
+            let put = self.objects.has_batch(sink, &Place::of(row), &last);
+            self.count(if put {
+                "prepared batch taken over after it was put"
+            } else {
+                "prepared batch taken over before it was put"
+            });
+        }
     }
 
     /// Puts one of a batch's objects.
-    fn put_object(&mut self, grant: Grant, events: &[OutputEvent], part: u64) {
+    fn put_object(&mut self, sink: SinkName, grant: Grant, events: &[OutputEvent], part: u64) {
         let (Some(first), Some(last)) = (events.first(), events.last()) else { return };
         let place = Place::of_event(&first.id);
         let of_part = |event: &&OutputEvent| {
             let number: u64 = event.id.position.sequence.as_str().parse().unwrap();
-            number % PARTS == part && !has(event, b"refuse ")
+            number % PARTS == part && !(sink == OUT && has(event, b"refuse "))
         };
         let events: Vec<&OutputEvent> = events.iter().filter(of_part).collect();
         if events.is_empty() {
             return;
         }
-        let key = (place, model::Place::of(first), model::Place::of(last), part);
+        let key = (sink, place, model::Place::of(first), model::Place::of(last), part);
         let held = events.iter().map(|event| event.id.position.clone()).collect();
         let before = self.objects.all.insert(key, Object { by: grant, events: held });
         if before.is_some_and(|before| before.by != grant) {
             self.count("object put again by a later owner");
         }
         for event in events {
-            self.audit.delivered(event);
+            if sink == OUT { self.audit.delivered(event) } else { self.audit.copied(event) }
         }
     }
 
@@ -104,11 +125,12 @@ impl State {
         if !self.audit.prepares || self.counter("trim") > 0 {
             return;
         }
-        let delivered: Vec<(Place, Position)> = self.audit.delivered_events();
-        for (place, position) in delivered {
-            let holding = self.objects.holding(&place, &position);
+        let delivered = self.audit.delivered_events().into_iter().map(|event| (OUT, event));
+        let copied = self.audit.copied_events().into_iter().map(|event| (AGAIN, event));
+        for (sink, (place, position)) in delivered.chain(copied).collect::<Vec<_>>() {
+            let holding = self.objects.holding(sink, &place, &position);
             if holding != 1 {
-                let what = format!("{holding} objects hold {position} of {place}");
+                let what = format!("{holding} objects of {sink} hold {position} of {place}");
                 self.audit.broken(Invariant::ObjectsHoldOnce, what);
             }
         }
@@ -128,13 +150,14 @@ impl SimSink {
         }
         for part in 0..PARTS {
             self.dawdle().await;
+            self.lag().await;
             let mut state = self.world.lock();
             let faults = state.faults;
             if state.rng.random_bool(faults.sink_down) {
                 state.count("sink down");
                 return Err(down());
             }
-            state.put_object(grant, &events, part);
+            state.put_object(self.name, grant, &events, part);
         }
         let lost = {
             let mut state = self.world.lock();
@@ -148,14 +171,23 @@ impl SimSink {
             state.count("sink answer lost");
             return Err(down());
         }
-        state.audit.acknowledged(grant, &events);
-        let verdict = |event| match has(event, b"refuse ") {
+        state.audit.acknowledged(self.name, grant, &events);
+        let refuses = |event: &OutputEvent| self.name == OUT && has(event, b"refuse ");
+        let verdict = |event| match refuses(event) {
             true => Verdict::Refused("simulated".to_owned()),
             false => Verdict::Accepted,
         };
-        events.iter().filter(|event| has(event, b"refuse ")).for_each(|event| {
+        events.iter().filter(|event| refuses(event)).for_each(|event| {
             state.audit.refused(event);
         });
         Ok(events.iter().map(verdict).collect())
+    }
+
+    /// The sink of copies is never as fast as the other one.
+    async fn lag(&self) {
+        if self.name == AGAIN {
+            let pause = self.world.lock().rng.random_range(100..3_000);
+            sleep(Duration::from_millis(pause)).await;
+        }
     }
 }

@@ -120,6 +120,7 @@ fn prepare(world: &World, seed: u64, rng: &mut StdRng) -> Setup {
     let mut state = world.lock();
     state.audit.limits = Limits::of(seed);
     state.audit.prepares = Limits::prepares(seed);
+    state.audit.copies = Limits::copies(seed);
     state.stream.windowed = windows::of(seed);
     if state.audit.prepares && state.stream.windowed {
         state.count("windows beside a sink that prepares");

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 use crate::{
     audit::Grant,
     known::Part,
+    objects::{AGAIN, SinkName},
     stream::Place,
     world::{Fate, Port, State, WorkerNo, World},
 };
@@ -21,6 +22,7 @@ use crate::{
 pub(crate) struct SimSink {
     pub(crate) world: World,
     pub(crate) worker: WorkerNo,
+    pub(crate) name: SinkName,
     pub(crate) dead_letters: bool,
     /// Whether it puts objects that are named by the range of a batch.
     pub(crate) prepares: bool,
@@ -59,7 +61,7 @@ impl SimSink {
             state.count("sink answer lost");
             return Err(down());
         }
-        if !self.dead_letters && state.audit.acknowledged(grant, &events) {
+        if !self.dead_letters && state.audit.acknowledged(self.name, grant, &events) {
             state.count("lane overtaken");
         }
         Ok(verdicts)
@@ -124,12 +126,15 @@ impl Sink for SimSink {
         let grant = self.world.lock().audit.begins_delivery(self.worker, events, self.dead_letters);
         let delivery = events.to_vec();
         let answer = if self.prepares {
-            self.world.lock().must_be_prepared(grant, events);
+            self.world.lock().must_be_prepared(self.name, grant, events);
             self.world.wire(self.clone().put(grant, delivery)).await
         } else {
             self.world.wire(self.clone().take(grant, delivery)).await
         };
-        let part = |event: &OutputEvent| Part::Event(event.id.position.clone());
+        let part = |event: &OutputEvent| {
+            let position = event.id.position.clone();
+            if self.name == AGAIN { Part::Copy(position) } else { Part::Event(position) }
+        };
         self.world.lock().audit.hears(grant, events, part, &answer);
         answer
     }

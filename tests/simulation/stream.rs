@@ -254,16 +254,17 @@ impl State {
         };
         let position = Position { sequence: sequence.clone(), sub_sequence };
         let must = if self.is_wanted() { must } else { Must::Unwanted };
-        self.audit.put(place.clone(), position, must);
+        self.audit.put(place.clone(), position, must, data.is_ascii());
         data
     }
 
     /// Whether a record that is put now is one to be read.
     fn is_wanted(&self) -> bool {
-        match self.initial {
+        let begun = match self.initial {
             InitialPosition::AtTimestamp(time) => self.now() >= time,
             _ => true,
-        }
+        };
+        begun && self.until.is_none_or(|time| self.now() < time)
     }
 
     /// The stream's retention is over for everything before `horizon`.

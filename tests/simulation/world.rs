@@ -54,6 +54,8 @@ pub(crate) struct State {
     pub(crate) stream: Stream,
     /// Where the streams are read from.
     pub(crate) initial: InitialPosition,
+    /// What is put from then on is not to be read.
+    pub(crate) until: Option<EpochMillis>,
     pub(crate) iterators: Iterators,
     /// Until when a worker's sinks do not answer.
     pub(crate) sinks_hang: BTreeMap<WorkerNo, Instant>,
@@ -99,6 +101,7 @@ impl World {
             table: Table::default(),
             stream: Stream::default(),
             initial: InitialPosition::TrimHorizon,
+            until: None,
             iterators: Iterators::default(),
             sinks_hang: BTreeMap::new(),
             deliveries: Vec::new(),

@@ -26,7 +26,7 @@ impl Coordinator {
         let due: Vec<(LeaseKey, Due)> = self
             .held
             .iter()
-            .filter_map(|(key, held)| Some((key.clone(), held.due(&self.me, now)?)))
+            .filter_map(|(key, held)| Some((key.clone(), held.due(&self.me, &self.params, now)?)))
             .collect();
         for (key, due) in due {
             self.start_write(key, due, now);

@@ -299,6 +299,9 @@ impl Coordinator {
                 if let Some(failures) = self.failed_again() {
                     warn!(lease = %key, %error, failures, "could not end the shard yet, will retry");
                 }
+                if let Some(held) = self.held.get_mut(&key) {
+                    held.leave_unended();
+                }
                 self.retry_later(&key, acquisition);
             }
             Done::Asked { key, from, result } => self.hand_over_asked(&key, from, result),

@@ -101,9 +101,8 @@ impl Coordinator {
             .collect();
         let mut limits = self.params.limits;
         limits.max_hand_overs = limits.max_hand_overs.saturating_sub(self.asked.len());
-        let left: Vec<Lease> =
-            leases.iter().filter(|lease| !self.reached.contains(&lease.key)).cloned().collect();
-        let balance = plan::balance(&left, &available, &self.me, limits, &mut self.rng);
+        let left = leases.iter().filter(|lease| !self.reached.contains(&lease.key));
+        let balance = plan::balance(left, &available, &self.me, limits, &mut self.rng);
         for lease in leases {
             if balance.take.contains(&lease.key) {
                 let rivals = plan::rivals(lease, leases);

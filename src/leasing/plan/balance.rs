@@ -37,14 +37,14 @@ pub struct Balance {
 /// `checkpointOwner` the one that still reads. Following it means another function from leases to
 /// [`Balance`], one that takes nothing unasked and asks for nothing: a lease that names this worker is
 /// taken already, by whoever calls this, before there is a plan. Nothing behind the plan would change.
-pub fn balance(
-    leases: &[Lease],
+pub fn balance<'l>(
+    leases: impl IntoIterator<Item = &'l Lease>,
     available: &BTreeSet<LeaseKey>,
     me: &WorkerId,
     limits: BalanceLimits,
     rng: &mut impl Rng,
 ) -> Balance {
-    let active: Vec<&Lease> = leases.iter().filter(|lease| !lease.ended()).collect();
+    let active: Vec<&Lease> = leases.into_iter().filter(|lease| !lease.ended()).collect();
     let mut loads: BTreeMap<&WorkerId, usize> = BTreeMap::from([(me, 0)]);
     for lease in &active {
         if let Some(owner) = lease.owner.as_ref().filter(|_| !available.contains(&lease.key)) {

@@ -68,17 +68,32 @@ fn ancestors<'l>(lease: &'l Lease, leases: &'l [Lease]) -> BTreeSet<&'l ShardId>
 
 /// Whether one of `rivals` descends from `shard`, by the lineage of the listed shards.
 pub fn descends(rivals: &BTreeSet<ShardId>, shard: &ShardId, listed: &[Shard]) -> bool {
+    before(rivals, listed).contains(shard)
+}
+
+/// The shards that are done with whatever their leases say, or if they have none any more: one that
+/// descends from them, by the lineage of the listed shards, has started, and a shard starts only after
+/// its parents' ends.
+pub fn gone_on<'s>(leases: &[Lease], listed: &'s [Shard]) -> BTreeSet<&'s ShardId> {
+    let started = leases.iter().filter(|lease| !lease.checkpoint.is_start());
+    before(started.map(|lease| &lease.shard), listed)
+}
+
+/// The shards from which one of these descends, by the lineage of the listed shards.
+fn before<'s, 'i>(
+    shards: impl IntoIterator<Item = &'i ShardId>,
+    listed: &'s [Shard],
+) -> BTreeSet<&'s ShardId> {
     let listed: BTreeMap<&ShardId, &Shard> = listed.iter().map(|one| (&one.id, one)).collect();
-    let mut visited = BTreeSet::new();
-    let mut to_visit: Vec<&ShardId> = rivals.iter().collect();
+    let parents = |id: &ShardId| listed.get(id).into_iter().flat_map(|shard| &shard.parents);
+    let mut found = BTreeSet::new();
+    let mut to_visit: Vec<&'s ShardId> = shards.into_iter().flat_map(parents).collect();
     while let Some(id) = to_visit.pop() {
-        let Some(one) = listed.get(id).filter(|_| visited.insert(id)) else { continue };
-        if one.parents.contains(shard) {
-            return true;
+        if found.insert(id) {
+            to_visit.extend(parents(id));
         }
-        to_visit.extend(&one.parents);
     }
-    false
+    found
 }
 
 #[cfg(test)]

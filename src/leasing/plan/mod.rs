@@ -13,5 +13,5 @@ pub use balance::{Balance, BalanceLimits, balance};
 pub use cleanup::{garbage, may_be_garbage, retirable};
 pub use coverage::{first_hole, missing_ranges};
 pub use expiry::Observations;
-pub use ghosts::{descends, ghosts, rivals};
+pub use ghosts::{descends, ghosts, gone_on, rivals};
 pub use shard_graph::{ByShard, by_shard, missing_leases, ready, successors};

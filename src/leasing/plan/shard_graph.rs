@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::gone_on;
 use crate::model::{Checkpoint, InitialPosition, Lease, Shard, ShardId};
 
 /// Whether the shard of `lease` may be processed: all its parents' leases have ended or are gone
@@ -31,7 +32,8 @@ pub fn by_shard(leases: &[Lease]) -> ByShard<'_> {
 ///   `AT_TIMESTAMP`, the open shards for `LATEST`.
 /// - Else, for each open shard without a lease: the first generation of its ancestors that is
 ///   needed, so that its keys are covered from the right point; descendants follow at the shard's
-///   end (KCL `HierarchicalShardSyncer`, non-empty lease table).
+///   end (KCL `HierarchicalShardSyncer`, non-empty lease table). An ancestor without a lease is not
+///   needed when another shard has [gone on](gone_on) where it ended: its lease would be a ghost.
 pub fn missing_leases<'a>(
     shards: &'a [Shard],
     leases: &[Lease],
@@ -40,6 +42,7 @@ pub fn missing_leases<'a>(
     let graph = Graph {
         shards: shards.iter().map(|shard| (&shard.id, shard)).collect(),
         leases: leases.iter().map(|lease| (&lease.shard, lease)).collect(),
+        gone_on: gone_on(leases, shards),
         initial,
     };
     let mut wanted = BTreeMap::new();
@@ -52,6 +55,7 @@ pub fn missing_leases<'a>(
 struct Graph<'a, 'l> {
     shards: BTreeMap<&'a ShardId, &'a Shard>,
     leases: BTreeMap<&'l ShardId, &'l Lease>,
+    gone_on: BTreeSet<&'a ShardId>,
     initial: InitialPosition,
 }
 
@@ -66,15 +70,17 @@ impl<'a> Graph<'a, '_> {
             }
             let parents: Vec<&'a Shard> =
                 shard.parents.iter().filter_map(|id| self.shards.get(id).copied()).collect();
-            let ended_parent = shard.parents.iter().any(|id| self.ended(id));
-            let parents_leased = parents.iter().all(|parent| self.leases.contains_key(&parent.id));
             let line_leased = parents.iter().any(|parent| self.line_has_lease(parent));
-            if ended_parent && parents_leased {
-                // A parent was read to its end and its child never got a lease.
+            let ended_parent = shard.parents.iter().any(|id| self.ended(id));
+            let needed: Vec<&'a Shard> =
+                parents.into_iter().filter(|parent| !self.is_done_with(&parent.id)).collect();
+            let parents_leased = needed.iter().all(|parent| self.leases.contains_key(&parent.id));
+            if (ended_parent && parents_leased) || (line_leased && needed.is_empty()) {
+                // Its parents were read to their ends and it never got a lease, or lost it.
                 wanted.insert(&shard.id, (shard, Checkpoint::TrimHorizon));
-            } else if line_leased || (self.reads_history() && !parents.is_empty()) {
+            } else if line_leased || (self.reads_history() && !needed.is_empty()) {
                 // Covered by an ancestor, or to be: look at each line above.
-                to_visit.extend(parents);
+                to_visit.extend(needed);
             } else {
                 wanted.insert(&shard.id, (shard, self.initial.checkpoint()));
             }
@@ -83,6 +89,11 @@ impl<'a> Graph<'a, '_> {
 
     fn reads_history(&self) -> bool {
         !matches!(self.initial, InitialPosition::Latest)
+    }
+
+    /// Whether a shard has no lease and needs none.
+    fn is_done_with(&self, shard: &ShardId) -> bool {
+        !self.leases.contains_key(shard) && self.gone_on.contains(shard)
     }
 
     fn ended(&self, shard: &ShardId) -> bool {
@@ -149,11 +160,14 @@ mod tests {
             .collect()
     }
 
+    /// `0$ 1+ 2`: shard 0 has ended, shard 1 has started, shard 2 has not.
     fn leases(text: &str) -> Vec<Lease> {
+        let started = || Checkpoint::parse("7", 0).unwrap();
         text.split_whitespace()
-            .map(|word| match word.strip_suffix('$') {
-                Some(id) => lease(id).ended().build(),
-                None => lease(word).build(),
+            .map(|word| match (word.strip_suffix('$'), word.strip_suffix('+')) {
+                (Some(id), _) => lease(id).ended().build(),
+                (_, Some(id)) => lease(id).checkpoint(started()).build(),
+                _ => lease(word).build(),
             })
             .collect()
     }
@@ -204,6 +218,20 @@ mod tests {
         check("0 1 2<0,1!", "0$ 1", LATEST, "2=TRIM_HORIZON");
         check("0 1 2<0,1!", "0$", HORIZON, "1=TRIM_HORIZON");
         check("0 2<0,1!", "0$", HORIZON, "2=TRIM_HORIZON");
+    }
+
+    /// An operator deleted leases. To begin again where the deleted ones began would be to put back a
+    /// ghost, which is deleted, and the hole would stay.
+    #[test]
+    fn a_shard_whose_parents_are_done_with_begins_at_its_own_start() {
+        let time = InitialPosition::AtTimestamp(crate::model::EpochMillis(0));
+        check("0 1<0! 2<0!", "1+", HORIZON, "2=TRIM_HORIZON");
+        check("0 1<0! 2<0!", "1+", time, "2=AT_TIMESTAMP");
+        check("0 1<0! 2<0!", "1", HORIZON, "0=TRIM_HORIZON");
+        check("0 1<0 2<0! 3<1! 4<1!", "3+", HORIZON, "2=TRIM_HORIZON 4=TRIM_HORIZON");
+        check("0 1<0 2<0! 3<1! 4<1!", "1+", HORIZON, "2=TRIM_HORIZON");
+        check("0 1 2<0,1 3<2! 4<2!", "3+", HORIZON, "4=TRIM_HORIZON");
+        check("9 0<9 1<0! 2<0!", "9$ 1+", LATEST, "2=TRIM_HORIZON");
     }
 
     #[test]

@@ -1,0 +1,159 @@
+//! Leases that somebody has put back or deleted, and shards that cannot be ended.
+
+use std::time::Duration;
+
+use shardwright::{
+    metrics::LeaseChange,
+    model::{Checkpoint, Lease, LeaseKey, ShardId, WorkerId},
+};
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    calm::Calm,
+    fleet::{Setup, params},
+    schedule::simulate,
+    stream::Place,
+    world::Port,
+};
+
+const SHARDS: [&str; 5] = [
+    "shardId-000000000000",
+    "shardId-000000000001",
+    "shardId-000000000002",
+    "shardId-000000000003",
+    "shardId-000000000004",
+];
+
+impl Calm {
+    /// One worker at rest on a stream of so many shards, which is written to.
+    async fn alone(seed: u64, shards: u128) -> Self {
+        let mut calm = Self::new(Setup::new(seed), shards, Some(Duration::from_millis(200)));
+        calm.settled(1).await;
+        calm
+    }
+
+    fn split(&self, shard: usize) {
+        let place = Place { stream: 0, shard: ShardId::new(SHARDS[shard]) };
+        let mut state = self.world.lock();
+        let now = state.now();
+        state.stream.split(&place, now);
+    }
+
+    fn row(&self, shard: usize) -> Option<Lease> {
+        self.world.lock().table.rows.get(&LeaseKey::new(SHARDS[shard])).cloned()
+    }
+
+    /// Waits until these shards have the only leases, and are read.
+    async fn only(&mut self, shards: &[usize]) {
+        self.until("a lease of each open shard, and no other", |calm| {
+            let started = |shard: &usize| {
+                calm.row(*shard).is_some_and(|row| matches!(row.checkpoint, Checkpoint::After(_)))
+            };
+            calm.world.lock().table.rows.len() == shards.len() && shards.iter().all(started)
+        })
+        .await;
+    }
+
+    /// Puts back the lease of a shard that was done with, as that of a worker that is gone.
+    fn put_back(&self, shard: usize) {
+        let mut state = self.world.lock();
+        let place = Place { stream: 0, shard: ShardId::new(SHARDS[shard]) };
+        let hash_range = Some(state.stream.shard(&place).range);
+        let key = LeaseKey::new(SHARDS[shard]);
+        let lease = Lease::new(key, None, place.shard, Checkpoint::TrimHorizon);
+        let owner = Some(WorkerId::new("gone"));
+        state.create(Lease { counter: 1, owner, hash_range, ..lease });
+    }
+
+    fn delete(&self, shard: usize) {
+        self.world.lock().delete_by_hand(&LeaseKey::new(SHARDS[shard]));
+    }
+
+    /// Lets the worker come to the end of its only shard, and cuts it off from the stream before it can
+    /// ask for the children.
+    async fn cannot_end(&mut self, time: Duration) {
+        self.world.lock().faults.unnamed_children = 1.0;
+        self.hang_sinks(0, Duration::from_secs(2));
+        sleep(Duration::from_secs(1)).await;
+        self.split(0);
+        let read = |calm: &Self| calm.world.lock().counter("shard end, children not named") > 0;
+        self.until("the last page", read).await;
+        self.world.lock().cut_off.insert((0, Port::Stream), Instant::now() + time);
+        sleep(Duration::from_secs(2)).await;
+    }
+}
+
+/// Both parents were retired, and the child has gone on: nothing is left that its other parent could
+/// hold up. It waited for that one's lease for ever, was lost, and was read again, and again.
+#[test]
+fn a_merged_parent_that_came_back_and_was_taken_is_ended_again() {
+    for seed in 0..5 {
+        simulate(async {
+            let mut calm = Calm::alone(seed, 2).await;
+            calm.world.lock().merge();
+            calm.only(&[2]).await;
+            if seed % 2 == 1 {
+                calm.split(2);
+                calm.only(&[3, 4]).await;
+            }
+            // The worker has seen that the leases are gone.
+            sleep(Duration::from_secs(5)).await;
+            calm.put_back(0);
+            let ended = |calm: &Calm| calm.row(0).is_none_or(|row| row.ended());
+            calm.until("the end of what came back", ended).await;
+            calm.finish().await;
+        });
+    }
+}
+
+/// To fill the hole with the lease of the parent is to put back a ghost, which is deleted: the hole
+/// stayed, and a lease was created and deleted with each scan.
+#[test]
+fn a_hole_beside_a_shard_that_has_started_is_filled() {
+    for seed in 0..5 {
+        simulate(async {
+            let mut calm = Calm::alone(seed, 1).await;
+            calm.split(0);
+            calm.only(&[1, 2]).await;
+            let before = calm.duplicates();
+            calm.delete(2);
+            calm.only(&[1, 2]).await;
+            calm.finish().await;
+            assert!(
+                calm.duplicates() > before,
+                "it is read again, for nobody knows how far it was"
+            );
+        });
+    }
+}
+
+#[test]
+fn a_shard_that_cannot_be_ended_keeps_its_lease() {
+    simulate(async {
+        let mut calm = Calm::alone(1, 1).await;
+        calm.cannot_end(params().failover_time * 4).await;
+        sleep(params().failover_time * 3).await;
+        assert_eq!(calm.fleet.changes(LeaseChange::Expired), 0);
+        calm.only(&[1, 2]).await;
+        assert_eq!(calm.fleet.changes(LeaseChange::Expired), 0);
+        calm.finish().await;
+        assert_eq!(calm.duplicates(), 0);
+    });
+}
+
+#[test]
+fn a_worker_leaves_though_its_shard_cannot_be_ended() {
+    simulate(async {
+        let mut calm = Calm::alone(1, 1).await;
+        calm.cannot_end(Duration::from_mins(5)).await;
+        calm.fleet.drain(0);
+        let left = calm.until("its departure", |calm| calm.fleet.draining.is_empty()).await;
+        // A call to the stream times out, and another one.
+        assert!(left < Duration::from_secs(5), "it took {left:?}");
+        assert_eq!(calm.row(0).map(|row| row.owner), Some(None), "it is released");
+        calm.fleet.join();
+        calm.only(&[1, 2]).await;
+        calm.finish().await;
+        assert_eq!(calm.duplicates(), 0);
+    });
+}
