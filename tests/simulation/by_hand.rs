@@ -54,15 +54,17 @@ impl Calm {
         .await;
     }
 
-    /// Puts back the lease of a shard that was done with, as that of a worker that is gone.
-    fn put_back(&self, shard: usize) {
+    /// Puts back the lease of a shard that was done with: as a shard sync does that is late, or as that
+    /// of a worker that is gone.
+    fn put_back(&self, shard: usize, owner: Option<&str>) {
         let mut state = self.world.lock();
         let place = Place { stream: 0, shard: ShardId::new(SHARDS[shard]) };
         let hash_range = Some(state.stream.shard(&place).range);
+        let parents = state.stream.shard(&place).parents.clone();
         let key = LeaseKey::new(SHARDS[shard]);
         let lease = Lease::new(key, None, place.shard, Checkpoint::TrimHorizon);
-        let owner = Some(WorkerId::new("gone"));
-        state.create(Lease { counter: 1, owner, hash_range, ..lease });
+        let (counter, owner) = (u64::from(owner.is_some()), owner.map(WorkerId::new));
+        state.create(Lease { counter, owner, parents, hash_range, ..lease });
     }
 
     fn delete(&self, shard: usize) {
@@ -98,10 +100,37 @@ fn a_merged_parent_that_came_back_and_was_taken_is_ended_again() {
             }
             // The worker has seen that the leases are gone.
             sleep(Duration::from_secs(5)).await;
-            calm.put_back(0);
+            calm.put_back(0, Some("gone"));
             let ended = |calm: &Calm| calm.row(0).is_none_or(|row| row.ended());
             calm.until("the end of what came back", ended).await;
             calm.finish().await;
+        });
+    }
+}
+
+/// A worker stood still between the listing of shards and the creating of their leases. The row of its
+/// child says that it was done with, or only the listed lineage does.
+#[test]
+fn a_lease_that_came_back_after_its_shard_was_done_with_is_deleted_unread() {
+    for seed in 0..6 {
+        simulate(async {
+            let by_lineage = seed % 2 == 1;
+            let mut calm = Calm::alone(seed, if by_lineage { 2 } else { 1 }).await;
+            let open = if by_lineage {
+                calm.world.lock().merge();
+                calm.only(&[2]).await;
+                calm.split(2);
+                [3, 4]
+            } else {
+                calm.split(0);
+                [1, 2]
+            };
+            calm.only(&open).await;
+            sleep(Duration::from_secs(5)).await;
+            calm.put_back(0, None);
+            calm.only(&open).await;
+            calm.finish().await;
+            assert_eq!(calm.duplicates(), 0);
         });
     }
 }

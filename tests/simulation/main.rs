@@ -36,6 +36,7 @@ mod flight;
 mod freeze;
 mod hand_over;
 mod known;
+mod latest;
 mod lease_table;
 mod limits;
 mod log;

@@ -186,7 +186,7 @@ impl SimSink {
     /// The sink of copies is never as fast as the other one.
     async fn lag(&self) {
         if self.name == AGAIN {
-            let pause = self.world.lock().rng.random_range(100..3_000);
+            let pause = self.world.lock().rng.random_range(50..500);
             sleep(Duration::from_millis(pause)).await;
         }
     }

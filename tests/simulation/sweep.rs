@@ -1,4 +1,8 @@
 //! The sweep over many seeds.
+//!
+//! What a seed found stays in the repository as a scenario with a fixed schedule (`unsure`, `by_hand`,
+//! `latest`), not as a number: with each change of the simulation a seed stands for another history, and
+//! the three that were kept as numbers did not find their mutations any more.
 
 use std::{
     collections::BTreeMap,
@@ -18,15 +22,6 @@ use crate::{
 
 /// Seeds of an ordinary run.
 const SEEDS: u64 = 300;
-
-/// Seeds that found something, and what; they run each time, whatever the sweep's length. What they
-/// find again depends on the history that a seed stands for: a change of the simulation makes it
-/// another one.
-const FOUND: [(u64, &str); 3] = [
-    (180, "a stale scan hid a parent's lease, and the child was started early"),
-    (1603, "a take of one's own lease was inferred from an earlier renewal"),
-    (3063, "a waiting thief handed its lease on before the old owner's time was over"),
-];
 
 fn number(name: &str) -> Option<u64> {
     env::var(name).ok()?.parse().ok()
@@ -111,16 +106,8 @@ fn no_seed_breaks_an_invariant() {
 }
 
 #[test]
-fn seeds_that_once_found_something_stay_clean() {
-    for (seed, what) in FOUND {
-        let (_, broken) = run(seed);
-        assert_eq!(broken, None, "it once found: {what}");
-    }
-}
-
-#[test]
 fn the_same_seed_is_the_same_history() {
-    for seed in [3, 14, 159, 265, 358] {
+    for seed in [3, 14, 15, 35, 159, 265, 358] {
         let (first, again) = (run(seed), run(seed));
         assert_eq!(first.0.trace, again.0.trace, "seed {seed} does not replay");
     }

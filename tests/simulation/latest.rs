@@ -1,0 +1,74 @@
+//! Shards that are read from `LATEST`: from when somebody first had their lease, whoever reads them.
+
+use std::time::Duration;
+
+use shardwright::model::InitialPosition;
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    calm::Calm,
+    fleet::{Setup, params},
+    schedule::simulate,
+    world::Port,
+};
+
+/// A fleet that begins at `LATEST`, on shards that nobody writes to.
+fn idle(seed: u64) -> Calm {
+    let calm = Calm::new(Setup::new(seed), 3, None);
+    {
+        let mut state = calm.world.lock();
+        state.initial = InitialPosition::Latest;
+        state.audit.from_latest = true;
+    }
+    calm
+}
+
+impl Calm {
+    fn put_somewhere(&self) {
+        let mut state = self.world.lock();
+        let open = state.stream.open_shards();
+        for _ in 0..5 {
+            open.iter().for_each(|place| state.put_into(place));
+        }
+    }
+}
+
+#[test]
+fn what_comes_between_two_owners_of_an_idle_shard_is_read() {
+    for seed in 0..5 {
+        simulate(async {
+            let mut calm = idle(seed);
+            calm.put_somewhere();
+            sleep(Duration::from_secs(5)).await;
+            calm.settled(1).await;
+            calm.fleet.crash(0).await;
+            calm.put_somewhere();
+            sleep(params().failover_time).await;
+            calm.fleet.join();
+            calm.until("balance", Calm::is_balanced).await;
+            sleep(Duration::from_secs(5)).await;
+            calm.finish().await;
+            assert!(!calm.world.lock().audit.delivered_events().is_empty());
+        });
+    }
+}
+
+/// Its first place in the shard is not used, and cannot be when it comes back.
+#[test]
+fn what_comes_while_the_first_reader_is_cut_off_is_read() {
+    for seed in 0..5 {
+        simulate(async {
+            let mut calm = idle(seed);
+            calm.fleet.join();
+            let asked = |calm: &Calm| calm.world.lock().counter("read from LATEST") >= 3;
+            calm.until("the first places", asked).await;
+            let until = Instant::now() + Duration::from_secs(30);
+            calm.world.lock().cut_off.insert((0, Port::Stream), until);
+            sleep(Duration::from_secs(5)).await;
+            calm.put_somewhere();
+            calm.world.lock().expire_iterators();
+            sleep(Duration::from_secs(30)).await;
+            calm.finish().await;
+        });
+    }
+}
