@@ -201,6 +201,8 @@ impl Document {
 
 /// An event while its header, which may go on behind it, is still being read.
 struct Event {
+    /// Room for it: the list becomes one of [`LogEvent`]s where it is, without being copied.
+    source: Option<Arc<LogSource>>,
     id: String,
     timestamp: Option<EpochMillis>,
     message: String,
@@ -210,7 +212,7 @@ struct Event {
 impl Event {
     fn with_source(self, source: &Arc<LogSource>) -> LogEvent {
         LogEvent {
-            source: Arc::clone(source),
+            source: self.source.unwrap_or_else(|| Arc::clone(source)),
             id: self.id,
             timestamp: self.timestamp,
             message: self.message,
@@ -370,6 +372,7 @@ impl<'de> Visitor<'de> for EventSeed<'_> {
             }
         }
         Ok(Event {
+            source: None,
             id: id.map(|id| id.0).unwrap_or_default(),
             timestamp: timestamp.and_then(|timestamp| timestamp.0),
             message: message.ok_or_else(|| A::Error::custom("message is missing"))?.0,

@@ -1,6 +1,6 @@
 //! JSON that borrows the text it was read from: an event, as far as no program has touched it.
 
-use std::{borrow::Cow, fmt, mem};
+use std::{fmt, mem};
 
 use serde::{
     Deserialize, Deserializer,
@@ -8,7 +8,7 @@ use serde::{
 };
 use serde_json::Value as Json;
 
-use crate::codec::json::write_string;
+use super::text::Text;
 
 /// A JSON document. Its whole numbers have 64 bits; larger ones are floats, as everywhere in VRL.
 #[derive(Clone, Debug, PartialEq)]
@@ -17,14 +17,14 @@ pub(super) enum Document<'t> {
     Boolean(bool),
     Integer(i64),
     Float(f64),
-    Text(Cow<'t, str>),
+    Text(Text<'t>),
     Array(Vec<Document<'t>>),
     Object(Members<'t>),
 }
 
 /// The members of an object, sorted by name, each name once.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Members<'t>(Vec<(Cow<'t, str>, Document<'t>)>);
+pub(super) struct Members<'t>(Vec<(Text<'t>, Document<'t>)>);
 
 impl<'t> Document<'t> {
     /// Reads JSON. Of members with the same name the last one counts.
@@ -36,7 +36,7 @@ impl<'t> Document<'t> {
     }
 
     pub(super) fn text(text: &'t str) -> Self {
-        Self::Text(Cow::Borrowed(text))
+        Self::Text(Text::Borrowed(text))
     }
 
     /// Writes the document as one line, its members in their order.
@@ -46,7 +46,7 @@ impl<'t> Document<'t> {
             Self::Boolean(flag) => out.extend_from_slice(if *flag { b"true" } else { b"false" }),
             Self::Integer(number) => write_number(number, out),
             Self::Float(number) => write_number(number, out),
-            Self::Text(text) => write_string(text, out),
+            Self::Text(text) => text.write(out),
             Self::Array(items) => {
                 let mut before = b'[';
                 for item in items {
@@ -61,7 +61,7 @@ impl<'t> Document<'t> {
                 for (name, member) in members.iter() {
                     out.push(before);
                     before = b',';
-                    write_string(name, out);
+                    name.write(out);
                     out.push(b':');
                     member.write(out);
                 }
@@ -76,30 +76,40 @@ fn write_number(number: &impl serde::Serialize, out: &mut Vec<u8>) {
 }
 
 impl<'t> Members<'t> {
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Document<'t>)> {
-        self.0.iter().map(|(name, document)| (&**name, document))
+    pub(super) fn iter(&self) -> impl Iterator<Item = &(Text<'t>, Document<'t>)> {
+        self.0.iter()
     }
-}
 
-impl<'t> FromIterator<(Cow<'t, str>, Document<'t>)> for Members<'t> {
-    fn from_iter<I: IntoIterator<Item = (Cow<'t, str>, Document<'t>)>>(members: I) -> Self {
-        Self::sorted(members.into_iter().collect())
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
     }
-}
 
-impl<'t> Members<'t> {
-    fn sorted(mut members: Vec<(Cow<'t, str>, Document<'t>)>) -> Self {
-        // Stable, so that of equal names the last one stays the last.
-        members.sort_by(|one, other| one.0.cmp(&other.0));
-        members.dedup_by(|later, kept| {
-            let again = later.0 == kept.0;
-            if again {
-                mem::swap(later, kept);
-            }
-            again
-        });
+    pub(super) fn get(&self, name: &str) -> Option<&Document<'t>> {
+        let at = self.0.binary_search_by(|(member, _)| member.as_str().cmp(name)).ok()?;
+        Some(&self.0.get(at)?.1)
+    }
+
+    fn sorted(mut members: Vec<(Text<'t>, Document<'t>)>) -> Self {
+        sort_by_name(&mut members);
         Self(members)
     }
+}
+
+/// Sorts members by name. Of equal names the last one counts.
+pub(super) fn sort_by_name<T>(members: &mut Vec<(Text<'_>, T)>) {
+    // As most programs write them.
+    if members.is_sorted_by(|one, other| one.0 < other.0) {
+        return;
+    }
+    // Stable, so that of equal names the last one stays the last.
+    members.sort_by(|one, other| one.0.cmp(&other.0));
+    members.dedup_by(|later, kept| {
+        let again = later.0 == kept.0;
+        if again {
+            mem::swap(later, kept);
+        }
+        again
+    });
 }
 
 impl<'t> From<&'t Json> for Document<'t> {
@@ -113,9 +123,12 @@ impl<'t> From<&'t Json> for Document<'t> {
                 .map_or_else(|| Self::Float(number.as_f64().unwrap_or_default()), Self::Integer),
             Json::String(string) => Self::text(string),
             Json::Array(items) => Self::Array(items.iter().map(Self::from).collect()),
-            Json::Object(members) => Self::Object(
-                members.iter().map(|(name, member)| (Cow::from(name), member.into())).collect(),
-            ),
+            Json::Object(members) => {
+                let member = |(name, member): (&'t String, _)| {
+                    (Text::Borrowed(name), Document::from(member))
+                };
+                Self::Object(Members::sorted(members.iter().map(member).collect()))
+            }
         }
     }
 }
@@ -125,10 +138,6 @@ impl<'de> Deserialize<'de> for Document<'de> {
         deserializer.deserialize_any(DocumentVisitor)
     }
 }
-
-/// A name, borrowed from the text unless it holds escapes.
-#[derive(Deserialize)]
-struct Name<'t>(#[serde(borrow)] Cow<'t, str>);
 
 struct DocumentVisitor;
 
@@ -160,12 +169,13 @@ impl<'de> Visitor<'de> for DocumentVisitor {
         Ok(Document::Float(number))
     }
 
+    // As `Text` reads itself.
     fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Document<'de>, E> {
-        Ok(Document::text(text))
+        Ok(Document::Text(Text::Plain(text)))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Document<'de>, E> {
-        Ok(Document::Text(Cow::Owned(text.to_owned())))
+        Ok(Document::Text(Text::Owned(text.to_owned())))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Document<'de>, A::Error> {
@@ -177,9 +187,9 @@ impl<'de> Visitor<'de> for DocumentVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document<'de>, A::Error> {
-        let mut members = Vec::with_capacity(8);
-        while let Some((Name(name), member)) = map.next_entry()? {
-            members.push((name, member));
+        let mut members = Vec::with_capacity(12);
+        while let Some(member) = map.next_entry()? {
+            members.push(member);
         }
         Ok(Document::Object(Members::sorted(members)))
     }

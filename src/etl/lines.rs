@@ -25,7 +25,7 @@ impl Lines {
     }
 
     /// The line of an event, as [`crate::codec::render_event`] writes it.
-    pub(super) fn event(&mut self, header: &Header, event: &LogEvent) -> Bytes {
+    pub(super) fn event(&mut self, header: &Header<'_>, event: &LogEvent) -> Bytes {
         self.line.clear();
         self.line.extend_from_slice(header.json());
         render_rest(event, &mut self.line);

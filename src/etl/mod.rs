@@ -29,6 +29,7 @@ mod rehearsal;
 mod replayed;
 mod route;
 mod schema;
+mod text;
 mod validation;
 mod view;
 pub mod window;

@@ -108,7 +108,11 @@ impl AbortReasons {
     /// Counts one abort.
     pub(super) fn count(&mut self, reason: Option<&str>) {
         let reason = reason.map(str::trim).filter(|reason| !reason.is_empty());
-        self.add(reason.unwrap_or("no reason given").chars().take(Self::LONGEST).collect(), 1);
+        let reason = reason.unwrap_or("no reason given");
+        match self.counts.get_mut(reason) {
+            Some(count) => *count += 1,
+            None => self.add(reason.chars().take(Self::LONGEST).collect(), 1),
+        }
     }
 
     /// The reasons in alphabetical order, then `other`, with how often each was given.

@@ -6,9 +6,10 @@ use serde_json::{Map, Value, json, value::RawValue};
 
 use super::{
     SourceRecord,
-    document::{Document, Members},
+    document::{Document, sort_by_name},
     filter::raw,
     header::Header,
+    text::Text,
 };
 use crate::model::LogEvent;
 
@@ -28,19 +29,27 @@ pub(super) struct EventView<'e> {
     pub(super) record: &'e SourceRecord,
     pub(super) event: &'e LogEvent,
     /// What it shares with the events around it.
-    pub(super) header: &'e Header,
+    pub(super) header: &'e Header<'e>,
     /// Its index within its record.
     pub(super) index: u32,
     root: OnceCell<Option<&'e RawValue>>,
     document: OnceCell<Result<Value, String>>,
     whole: OnceCell<Value>,
-    fields: OnceCell<Members<'e>>,
+    fields: OnceCell<Fields<'e>>,
+}
+
+/// What is an event's own, for programs.
+struct Fields<'e> {
+    id: Document<'e>,
+    timestamp: Document<'e>,
+    message: Document<'e>,
+    unknown: Vec<(Text<'e>, Document<'e>)>,
 }
 
 impl<'e> EventView<'e> {
     pub(super) fn new(
         record: &'e SourceRecord,
-        header: &'e Header,
+        header: &'e Header<'e>,
         event: &'e LogEvent,
         index: u32,
     ) -> Self {
@@ -96,25 +105,42 @@ impl<'e> EventView<'e> {
         })
     }
 
-    /// The event for programs. Its message is parsed if it is a JSON object or array; anything else,
-    /// a bare number too, is what was printed.
-    pub(super) fn fields(&self) -> &Members<'e> {
-        self.fields.get_or_init(|| {
-            let LogEvent { source, id, timestamp, message, .. } = self.event;
-            let filters = source.subscription_filters.iter().map(|name| Document::text(name));
-            let known = [
-                ("id", Document::text(id)),
-                ("log_group", Document::text(&source.log_group)),
-                ("log_stream", Document::text(&source.log_stream)),
-                ("message", read_message(message)),
-                ("owner", Document::text(&source.owner)),
-                ("subscription_filters", Document::Array(filters.collect())),
-                ("timestamp", timestamp.map_or(Document::Null, |time| Document::Integer(time.0))),
-            ];
-            let known = known.map(|(name, field)| (Cow::Borrowed(name), field));
-            let unknown = self.event.unknown_fields(&FIELDS);
-            known.into_iter().chain(unknown.map(|(name, field)| (name, field.into()))).collect()
-        })
+    /// The event for programs, its fields sorted by name. Its message is parsed if it is a JSON object
+    /// or array; anything else, a bare number too, is what was printed.
+    pub(super) fn fields(&self) -> Vec<(Text<'_>, &Document<'e>)> {
+        let own = self.fields.get_or_init(|| self.own_fields());
+        let shared = self.header.fields();
+        let known = [
+            ("id", &own.id),
+            ("log_group", &shared.log_group),
+            ("log_stream", &shared.log_stream),
+            ("message", &own.message),
+            ("owner", &shared.owner),
+            ("subscription_filters", &shared.subscription_filters),
+            ("timestamp", &own.timestamp),
+        ];
+        // Programs add some.
+        let mut fields = Vec::with_capacity(known.len() + own.unknown.len() + 4);
+        fields.extend(known.map(|(name, field)| (Text::Plain(name), field)));
+        if !own.unknown.is_empty() {
+            fields.extend(own.unknown.iter().map(|(name, field)| (name.clone(), field)));
+            sort_by_name(&mut fields);
+        }
+        fields
+    }
+
+    fn own_fields(&self) -> Fields<'e> {
+        let LogEvent { id, timestamp, message, .. } = self.event;
+        let unknown = self.event.unknown_fields(&FIELDS).map(|(name, field)| match name {
+            Cow::Borrowed(name) => (Text::Borrowed(name), field.into()),
+            Cow::Owned(name) => (Text::Owned(name), field.into()),
+        });
+        Fields {
+            id: Document::text(id),
+            timestamp: timestamp.map_or(Document::Null, |time| Document::Integer(time.0)),
+            message: read_message(message),
+            unknown: unknown.collect(),
+        }
     }
 }
 
@@ -148,9 +174,9 @@ mod tests {
         ] {
             check(message, |view| {
                 assert_eq!(view.whole()["message"], expect);
-                let mut fields = view.fields().iter();
-                let (_, message) = fields.find(|(name, _)| *name == "message").unwrap();
-                assert_eq!(*message, Document::from(&expect));
+                let fields = view.fields();
+                let message = fields.iter().find(|(name, _)| name.as_str() == "message").unwrap();
+                assert_eq!(*message.1, Document::from(&expect));
             });
         }
     }

@@ -39,22 +39,21 @@
 //! %sink = if .dot_type == "order" { "orders" } else { "rest" }
 //! ```
 
-mod mentions;
+mod fields;
 mod target;
 mod value;
 
 use std::panic::AssertUnwindSafe;
 
 use bytes::Bytes;
-use mentions::Mentions;
 use smallvec::SmallVec;
 use target::EventTarget;
 use value::text;
 use vrl::{
-    compiler::{Context, ExpressionError, Function, TimeZone, state::RuntimeState},
+    compiler::{Context, ExpressionError, Function, ProgramInfo, TimeZone, state::RuntimeState},
     diagnostic::Formatter,
     path,
-    path::PathPrefix,
+    path::{OwnedSegment, PathPrefix},
     value::{KeyString, ObjectMap, Value},
 };
 
@@ -66,8 +65,6 @@ use crate::model::LogEvent;
 pub struct Program {
     compiled: vrl::compiler::Program,
     timezone: TimeZone,
-    /// What it mentions of the event.
-    mentions: Mentions,
     /// What it may read of [`METADATA`].
     metadata: Vec<(KeyString, Metadata)>,
 }
@@ -113,9 +110,8 @@ impl Program {
             Ok(compiled) => {
                 // Times without a zone are UTC, whatever the machine's zone is.
                 let timezone = TimeZone::parse("UTC").unwrap_or_default();
-                let mentions = Mentions::of(&compiled.program, PathPrefix::Event);
-                let metadata = wanted(&Mentions::of(&compiled.program, PathPrefix::Metadata));
-                Ok(Self { compiled: compiled.program, timezone, mentions, metadata })
+                let metadata = wanted(compiled.program.info());
+                Ok(Self { compiled: compiled.program, timezone, metadata })
             }
             Err(diagnostics) => {
                 Err(ProgramError(Formatter::new(source, diagnostics).to_string().trim().to_owned()))
@@ -125,7 +121,10 @@ impl Program {
 
     /// Runs the program on one event.
     pub(super) fn run(&self, view: &EventView<'_>, lines: &mut Lines) -> Transformed {
-        let mut target = EventTarget::new(view.fields(), &self.mentions, self.metadata(view));
+        self.run_on(EventTarget::new(view.fields(), self.metadata(view)), lines)
+    }
+
+    fn run_on(&self, mut target: EventTarget<'_>, lines: &mut Lines) -> Transformed {
         let mut state = RuntimeState::default();
         let mut context = Context::new(&mut target, &mut state, &self.timezone);
         // A function of the library that panics on some input must not take the shard with it: the
@@ -168,8 +167,7 @@ fn output(target: &EventTarget<'_>, lines: &mut Lines) -> Transformed {
     let left = target.left();
     let mut documents = SmallVec::with_capacity(left.len());
     for document in left {
-        if !matches!(document.value, Value::Object(_)) {
-            let kind = document.value.kind_str();
+        if let Some(kind) = document.other_kind() {
             return Transformed::Failed(format!("the program leaves {kind}, expected an object"));
         }
         match lines.line(|line| document.write(line)) {
@@ -202,12 +200,27 @@ const METADATA: [(&str, Metadata); 8] = [
 ];
 
 /// The metadata that a program mentions: most programs mention none, and each costs an allocation.
-fn wanted(mentions: &Mentions) -> Vec<(KeyString, Metadata)> {
-    METADATA
-        .into_iter()
-        .filter(|(name, _)| mentions.field(name).is_some())
-        .map(|(name, read)| (name.into(), read))
-        .collect()
+fn wanted(program: &ProgramInfo) -> Vec<(KeyString, Metadata)> {
+    let read = program.target_queries.iter().map(|path| (path, path.path.segments.as_slice()));
+    // What is assigned replaces what was there; only what it stands in must be there.
+    let written = program
+        .target_assignments
+        .iter()
+        .filter_map(|path| Some((path, path.path.segments.split_last()?.1)))
+        .filter(|(_, parents)| !parents.is_empty());
+    let mentioned: Vec<&[OwnedSegment]> = read
+        .chain(written)
+        .filter(|(path, _)| path.prefix == PathPrefix::Metadata)
+        .map(|(_, segments)| segments)
+        .collect();
+    let wants = |name: &str| {
+        mentioned.iter().any(|segments| match segments.first() {
+            Some(OwnedSegment::Field(field)) => **field == *name,
+            Some(OwnedSegment::Index(_)) | None => true,
+        })
+    };
+    let wanted = METADATA.into_iter().filter(|(name, _)| wants(name));
+    wanted.map(|(name, read)| (name.into(), read)).collect()
 }
 
 #[cfg(test)]

@@ -18,13 +18,13 @@ impl From<&Document<'_>> for Value {
             Document::Boolean(flag) => Self::Boolean(*flag),
             Document::Integer(number) => Self::Integer(*number),
             Document::Float(number) => Self::from_f64_or_zero(*number),
-            Document::Text(string) => text(string),
+            Document::Text(string) => text(string.as_str()),
             Document::Array(items) => Self::Array(items.iter().map(Self::from).collect()),
             Document::Object(members) => {
                 // Collecting an iterator would sort a list first.
                 let mut object = ObjectMap::new();
                 for (name, member) in members.iter() {
-                    object.insert(name.into(), member.into());
+                    object.insert(name.as_str().into(), member.into());
                 }
                 Self::Object(object)
             }
