@@ -1,9 +1,11 @@
-//! The `s3` and `folder` sinks.
+//! The `s3` and `folder` sinks, and Parquet.
 
 mod contract;
 mod crash;
 mod flaky;
-mod store;
+#[cfg(feature = "parquet")]
+mod parquet;
+pub(crate) mod store;
 
 use shardwright::{
     aws::{AwsConnection, AwsSettings},
