@@ -79,7 +79,9 @@ fn columns_come_from_a_schema_and_from_the_configuration() {
         Case::around("", &format!("{sink}{rest}\n"))
     };
     let schema = r#"{"required": ["id"], "properties": {"id": {"type": "string"}, "n": {"type": "integer"}}}"#;
-    let case = sink("schema = \"order.json\"\ncolumns = { n = \"$.n int\", seen = \"%arrival timestamp\" }");
+    let case = sink(
+        "schema = \"order.json\"\ncolumns = { n = \"$.n int\", seen = \"%arrival timestamp\" }",
+    );
     let write = |text: &str| fs::write(case.dir.path().join("order.json"), text).unwrap();
     write(schema);
     let compiled = case.compile().unwrap_or_else(|problems| panic!("{problems}"));

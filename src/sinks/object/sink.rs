@@ -199,6 +199,9 @@ impl Sink for ObjectSink {
 
     /// Lists one object at most. Whether objects may be put is known only by putting one.
     async fn check(&self) -> Result<(), SinkError> {
+        if let Some(path) = &self.config.path {
+            store::check_folder(path)?;
+        }
         let mut listed = self.store.list(None);
         let first = listed.next().await.transpose();
         let what = format!("{}{}/", self.shown.list, self.shown.place);

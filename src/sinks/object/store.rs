@@ -39,6 +39,16 @@ pub(super) fn folder(path: &Path) -> Result<Arc<dyn ObjectStore>, SinkError> {
     Ok(Arc::new(store.with_fsync(true)))
 }
 
+/// A folder that is gone lists nothing, as an empty one does.
+///
+/// # Errors
+/// [`SinkError::Misconfigured`] when it is none.
+pub(super) fn check_folder(path: &Path) -> Result<(), SinkError> {
+    let refuse = |why: String| SinkError::Misconfigured(format!("{}: {why}", path.display()));
+    let found = fs::metadata(path).map_err(|error| refuse(error.to_string()))?;
+    if found.is_dir() { Ok(()) } else { Err(refuse("is no directory".to_owned())) }
+}
+
 /// Answers that a person must mend, in the words of the crate: where it lists, it does not tell them from
 /// others by their type.
 const FOR_A_PERSON: [&str; 4] =

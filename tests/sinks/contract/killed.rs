@@ -17,8 +17,7 @@ const FILE: &str = "[sinks.delivered]\ntype = \"file\"\npath = \"{dir}/delivered
 pub(crate) async fn killed<C: Counterpart>() {
     let Some(mut counterpart) = C::start().await else { return };
     let world = World::embedded().await;
-    let (config, batching) = (counterpart.config(), C::BATCHING);
-    let sink = format!("[sinks.delivered]\n{config}\nbatch_size = 7\n{batching}\n");
+    let sink = format!("[sinks.delivered]\n{}\nbatch_size = 7\n", counterpart.config());
     world.reconfigure(&world.fill(FILE), &sink);
     world.reconfigure("failover_time = \"5s\"", "failover_time = \"2s\"");
     let mut books = Books::default();

@@ -63,8 +63,6 @@ pub(crate) trait Counterpart: Sized {
     const PROMISE: Promise;
     /// More events than one request takes, and more bytes than a pipe.
     const MANY: u64 = 1203;
-    /// Keys that the program needs for batches to come soon.
-    const BATCHING: &str = "";
 
     /// A running one that is empty; `None` when it is not installed, and nobody insists.
     async fn start() -> Option<Self>;

@@ -27,7 +27,6 @@ use crate::{
 };
 
 const PROMISE: Promise = Promise { in_order: true, knows_again: Again::Batch };
-const BATCHING: &str = "maximum_batching_window = \"200ms\"";
 /// Requests that the client makes for one attempt.
 const REQUESTS: usize = 3;
 const LINES: &str = "prefix = \"kind={$.kind}\"";
@@ -79,7 +78,6 @@ impl Folder {
 
 impl Counterpart for Folder {
     const PROMISE: Promise = PROMISE;
-    const BATCHING: &str = BATCHING;
 
     async fn start() -> Option<Self> {
         Some(Self(TempDir::new().unwrap()))
@@ -201,7 +199,6 @@ macro_rules! counterpart {
 
         impl Counterpart for $name {
             const PROMISE: Promise = PROMISE;
-            const BATCHING: &str = BATCHING;
 
             async fn start() -> Option<Self> {
                 Some(Self(Behind::$start().await?))

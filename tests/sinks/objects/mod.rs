@@ -1,5 +1,7 @@
-//! The `s3` and `folder` sinks, and Parquet.
+//! The `s3`, `azure` and `folder` sinks, and Parquet.
 
+#[cfg(feature = "azure")]
+mod azure;
 mod contract;
 mod crash;
 mod flaky;

@@ -25,7 +25,7 @@ pub(crate) enum Store {
 pub(crate) const ACCOUNT: &str = "devstoreaccount1";
 pub(crate) const KEY: &str =
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
-const SIGNATURE: &str = "sv=2020-10-02&ss=b&srt=sco&sp=rwdlac&se=2099-01-01T00%3A00%3A00Z&\
+pub(crate) const SIGNATURE: &str = "sv=2020-10-02&ss=b&srt=sco&sp=rwdlac&se=2099-01-01T00%3A00%3A00Z&\
     spr=https%2Chttp&sig=eiqK1mR5dgnhM1tOj58lVUMnX8hn3%2B6hGt4cbRlMi70%3D";
 
 /// The bucket of all tests; each has its own server.
