@@ -8,8 +8,8 @@ ARG RUNTIME=debian:bookworm-slim
 
 FROM rust:1.95-slim-bookworm AS build
 # All of them. Without `embedded` there are no embedded servers and no `demo`:
-# --build-arg FEATURES=postgres,sqs,firehose,s3
-ARG FEATURES=embedded,postgres,sqs,firehose,s3
+# --build-arg FEATURES=postgres,sqs,firehose,s3,parquet
+ARG FEATURES=embedded,postgres,sqs,firehose,s3,parquet
 # `release` leaves out the link-time optimisation.
 ARG PROFILE=dist
 WORKDIR /src

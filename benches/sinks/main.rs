@@ -1,13 +1,11 @@
 //! What each sink costs: events a second and CPU time an event.
 //!
-//! `cargo bench --bench sinks` opens each sink on what it delivers to, one after the other, and delivers
-//! batches of 500 log events of some 300 bytes from four shards at a time, as the consumer does. The
+//! `cargo bench --all-features --bench sinks` opens each sink on what it delivers to, one after the other, and delivers
+//! batches of 500 log events of some 300 bytes (objects: of 10,000) from four shards at a time, as the consumer does. The
 //! counterparts are those of `tests/sinks`: a disk, a pipe, PostgreSQL without fsync, servers of our own
-//! for HTTP, and emulators for AWS (kinesis-local, moto), whose own speed is most of what is seen there:
-//! of those sinks the CPU time says more. It is that of this process; what is delivered to runs in
+//! for HTTP, and emulators for AWS and Azure (kinesis-local, moto, Azurite), whose own speed is most of what
+//! is seen there: of those sinks the CPU time says more. It is that of this process; what is delivered to runs in
 //! others, the servers for HTTP in this program started anew.
-//!
-//! `sqs` is not among them: moto did not get through a queue of thousands of messages in minutes.
 //!
 //! Servers that are not installed are left out: `tests/servers/install.sh`.
 #![expect(
@@ -36,6 +34,9 @@ mod places;
 #[path = "../shared/mod.rs"]
 #[expect(dead_code, reason = "not all of it is needed here")]
 mod shared;
+#[path = "../../tests/sinks/objects/store.rs"]
+#[expect(dead_code, reason = "not all of it is needed here")]
+mod store;
 
 use std::process::ExitCode;
 

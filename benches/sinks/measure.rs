@@ -10,7 +10,7 @@ use cpu_time::ProcessTime;
 use serde_json::json;
 use shardwright::{
     model::{EpochMillis, EventId, OutputEvent, Position, ShardId, Share, StreamName},
-    ports::{Sink, Verdict},
+    ports::Verdict,
 };
 
 use crate::places::Place;
@@ -19,8 +19,6 @@ use crate::places::Place;
 const TIME: Duration = Duration::from_secs(5);
 const WARM_UP: Duration = Duration::from_secs(1);
 const SHARDS: u64 = 4;
-/// The default `batch_size`.
-const BATCH: u64 = 500;
 
 /// What was seen.
 pub(crate) struct Measured {
@@ -32,9 +30,9 @@ pub(crate) struct Measured {
 
 /// Delivers for a while.
 pub(crate) async fn run(place: &Place) -> Measured {
-    deliver(&place.sink, WARM_UP, 0).await;
+    deliver(place, WARM_UP, 0).await;
     let (began, cpu) = (Instant::now(), ProcessTime::now());
-    let events = deliver(&place.sink, TIME, 1 << 40).await;
+    let events = deliver(place, TIME, 1 << 40).await;
     let (time, cpu) = (began.elapsed(), cpu.elapsed());
     place.sink.close().await.unwrap();
     Measured {
@@ -43,18 +41,18 @@ pub(crate) async fn run(place: &Place) -> Measured {
     }
 }
 
-async fn deliver(sink: &Arc<dyn Sink>, time: Duration, first: u64) -> u64 {
+async fn deliver(place: &Place, time: Duration, first: u64) -> u64 {
     let until = Instant::now() + time;
     let shards = (0..SHARDS).map(|shard| {
-        let sink = Arc::clone(sink);
+        let (sink, size) = (Arc::clone(&place.sink), place.batch);
         tokio::spawn(async move {
             let mut next = first;
             while Instant::now() < until {
                 let batch: Vec<_> =
-                    (next..next + BATCH).map(|number| event(shard, number)).collect();
+                    (next..next + size).map(|number| event(shard, number)).collect();
                 let verdicts = sink.deliver(&batch).await.unwrap();
                 assert!(verdicts.iter().all(|verdict| *verdict == Verdict::Accepted));
-                next += BATCH;
+                next += size;
             }
             next - first
         })

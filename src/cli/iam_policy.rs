@@ -84,7 +84,8 @@ fn policy(settings: &Settings, owner: &Owner<'_>) -> Result<Value, String> {
                 statements.push(statement(&format!("Sink{name}"), &actions, &[resource]));
             }
             SinkConfig::S3(sink) => statements.extend(storing(name, sink, owner)),
-            SinkConfig::Stdout(_)
+            SinkConfig::Azure(_)
+            | SinkConfig::Stdout(_)
             | SinkConfig::File(_)
             | SinkConfig::Folder(_)
             | SinkConfig::Http(_)

@@ -1,6 +1,7 @@
 //! What must hold beyond the kind of each value: names that AWS takes, values that fit each other.
 
 mod exporters;
+mod letters;
 mod windows;
 
 use std::{collections::HashSet, time::Duration};
@@ -38,6 +39,7 @@ pub(super) fn findings(settings: &Settings, places: &Places) -> Vec<Finding> {
     checks.consumers(settings);
     checks.routes(&settings.routes);
     checks.sinks(settings);
+    checks.letters(settings);
     checks.windows(settings);
     checks.emf(settings);
     checks.otlp(&settings.otlp, cfg!(feature = "otlp"));
@@ -295,12 +297,6 @@ impl Checks<'_> {
 
     fn sinks(&mut self, settings: &Settings) {
         let mut stdout = None;
-        let letters = &settings.dead_letter;
-        self.that(
-            letters.fallback.as_ref() != Some(&letters.sink),
-            "dead_letter.fallback",
-            "is dead_letter.sink itself: name another one",
-        );
         for (name, entry) in &settings.sinks {
             let key = format!("sinks.{name}");
             self.that(!name.is_empty(), &key, "must have a name, as in [sinks.out]");
@@ -343,7 +339,9 @@ impl Checks<'_> {
                     self.own(&key, config.problems());
                     self.exactly_once(&key, config.exactly_once, entry);
                 }
-                SinkConfig::S3(_) | SinkConfig::Folder(_) => self.objects(&key, entry),
+                SinkConfig::Azure(_) | SinkConfig::S3(_) | SinkConfig::Folder(_) => {
+                    self.objects(&key, entry);
+                }
                 SinkConfig::Kinesis(config) => self.kinesis(&key, config),
             }
         }

@@ -2,7 +2,7 @@
 //! resolved, relations are checked.
 
 use std::{
-    collections::HashSet,
+    collections::{BTreeMap, HashSet},
     fmt::Write,
     path::{Path, PathBuf},
     sync::Arc,
@@ -24,6 +24,7 @@ use crate::{
         FieldPath, FieldTest, FieldValue, Program, Route, SchemaCheck, SchemaTarget, Validation,
         filter::FilterPattern, unreachable,
     },
+    sinks::{Column, columns_of_schema},
 };
 
 /// Settings whose parts fit together.
@@ -82,11 +83,13 @@ pub fn compile(layers: &Layers) -> Result<Compiled, ConfigProblems> {
     if let Some(fallback) = &settings.dead_letter.fallback {
         compiler.sink("dead_letter.fallback", fallback);
     }
+    let columns = compiler.columns();
     if !compiler.problems.is_empty() {
         return Err(ConfigProblems::new(compiler.problems));
     }
     let warnings = compiler.warnings(&routes);
     let hash = compiler.hash(&listed);
+    let settings = with_columns(settings, columns);
     let limits = DecodeLimits {
         max_decompressed: usize::try_from(settings.consumer.max_decompressed.as_u64())
             .unwrap_or(usize::MAX),
@@ -215,6 +218,19 @@ impl<'s> Compiler<'s> {
         None
     }
 
+    /// The columns that the schemas of sinks have, by the names of the sinks.
+    fn columns(&mut self) -> BTreeMap<String, BTreeMap<String, Column>> {
+        let mut columns = BTreeMap::new();
+        for (name, entry) in &self.settings.sinks {
+            let schema = entry.sink.objects().and_then(|(config, _)| config.schema.as_ref());
+            let key = format!("sinks.{name}.schema");
+            if let Some(found) = self.file(&key, schema, columns_of_schema) {
+                columns.insert(name.clone(), found);
+            }
+        }
+        columns
+    }
+
     pub(super) fn sink(&mut self, key: &str, name: &str) -> Option<usize> {
         let found = self.settings.sinks.keys().position(|sink| sink == name);
         if found.is_none() {
@@ -266,6 +282,21 @@ impl<'s> Compiler<'s> {
         }
         shown
     }
+}
+
+/// Gives sinks the columns of their schemas; those that are configured stay as they are.
+fn with_columns(
+    mut settings: Settings,
+    columns: BTreeMap<String, BTreeMap<String, Column>>,
+) -> Settings {
+    for (name, found) in columns {
+        let entry = settings.sinks.get_mut(&name);
+        let Some(config) = entry.and_then(|entry| entry.sink.objects_mut()) else { continue };
+        for (name, column) in found {
+            config.columns.entry(name).or_insert(column);
+        }
+    }
+    settings
 }
 
 fn globs(globs: &[String]) -> Vec<WildMatch> {

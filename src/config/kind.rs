@@ -1,6 +1,6 @@
 //! What a value may be: reading it, and saying what was expected instead.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{fmt::Display, net::SocketAddr, str::FromStr, time::Duration};
 
 use bytesize::ByteSize;
 use config::{Map, Value, ValueKind};
@@ -8,7 +8,7 @@ use config::{Map, Value, ValueKind};
 use super::{place::join, redact::redact};
 use crate::{
     model::{EndPosition, InitialPosition},
-    sinks::{KeyTemplate, PartitionKey, ValueSource},
+    sinks::{Column, KeyTemplate, PartitionKey, ValueSource},
 };
 
 /// Longest duration. Far longer ones would overflow the clock's arithmetic.
@@ -49,6 +49,9 @@ pub(super) enum Kind {
     Value,
     /// A table of names, and where a sink finds a value for each; from the environment as `Pairs`.
     Values,
+    /// A table of names, and for each a column of a file: a source with its type; from the environment as
+    /// `Pairs`.
+    Columns,
     /// A table of texts; from the environment `name=value`, with commas.
     Pairs,
     /// Where the reading of a stream ends.
@@ -80,7 +83,10 @@ impl Kind {
             }
             ValueKind::Table(table) if self == Self::Pairs => pairs(table).ok_or(None),
             ValueKind::Table(table) if self == Self::Values => {
-                pairs(table).ok_or(None).and_then(|pairs| values(pairs).map_err(Some))
+                pairs(table).ok_or(None).and_then(|pairs| each::<ValueSource>(pairs).map_err(Some))
+            }
+            ValueKind::Table(table) if self == Self::Columns => {
+                pairs(table).ok_or(None).and_then(|pairs| each::<Column>(pairs).map_err(Some))
             }
             _ => Err(None),
         };
@@ -103,7 +109,7 @@ impl Kind {
                 let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
                 Some(ValueKind::Array(items.map(Value::from).collect()))
             }
-            Self::Pairs | Self::Values => {
+            Self::Pairs | Self::Values | Self::Columns => {
                 let items = text.split(',').filter_map(|pair| pair.split_once('='));
                 let pair = |(name, value): (&str, &str)| {
                     (name.trim().to_owned(), Value::from(value.trim()))
@@ -155,7 +161,8 @@ impl Kind {
             | Self::Texts
             | Self::Fields
             | Self::Pairs
-            | Self::Values => None,
+            | Self::Values
+            | Self::Columns => None,
         };
         canonical.map(toml::Value::from).ok_or(None)
     }
@@ -196,6 +203,11 @@ impl Kind {
             Self::Template => "a template such as \"{stream}/dt={date}/kind={$.kind}\"".to_owned(),
             Self::Values => {
                 "names with fields, such as { id = \"$.order.id\", body = \"$\" }".to_owned()
+            }
+            Self::Columns => {
+                "names with fields and their types, such as { id = \"$.order.id\", total = \
+                 \"$.order.total decimal(10,2) not null\" }"
+                    .to_owned()
             }
             Self::Pairs => "names with texts, such as { app = \"orders\" }".to_owned(),
             Self::End => "\"LATEST\" or a time such as \"2026-01-31T08:00:00Z\"".to_owned(),
@@ -246,13 +258,15 @@ fn pairs(table: &Map<String, Value>) -> Option<toml::Value> {
     texts.collect::<Option<toml::Table>>().map(toml::Value::Table)
 }
 
-/// Each of them must say where a value comes from.
-fn values(pairs: toml::Value) -> Result<toml::Value, String> {
-    for (name, text) in pairs.as_table().into_iter().flatten() {
-        let text = text.as_str().unwrap_or_default();
-        text.parse::<ValueSource>().map_err(|why| format!("a value for {name}: {why}"))?;
-    }
-    Ok(pairs)
+/// Each of them in its one spelling.
+fn each<T: FromStr<Err = String> + Display>(pairs: toml::Value) -> Result<toml::Value, String> {
+    let toml::Value::Table(pairs) = pairs else { return Ok(pairs) };
+    let parsed = pairs.into_iter().map(|(name, text)| {
+        let parsed = text.as_str().unwrap_or_default().parse::<T>();
+        let parsed = parsed.map_err(|why| format!("a value for {name}: {why}"))?;
+        Ok((name, parsed.to_string().into()))
+    });
+    parsed.collect::<Result<toml::Table, _>>().map(toml::Value::Table)
 }
 
 fn scalar(value: &Value) -> Option<toml::Value> {

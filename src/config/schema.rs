@@ -4,7 +4,7 @@
 //! is made; the fields of the settings say what it means to the code. Tests hold the three together.
 
 use super::kind::Kind::{
-    self, Address, Age, Attempts, Count, Duration, End, Fields, Flag, Pairs, PartitionKey,
+    self, Address, Age, Attempts, Columns, Count, Duration, End, Fields, Flag, Pairs, PartitionKey,
     Position, Size, Template, Text, Texts, Value, Values, Word,
 };
 
@@ -167,7 +167,7 @@ const OBJECT_BATCH: &[Key] = &[
 
 /// The keys of a sink's batches, by its type.
 pub(super) fn batch_keys(kind: &str) -> &'static [Key] {
-    if matches!(kind, "folder" | "s3") { OBJECT_BATCH } else { BATCH }
+    if matches!(kind, "azure" | "folder" | "s3") { OBJECT_BATCH } else { BATCH }
 }
 
 /// The keys of every sink: how long it is tried.
@@ -180,13 +180,16 @@ pub(super) const RETRY: &[Key] = &[
 /// Which sink it is.
 pub(super) const SINK_TYPE: Key = must(
     "type",
-    Word(&["stdout", "file", "firehose", "folder", "http", "kinesis", "postgres", "s3", "sqs"]),
+    Word(&[
+        "stdout", "azure", "file", "firehose", "folder", "http", "kinesis", "postgres", "s3", "sqs",
+    ]),
     "say what it is, as in type = \"file\"",
 );
 
 /// A sink's own keys, by its type.
 pub(super) fn sink_keys(kind: &str) -> &'static [Key] {
     match kind {
+        "azure" => AZURE,
         "file" => FILE,
         "firehose" => FIREHOSE,
         "folder" => FOLDER,
@@ -212,8 +215,10 @@ pub(super) const FOLDER: &[Key] = &[
     must("path", Text, "name the directory, as in path = \"/data/objects\""),
     or("prefix", Template, "{stream}/dt={date}/hour={hour}"),
     or("time", Value, "%arrival"),
-    or("format", Word(&["json-lines"]), "json-lines"),
-    or("compression", Word(&["none", "gzip", "zstd"]), "gzip"),
+    or("format", Word(&["json-lines", "parquet"]), "json-lines"),
+    or("compression", Word(&["none", "gzip", "snappy", "zstd"]), "gzip"),
+    key("schema", Text),
+    or("columns", Columns, ""),
     or("part_size", Size, "16MiB"),
     or("timeout", Duration, "1m"),
 ];
@@ -224,8 +229,24 @@ pub(super) const S3: &[Key] = &[
     key("endpoint_url", Text),
     or("prefix", Template, "{stream}/dt={date}/hour={hour}"),
     or("time", Value, "%arrival"),
-    or("format", Word(&["json-lines"]), "json-lines"),
-    or("compression", Word(&["none", "gzip", "zstd"]), "gzip"),
+    or("format", Word(&["json-lines", "parquet"]), "json-lines"),
+    or("compression", Word(&["none", "gzip", "snappy", "zstd"]), "gzip"),
+    key("schema", Text),
+    or("columns", Columns, ""),
+    or("part_size", Size, "16MiB"),
+    or("timeout", Duration, "1m"),
+];
+
+pub(super) const AZURE: &[Key] = &[
+    must("account", Text, "name the storage account, as in account = \"orders\""),
+    must("container", Text, "name the container, as in container = \"app-logs\""),
+    key("endpoint_url", Text),
+    or("prefix", Template, "{stream}/dt={date}/hour={hour}"),
+    or("time", Value, "%arrival"),
+    or("format", Word(&["json-lines", "parquet"]), "json-lines"),
+    or("compression", Word(&["none", "gzip", "snappy", "zstd"]), "gzip"),
+    key("schema", Text),
+    or("columns", Columns, ""),
     or("part_size", Size, "16MiB"),
     or("timeout", Duration, "1m"),
 ];

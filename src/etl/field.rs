@@ -58,6 +58,13 @@ impl FieldPath {
         }
     }
 
+    /// The path to the field of this name, whatever is in the name.
+    pub fn of_key(name: &str) -> Self {
+        let selector = Selector::of_key(name);
+        let text = selector.to_string();
+        Self { selector, text }
+    }
+
     /// The field of a JSON document, as it is written there. `None` when there is none, or the
     /// document is no object, or the path has a wildcard.
     pub fn json<'d>(&self, document: &'d str) -> Option<&'d RawValue> {
@@ -202,6 +209,24 @@ mod tests {
         assert_eq!((text("none"), text("absent"), text("type.deeper")), (None, None, None));
         assert!(FieldPath::parse_single("items[*].sku").is_err());
         assert_eq!(FieldPath::parse_single("a").unwrap().text("[1]"), None);
+    }
+
+    #[test]
+    fn any_name_has_a_path() {
+        let document = r#"{"a b":1,"it's":2,"":3,"a.b":4,"\u00e9\\":5,"plain":6}"#;
+        for (name, shown) in [
+            ("a b", "$.['a b']"),
+            ("it's", "$.['it\\'s']"),
+            ("", "$.['']"),
+            ("a.b", "$.['a.b']"),
+            ("é\\", "$.['é\\\\']"),
+            ("plain", "$.plain"),
+        ] {
+            let path = FieldPath::of_key(name);
+            assert_eq!(path.to_string(), shown);
+            assert!(path.json(document).is_some(), "{name}");
+            assert_eq!(FieldPath::parse_single(shown).unwrap(), path);
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 #[cfg(feature = "firehose")]
 use super::firehose::FirehoseSink;
-#[cfg(feature = "s3")]
+#[cfg(feature = "objects")]
 use super::object::ObjectSink;
 #[cfg(feature = "postgres")]
 use super::postgres::PostgresSink;
@@ -32,6 +32,8 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case")]
 pub enum SinkConfig {
+    /// Objects in Azure Blob Storage.
+    Azure(Box<ObjectConfig>),
     /// JSON lines on the terminal or into a pipe.
     Stdout(StdoutConfig),
     /// JSON lines into files of a directory.
@@ -56,6 +58,7 @@ impl SinkConfig {
     /// Its `type`.
     pub fn kind(&self) -> &'static str {
         match self {
+            Self::Azure(_) => "azure",
             Self::Stdout(_) => "stdout",
             Self::File(_) => "file",
             Self::Firehose(_) => "firehose",
@@ -71,7 +74,8 @@ impl SinkConfig {
     /// The largest event that the sink takes, if it has a limit.
     pub fn limit(&self) -> Option<ByteSize> {
         match self {
-            Self::Stdout(_)
+            Self::Azure(_)
+            | Self::Stdout(_)
             | Self::File(_)
             | Self::Folder(_)
             | Self::Http(_)
@@ -88,8 +92,17 @@ impl SinkConfig {
     /// Where its objects are and how they are written, if it writes objects.
     pub fn objects(&self) -> Option<(&ObjectConfig, ObjectPlace)> {
         match self {
+            Self::Azure(config) => Some((config, ObjectPlace::Azure)),
             Self::S3(config) => Some((config, ObjectPlace::S3)),
             Self::Folder(config) => Some((config, ObjectPlace::Folder)),
+            _ => None,
+        }
+    }
+
+    /// The same, to be completed.
+    pub fn objects_mut(&mut self) -> Option<&mut ObjectConfig> {
+        match self {
+            Self::Azure(config) | Self::S3(config) | Self::Folder(config) => Some(config),
             _ => None,
         }
     }
@@ -113,7 +126,7 @@ pub struct SinkSite<'s> {
 /// # Errors
 /// When the sink can never work as configured; see also [`Sink::check`].
 pub async fn build(config: &SinkConfig, site: &SinkSite<'_>) -> Result<Arc<dyn Sink>, SinkError> {
-    #[cfg(feature = "s3")]
+    #[cfg(feature = "objects")]
     if let Some((config, place)) = config.objects() {
         return Ok(Arc::new(ObjectSink::open(config.clone(), place, site).await?));
     }
@@ -126,7 +139,10 @@ pub async fn build(config: &SinkConfig, site: &SinkSite<'_>) -> Result<Arc<dyn S
         }
         #[cfg(not(feature = "firehose"))]
         SinkConfig::Firehose(_) => return Err(left_out("firehose")),
-        SinkConfig::S3(_) | SinkConfig::Folder(_) => return Err(left_out("s3")),
+        // Those of this build are made above.
+        SinkConfig::Azure(_) => return Err(left_out("azure")),
+        SinkConfig::S3(_) => return Err(left_out("s3")),
+        SinkConfig::Folder(_) => return Err(left_out("objects")),
         SinkConfig::Http(config) => Arc::new(HttpSink::open((**config).clone())?),
         SinkConfig::Kinesis(config) => Arc::new(KinesisSink::open(config.clone(), site.aws).await?),
         #[cfg(feature = "postgres")]
@@ -140,9 +156,9 @@ pub async fn build(config: &SinkConfig, site: &SinkSite<'_>) -> Result<Arc<dyn S
     })
 }
 
-/// A sink that this build does not have.
+/// A sink that this build does not have, by the feature that it needs.
 fn left_out(kind: &str) -> SinkError {
-    SinkError::Misconfigured(format!("this build has no {kind} sink: build with --features {kind}"))
+    SinkError::Misconfigured(format!("this build has no such sink: build with --features {kind}"))
 }
 
 #[cfg(test)]

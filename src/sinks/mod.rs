@@ -7,7 +7,7 @@
 //! | `file` | kept within a batch, batches of several shards interleave | writes it again |
 //! | `firehose`, `kinesis` | not kept within a batch | puts it again |
 //! | `http` | kept, except that `_bulk` may take some of a batch | sends it again; `_bulk` and Loki know it |
-//! | `s3`, `folder` | kept | after a crash the same objects again |
+//! | `s3`, `azure`, `folder` | kept | after a crash the same objects again |
 //! | `postgres` | kept | changes nothing |
 //! | `sqs` | within a message group of a FIFO queue | sends it again; a FIFO queue knows it for five minutes |
 //!
@@ -21,6 +21,7 @@ mod firehose;
 mod http;
 mod kinesis;
 mod lines;
+mod moment;
 mod object;
 mod postgres;
 mod requests;
@@ -38,9 +39,12 @@ pub use firehose::FirehoseConfig;
 pub use firehose::FirehoseSink;
 pub use http::{BodyFormat, BulkAction, HttpCompression, HttpConfig, HttpSink, Preset};
 pub use kinesis::{KinesisSink, KinesisSinkConfig, PartitionKey};
-#[cfg(feature = "s3")]
+#[cfg(feature = "objects")]
 pub use object::ObjectSink;
-pub use object::{KeyTemplate, ObjectCompression, ObjectConfig, ObjectFormat, ObjectPlace};
+pub use object::{
+    Column, ColumnType, KeyTemplate, ObjectCompression, ObjectConfig, ObjectFormat, ObjectPlace,
+    ScalarType, columns_of_schema,
+};
 pub use postgres::PostgresConfig;
 #[cfg(feature = "postgres")]
 pub use postgres::PostgresSink;

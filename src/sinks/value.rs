@@ -62,7 +62,7 @@ impl ValueSource {
     }
 
     /// The value as JSON, `null` too; `None` when the event has no such field.
-    #[cfg(any(test, feature = "postgres"))]
+    #[cfg(any(test, feature = "parquet", feature = "postgres"))]
     pub(super) fn json<'e>(&self, event: &'e OutputEvent) -> Option<Cow<'e, str>> {
         match self {
             Self::Event => document(event).map(Cow::Borrowed),

@@ -65,3 +65,53 @@ fn what_prepares_its_batches_delivers_them_in_order_and_as_they_are() {
         assert!(matches!(&problems[..], [one] if one.contains(expect)), "{key}: {problems:?}");
     }
 }
+
+/// It has this one problem.
+fn refused(case: &Case, part: &str) {
+    let problems = case.problems();
+    assert!(matches!(&problems[..], [one] if one.contains(part)), "{part}: {problems:#?}");
+}
+
+#[test]
+fn columns_come_from_a_schema_and_from_the_configuration() {
+    let sink = |rest: &str| {
+        let sink = "[sinks.lake]\ntype = \"s3\"\nbucket = \"orders\"\nformat = \"parquet\"\n";
+        Case::around("", &format!("{sink}{rest}\n"))
+    };
+    let schema = r#"{"required": ["id"], "properties": {"id": {"type": "string"}, "n": {"type": "integer"}}}"#;
+    let case = sink(
+        "schema = \"order.json\"\ncolumns = { n = \"$.n int\", seen = \"%arrival timestamp\" }",
+    );
+    let write = |text: &str| fs::write(case.dir.path().join("order.json"), text).unwrap();
+    write(schema);
+    let compiled = case.compile().unwrap_or_else(|problems| panic!("{problems}"));
+    let (lake, _) = compiled.settings.sinks["lake"].sink.objects().unwrap();
+    let columns: Vec<_> =
+        lake.columns.iter().map(|(name, column)| format!("{name} = {column}")).collect();
+    let expect = ["id = $.id string not null", "n = $.n int", "seen = %arrival timestamp"];
+    assert_eq!(columns, expect);
+    write(&schema.replace("integer", "number"));
+    let other = case.compile().unwrap_or_else(|problems| panic!("{problems}"));
+    assert_ne!(compiled.hash, other.hash, "a schema decides what becomes of an event");
+
+    write(r#"{"type": "object"}"#);
+    refused(&case, "sinks.lake.schema: order.json: the schema has no properties at its top");
+    refused(&sink("schema = \"none.json\""), "sinks.lake.schema: cannot read none.json");
+    refused(&sink(""), "sinks.lake.columns: missing");
+    let bad = "columns = { n = \"$.n number\" }";
+    refused(&sink(bad), "sinks.lake.columns: expected a value for n: \"number\" is no type");
+}
+
+#[test]
+fn letters_do_not_go_where_they_may_not_fit() {
+    let lake = "[sinks.lake]\ntype = \"s3\"\nbucket = \"orders\"\nformat = \"parquet\"\n\
+                columns = { id = \"$.id\" }\n";
+    let case = |letters: &str| {
+        let base = crate::case::BASE.replace("[dead_letter]\nsink = \"out\"", letters);
+        Case::new(&[&format!("application = \"orders\"\n{base}\n{lake}")])
+    };
+    refused(&case("[dead_letter]\nsink = \"lake\""), "dead_letter.sink: writes columns");
+    let fallback = case("[dead_letter]\nsink = \"out\"\nfallback = \"lake\"");
+    refused(&fallback, "dead_letter.fallback: writes columns");
+    assert_eq!(case("[dead_letter]\nsink = \"lake\"\nfallback = \"out\"").problems(), [""; 0]);
+}

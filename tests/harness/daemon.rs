@@ -16,7 +16,7 @@ pub(crate) struct Daemon(Child);
 
 impl Daemon {
     /// `shardwright run`.
-    pub(super) fn command(config: &Path) -> Command {
+    pub(crate) fn command(config: &Path) -> Command {
         let mut command = tethered(env!("CARGO_BIN_EXE_shardwright"));
         command.arg("run").arg("--config").arg(config).env_clear();
         command

@@ -3,7 +3,7 @@
 use std::{
     fs,
     io::Write,
-    net::{Ipv4Addr, TcpListener},
+    net::{Ipv4Addr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
@@ -37,6 +37,12 @@ impl Installed {
         // Past the test harness, which shows what a passed test prints to nobody.
         let _ = writeln!(std::io::stderr(), "skipped: run tests/servers/install.sh");
         None
+    }
+
+    /// A Python that has pyarrow.
+    #[allow(dead_code, reason = "not every target reads Parquet")]
+    pub(crate) fn pyarrow(&self) -> PathBuf {
+        self.0.join("pyarrow/bin/python")
     }
 
     /// A Python that has boto3.
@@ -111,6 +117,21 @@ impl Server {
         Self::start("moto", port, command, dir).await
     }
 
+    /// Azure Blob Storage, in memory.
+    #[allow(dead_code, reason = "not every target stores blobs")]
+    pub(crate) async fn azurite(installed: &Installed, dir: &Path) -> Self {
+        let [port] = free_ports();
+        let main = installed.0.join("azurite/node_modules/azurite/dist/src/blob/main.js");
+        let command = move || {
+            let mut command = tethered("node");
+            command.arg(&main).args(["--blobHost", "127.0.0.1", "--blobPort", &port.to_string()]);
+            command.args(["--inMemoryPersistence", "--skipApiVersionCheck"]);
+            command.args(["--silent", "--disableTelemetry"]);
+            command
+        };
+        Self::start("azurite", port, command, dir).await
+    }
+
     /// A Kinesis that ends subscriptions as AWS does, and forgets the parents of a reshard.
     pub(crate) async fn ministack(installed: &Installed, dir: &Path) -> Self {
         let [port] = free_ports();
@@ -174,7 +195,7 @@ impl Server {
         server
     }
 
-    /// Each of them answers as Kinesis.
+    /// Each of them answers as Kinesis, or stores blobs.
     async fn answers(&mut self) {
         let endpoint_url = Some(self.endpoint());
         let settings = AwsSettings { endpoint_url, ..AwsSettings::default() };
@@ -182,6 +203,10 @@ impl Server {
         let name = self.name;
         wait_until(&format!("{name} answers"), async || {
             assert!(self.child.try_wait().unwrap().is_none(), "{name} has ended");
+            if name == "azurite" {
+                let authority = self.endpoint.trim_start_matches("http://");
+                return TcpStream::connect(authority).is_ok();
+            }
             kinesis.list_streams().send().await.is_ok()
         })
         .await;

@@ -1,14 +1,16 @@
 #!/usr/bin/env bash
 # Installs the servers that the test targets `servers`, `contracts` and `sinks` run against, into
-# target/servers/ only: kinesis-local and kinesalite from npm, moto and ministack from PyPI. What is there
-# already is left alone. PostgreSQL comes from Debian, where root runs this. Needs node, npm and python3; the
+# target/servers/ only: kinesis-local, kinesalite and Azurite from npm, moto and ministack from PyPI, and
+# pyarrow, which reads Parquet. What is there already is left alone. PostgreSQL comes from Debian, where root runs this. Needs node, npm and python3; the
 # tests of TLS make their certificates with openssl.
 set -euo pipefail
 
 KINESIS_LOCAL=0.6.2
 KINESALITE=3.3.3
+AZURITE=3.37.0
 MOTO=5.2.5
 MINISTACK=1.5.33
+PYARROW=26.0.1
 
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 servers="${CARGO_TARGET_DIR:-target}/servers"
@@ -51,8 +53,10 @@ for tool in node npm python3 openssl; do
 done
 npm_package kinesis-local "$KINESIS_LOCAL"
 npm_package kinesalite "$KINESALITE"
+npm_package azurite "$AZURITE"
 pypi_package moto "$MOTO" 'moto[server]'
 pypi_package ministack "$MINISTACK" ministack
+pypi_package pyarrow "$PYARROW" pyarrow
 # PostgreSQL is Debian's own package: its programs, without a cluster of its own that would start.
 if compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || command -v pg_config >/dev/null; then
     echo "postgresql: already there"

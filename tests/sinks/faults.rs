@@ -23,7 +23,8 @@ pub(crate) enum Fault {
 pub(crate) struct Faults(Arc<State>);
 
 struct State {
-    next: Mutex<Option<Fault>>,
+    /// With how many requests it happens to.
+    next: Mutex<Option<(Fault, usize)>>,
     held: watch::Sender<bool>,
     waiting: AtomicUsize,
 }
@@ -38,7 +39,12 @@ impl Faults {
     }
 
     pub(crate) fn fail_next(&self, fault: Fault) {
-        *self.next() = Some(fault);
+        self.fail_next_of(1, fault);
+    }
+
+    /// As many requests as a client makes for one attempt.
+    pub(crate) fn fail_next_of(&self, requests: usize, fault: Fault) {
+        *self.next() = Some((fault, requests));
     }
 
     /// From now on requests that would write wait.
@@ -63,10 +69,13 @@ impl Faults {
         // The sender lives as long as this.
         let _ = held.wait_for(|held| !held).await;
         self.0.waiting.fetch_sub(1, Ordering::SeqCst);
-        self.next().take()
+        let mut next = self.next();
+        let (fault, requests) = next.take()?;
+        *next = requests.checked_sub(1).filter(|left| *left > 0).map(|left| (fault, left));
+        Some(fault)
     }
 
-    fn next(&self) -> std::sync::MutexGuard<'_, Option<Fault>> {
+    fn next(&self) -> std::sync::MutexGuard<'_, Option<(Fault, usize)>> {
         self.0.next.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

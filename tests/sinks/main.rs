@@ -8,6 +8,8 @@
 //! | `postgres` | PostgreSQL (Debian's package) | types, upserts, bad rows; exactly once under stale owners, replays and cut deliveries; TLS |
 //! | `http` | of our own | HTTPS with a private authority |
 //! | `s3`, `folder` | moto's S3, a server that fails as it is told | each event in one object under `kill -9`, drains and hand-overs; parts; errors |
+//! | `azure` | Azurite | credentials, blocks |
+//! | Parquet | pyarrow | another reader finds the types and values |
 //! | `sqs`, `firehose` | moto | requests and groups |
 //!
 //! The `kinesis` sink has `tests/kinesis_adapters.rs` too. `tests/servers/install.sh` installs the

@@ -161,7 +161,7 @@ fn merged(answered: &Value, entries: &[Value], failed: &[bool]) -> Value {
 }
 
 /// Sends a request on. Signatures are nobody's business here.
-async fn forward(request: Request<Bytes>, authority: &str) -> Answer {
+pub(crate) async fn forward(request: Request<Bytes>, authority: &str) -> Answer {
     let (mut head, body) = request.into_parts();
     head.headers.insert("content-length", body.len().into());
     let stream = TcpStream::connect(authority).await.map_err(|_| HangUp)?;

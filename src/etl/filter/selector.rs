@@ -42,6 +42,11 @@ impl Selector {
         }
     }
 
+    /// The member of this name of the root, whatever is in the name.
+    pub(in crate::etl) fn of_key(name: &str) -> Self {
+        Self { prefix: vec![Step::Key(name.to_owned())], each: None }
+    }
+
     pub(super) fn parse(cursor: &mut Cursor<'_>) -> Result<Self, PatternError> {
         if !cursor.eat("$") {
             return Err(cursor.error("expected a selector such as `$.name`"));

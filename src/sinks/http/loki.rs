@@ -9,7 +9,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::{HttpConfig, config::label_source};
-use crate::{model::OutputEvent, sinks::ValueSource};
+use crate::{
+    model::OutputEvent,
+    sinks::{ValueSource, moment::moment},
+};
 
 /// A label's value.
 enum Label {
@@ -77,10 +80,7 @@ impl Lines {
 
     fn nanoseconds(&self, event: &OutputEvent) -> i128 {
         let text = self.timestamp.text(event);
-        let time = text.as_deref().and_then(|text| {
-            let millis = text.parse::<i64>().ok().map(|millis| i128::from(millis) * 1_000_000);
-            millis.or_else(|| Some(text.parse::<jiff::Timestamp>().ok()?.as_nanosecond()))
-        });
+        let time = text.as_deref().and_then(moment).map(|moment| moment.as_nanosecond());
         time.unwrap_or_else(|| i128::from(event.arrival.0) * 1_000_000)
     }
 }

@@ -7,13 +7,37 @@ use flate2::write::GzEncoder;
 use super::{ObjectCompression, ObjectConfig, ObjectFormat};
 use crate::{model::OutputEvent, sinks::lines::json_lines};
 
+/// An object, and which events are not in it.
+pub(super) struct Encoded {
+    pub(super) bytes: Vec<u8>,
+    /// Events that do not fit, by their indices, and why.
+    pub(super) refused: Vec<(usize, String)>,
+}
+
 /// The object with these events. The same events give the same bytes.
-pub(super) fn encode(events: &[OutputEvent], config: &ObjectConfig) -> io::Result<Vec<u8>> {
-    let lines = match config.format {
-        ObjectFormat::JsonLines => json_lines(events),
-    };
-    match config.compression {
-        ObjectCompression::None => Ok(lines),
+///
+/// # Errors
+/// None that an event could cause.
+pub(super) fn encode(events: &[OutputEvent], config: &ObjectConfig) -> io::Result<Encoded> {
+    match config.format {
+        ObjectFormat::JsonLines => {
+            let bytes = compressed(json_lines(events), config.compression)?;
+            Ok(Encoded { bytes, refused: Vec::new() })
+        }
+        #[cfg(feature = "parquet")]
+        ObjectFormat::Parquet => {
+            super::parquet::encode(events, &config.columns, config.compression)
+                .map_err(io::Error::other)
+        }
+        #[cfg(not(feature = "parquet"))]
+        ObjectFormat::Parquet => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
+
+fn compressed(lines: Vec<u8>, compression: ObjectCompression) -> io::Result<Vec<u8>> {
+    match compression {
+        // Snappy is for parquet alone: the configuration is refused.
+        ObjectCompression::None | ObjectCompression::Snappy => Ok(lines),
         ObjectCompression::Gzip => {
             let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::default());
             encoder.write_all(&lines)?;

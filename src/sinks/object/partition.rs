@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{ObjectConfig, name};
-use crate::{model::OutputEvent, ports::Verdict};
+use crate::model::OutputEvent;
 
 /// Longest key (Amazon S3 user guide, object key naming).
 const LONGEST_KEY: usize = 1024;
@@ -13,7 +13,7 @@ const LONGEST_KEY: usize = 1024;
 #[derive(Debug, Default)]
 pub(super) struct Partitions {
     pub(super) objects: BTreeMap<String, Vec<usize>>,
-    pub(super) refused: Vec<(usize, Verdict)>,
+    pub(super) refused: Vec<(usize, String)>,
 }
 
 impl Partitions {
@@ -34,7 +34,7 @@ impl Partitions {
             };
             match key(event, config, &name) {
                 Ok(key) => partitions.objects.entry(key).or_default().push(index),
-                Err(why) => partitions.refused.push((index, Verdict::Refused(why))),
+                Err(why) => partitions.refused.push((index, why)),
             }
         }
         partitions

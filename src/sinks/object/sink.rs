@@ -1,17 +1,25 @@
 //! The [`Sink`] over a store of objects.
 
+#[cfg(feature = "azure")]
+use std::ffi::OsString;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use object_store::{ObjectStore, path::Path};
 use tokio::task::spawn_blocking;
+use tracing::info;
 
 use super::{
-    ObjectConfig, ObjectPlace, encode::encode, partition::Partitions, store, upload::upload,
+    ObjectConfig, ObjectFormat, ObjectPlace,
+    encode::{Encoded, encode},
+    partition::Partitions,
+    store,
+    upload::upload,
 };
+#[cfg(feature = "s3")]
+use crate::aws::AwsConnection;
 use crate::{
-    aws::AwsConnection,
     model::OutputEvent,
     ports::{Sink, SinkError, Verdict},
     sinks::SinkSite,
@@ -25,11 +33,29 @@ const OBJECTS_AT_A_TIME: usize = 8;
 pub struct ObjectSink {
     config: Arc<ObjectConfig>,
     store: Arc<dyn ObjectStore>,
-    /// For what is said of it.
-    shown: String,
+    shown: Shown,
     /// Whether batches come in order, and their ranges are in the lease's row: not for what is replayed
     /// from dead letters.
     in_order: bool,
+}
+
+/// How errors name what failed: in S3 by the permission that a call needs, in Azure by the operation.
+#[derive(Debug)]
+struct Shown {
+    put: &'static str,
+    list: &'static str,
+    place: String,
+}
+
+/// A sink that this build does not have, by the feature that it needs.
+#[cfg(not(all(feature = "azure", feature = "s3")))]
+fn left_out(kind: &str) -> SinkError {
+    SinkError::Misconfigured(format!("this build has no such sink: build with --features {kind}"))
+}
+
+#[cfg(feature = "azure")]
+fn texts((name, value): (OsString, OsString)) -> Option<(String, String)> {
+    Some((name.into_string().ok()?, value.into_string().ok()?))
 }
 
 impl ObjectSink {
@@ -45,15 +71,39 @@ impl ObjectSink {
         if let Some((key, problem)) = config.problems(place).into_iter().next() {
             return Err(SinkError::Misconfigured(format!("`{key}` {problem}")));
         }
-        if place == ObjectPlace::Folder {
-            let path = config.path.clone().unwrap_or_default();
-            let store = store::folder(&path)?;
-            return Ok(Self::with(config, store, path.display().to_string(), site.replay));
+        if config.format == ObjectFormat::Parquet {
+            let columns = config.columns.iter().map(|(name, column)| format!("{name} = {column}"));
+            let columns = columns.collect::<Vec<_>>().join(", ");
+            if columns.is_empty() {
+                let why = "`schema` has not been read, and there are no `columns`".to_owned();
+                return Err(SinkError::Misconfigured(why));
+            }
+            info!(sink = site.name, columns, "the columns of its Parquet files");
         }
-        let (region, endpoint) = (config.region.as_ref(), config.endpoint_url.as_ref());
-        let connection = AwsConnection::open_for(site.aws, region, endpoint).await;
-        let connection = connection.map_err(|error| SinkError::Misconfigured(error.to_string()))?;
-        Self::on(config, &connection, site.replay)
+        match place {
+            ObjectPlace::Folder => {
+                let path = config.path.clone().unwrap_or_default();
+                let store = store::folder(&path)?;
+                let shown = Shown { put: "", list: "", place: path.display().to_string() };
+                Ok(Self::with(config, store, shown, site.replay))
+            }
+            #[cfg(feature = "azure")]
+            ObjectPlace::Azure => {
+                Self::azure(config, std::env::vars_os().filter_map(texts), site.replay)
+            }
+            #[cfg(not(feature = "azure"))]
+            ObjectPlace::Azure => Err(left_out("azure")),
+            #[cfg(feature = "s3")]
+            ObjectPlace::S3 => {
+                let (region, endpoint) = (config.region.as_ref(), config.endpoint_url.as_ref());
+                let connection = AwsConnection::open_for(site.aws, region, endpoint).await;
+                let connection =
+                    connection.map_err(|error| SinkError::Misconfigured(error.to_string()))?;
+                Self::on(config, &connection, site.replay)
+            }
+            #[cfg(not(feature = "s3"))]
+            ObjectPlace::S3 => Err(left_out("s3")),
+        }
     }
 
     /// An `s3` sink on a connection that is there already; for a `replay` of dead letters, or for
@@ -61,46 +111,60 @@ impl ObjectSink {
     ///
     /// # Errors
     /// As in [`Self::open`].
+    #[cfg(feature = "s3")]
     pub fn on(
         config: ObjectConfig,
         connection: &AwsConnection,
         replay: bool,
     ) -> Result<Self, SinkError> {
-        let store = store::s3(&config, connection)?;
-        let shown = format!("s3://{}", config.bucket.as_deref().unwrap_or_default());
+        let store = super::s3::bucket(&config, connection)?;
+        let place = format!("s3://{}", config.bucket.as_deref().unwrap_or_default());
+        let shown = Shown { put: "s3:PutObject ", list: "s3:ListBucket ", place };
         Ok(Self::with(config, store, shown, replay))
     }
 
-    fn with(
+    /// An `azure` sink with the credentials of this environment, names and values.
+    ///
+    /// # Errors
+    /// As in [`Self::open`].
+    #[cfg(feature = "azure")]
+    pub fn azure(
         config: ObjectConfig,
-        store: Arc<dyn ObjectStore>,
-        shown: String,
+        environment: impl IntoIterator<Item = (String, String)>,
         replay: bool,
-    ) -> Self {
+    ) -> Result<Self, SinkError> {
+        let store = super::azure::container(&config, environment)?;
+        let name = |name: &Option<String>| name.clone().unwrap_or_default();
+        let place = format!("azure://{}/{}", name(&config.account), name(&config.container));
+        let shown = Shown { put: "Put Blob ", list: "List Blobs ", place };
+        Ok(Self::with(config, store, shown, replay))
+    }
+
+    fn with(config: ObjectConfig, store: Arc<dyn ObjectStore>, shown: Shown, replay: bool) -> Self {
         Self { config: Arc::new(config), store, shown, in_order: !replay }
     }
 
-    /// A call as its errors name it: in S3 by the permission that it needs.
-    fn call(&self, action: &str, key: &str) -> String {
-        let Self { shown, .. } = self;
-        match self.config.bucket {
-            Some(_) => format!("{action} {shown}/{key}"),
-            None => format!("{shown}/{key}"),
-        }
-    }
-
-    /// One object of a batch.
-    async fn put(&self, key: &str, events: Vec<OutputEvent>) -> Result<(), SinkError> {
-        let what = self.call("s3:PutObject", key);
+    /// One object of a batch. Answers which of its events are refused, by their indices in it, and why;
+    /// one without events is not put.
+    async fn put(
+        &self,
+        key: &str,
+        events: Vec<OutputEvent>,
+    ) -> Result<Vec<(usize, String)>, SinkError> {
+        let what = format!("{}{}/{key}", self.shown.put, self.shown.place);
         let failed = |why: String| SinkError::Unavailable(format!("{what}: {why}"));
         let path = Path::parse(key).map_err(|error| SinkError::Misconfigured(error.to_string()))?;
-        let config = Arc::clone(&self.config);
-        let object = spawn_blocking(move || encode(&events, &config)).await;
-        let object = object.map_err(|error| failed(error.to_string()))?;
-        let object = object.map_err(|error| failed(error.to_string()))?;
+        let (config, count) = (Arc::clone(&self.config), events.len());
+        let encoded = spawn_blocking(move || encode(&events, &config)).await;
+        let encoded = encoded.map_err(|error| failed(error.to_string()))?;
+        let Encoded { bytes, refused } = encoded.map_err(|error| failed(error.to_string()))?;
+        if refused.len() == count {
+            return Ok(refused);
+        }
         let part = usize::try_from(self.config.part_size.as_u64()).unwrap_or(usize::MAX);
-        let uploaded = upload(&*self.store, &path, object.into(), part).await;
-        uploaded.map_err(|error| store::sink_error(&what, &error))
+        let uploaded = upload(&*self.store, &path, bytes.into(), part).await;
+        uploaded.map_err(|error| store::sink_error(&what, &error))?;
+        Ok(refused)
     }
 }
 
@@ -110,15 +174,20 @@ impl Sink for ObjectSink {
         let Partitions { objects, refused } = Partitions::of(events, &self.config, self.in_order);
         let puts = objects.into_iter().map(|(key, indices)| async move {
             let events = indices.iter().filter_map(|index| events.get(*index)).cloned().collect();
-            self.put(&key, events).await
+            let refused = self.put(&key, events).await?;
+            let of_batch =
+                refused.into_iter().map(|(index, why)| (indices.get(index).copied(), why));
+            Ok::<_, SinkError>(of_batch.collect::<Vec<_>>())
         });
         // The first one that fails is the batch's answer: all of it comes again.
         let puts: Vec<_> = puts.collect();
-        stream::iter(puts).buffer_unordered(OBJECTS_AT_A_TIME).try_collect::<()>().await?;
+        let puts = stream::iter(puts).buffer_unordered(OBJECTS_AT_A_TIME);
+        let unfit: Vec<Vec<_>> = puts.try_collect().await?;
         let mut verdicts = vec![Verdict::Accepted; events.len()];
-        for (index, verdict) in refused {
-            if let Some(slot) = verdicts.get_mut(index) {
-                *slot = verdict;
+        let refused = refused.into_iter().map(|(index, why)| (Some(index), why));
+        for (index, why) in refused.chain(unfit.into_iter().flatten()) {
+            if let Some(verdict) = index.and_then(|index| verdicts.get_mut(index)) {
+                *verdict = Verdict::Refused(why);
             }
         }
         Ok(verdicts)
@@ -130,9 +199,12 @@ impl Sink for ObjectSink {
 
     /// Lists one object at most. Whether objects may be put is known only by putting one.
     async fn check(&self) -> Result<(), SinkError> {
+        if let Some(path) = &self.config.path {
+            store::check_folder(path)?;
+        }
         let mut listed = self.store.list(None);
         let first = listed.next().await.transpose();
-        let what = self.call("s3:ListBucket", "");
+        let what = format!("{}{}/", self.shown.list, self.shown.place);
         first.map(drop).map_err(|error| store::sink_error(&what, &error))
     }
 

@@ -1,48 +1,25 @@
-//! The store that a configuration names, and what its errors mean.
+//! What stores have in common, and the one of this machine.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+#[cfg(any(feature = "azure", feature = "s3"))]
+use std::time::Duration;
+use std::{fs, path::Path, sync::Arc};
 
-use object_store::{
-    BackoffConfig, Error, ObjectStore, RetryConfig, aws::AmazonS3Builder, local::LocalFileSystem,
-};
+#[cfg(any(feature = "azure", feature = "s3"))]
+use object_store::{BackoffConfig, RetryConfig};
+use object_store::{Error, ObjectStore, local::LocalFileSystem};
 
-use super::{ObjectConfig, credentials::SdkCredentials, http::Http};
-use crate::{aws::AwsConnection, ports::SinkError};
+use crate::ports::SinkError;
 
 /// A request that fails is sent again this often before its batch is.
+#[cfg(any(feature = "azure", feature = "s3"))]
 const RETRIES: usize = 2;
 /// Time for that.
+#[cfg(any(feature = "azure", feature = "s3"))]
 const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A bucket. Nothing is called.
-///
-/// # Errors
-/// [`SinkError::Misconfigured`] when it can never be reached so.
-pub(super) fn s3(
-    config: &ObjectConfig,
-    connection: &AwsConnection,
-) -> Result<Arc<dyn ObjectStore>, SinkError> {
-    let refuse = |why: String| SinkError::Misconfigured(why);
-    let sdk = connection.sdk_config();
-    let endpoint = sdk.endpoint_url();
-    let plain = endpoint.is_some_and(|url| url.starts_with("http://"));
-    let chain = sdk.credentials_provider();
-    let chain = chain.ok_or_else(|| refuse("no AWS credentials are looked for".to_owned()))?;
-    let mut builder = AmazonS3Builder::new()
-        .with_bucket_name(config.bucket.clone().unwrap_or_default())
-        .with_region(connection.region())
-        .with_credentials(Arc::new(SdkCredentials::new(chain)))
-        .with_allow_http(plain)
-        .with_retry(retries())
-        .with_http_connector(Http::new(!plain, config.timeout)?);
-    if let Some(endpoint) = endpoint {
-        builder = builder.with_endpoint(endpoint);
-    }
-    let store = builder.build().map_err(|error| refuse(shown(&error)))?;
-    Ok(Arc::new(store))
-}
-
-fn retries() -> RetryConfig {
+/// How often a request is sent again before its batch is.
+#[cfg(any(feature = "azure", feature = "s3"))]
+pub(super) fn retries() -> RetryConfig {
     RetryConfig {
         max_retries: RETRIES,
         retry_timeout: RETRY_TIMEOUT,
@@ -60,6 +37,16 @@ pub(super) fn folder(path: &Path) -> Result<Arc<dyn ObjectStore>, SinkError> {
     let store = LocalFileSystem::new_with_prefix(path).map_err(|error| refuse(shown(&error)))?;
     // Accepted events survive a power cut.
     Ok(Arc::new(store.with_fsync(true)))
+}
+
+/// A folder that is gone lists nothing, as an empty one does.
+///
+/// # Errors
+/// [`SinkError::Misconfigured`] when it is none.
+pub(super) fn check_folder(path: &Path) -> Result<(), SinkError> {
+    let refuse = |why: String| SinkError::Misconfigured(format!("{}: {why}", path.display()));
+    let found = fs::metadata(path).map_err(|error| refuse(error.to_string()))?;
+    if found.is_dir() { Ok(()) } else { Err(refuse("is no directory".to_owned())) }
 }
 
 /// Answers that a person must mend, in the words of the crate: where it lists, it does not tell them from
@@ -86,7 +73,7 @@ pub(super) fn sink_error(what: &str, error: &Error) -> SinkError {
 }
 
 /// An error with its causes, in one line.
-fn shown(error: &dyn std::error::Error) -> String {
+pub(super) fn shown(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

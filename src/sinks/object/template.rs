@@ -1,20 +1,22 @@
 //! The folder part of an object's key, from a template.
 
-#[cfg(feature = "s3")]
+#[cfg(feature = "objects")]
 use std::fmt::Write;
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
-#[cfg(feature = "s3")]
+#[cfg(feature = "objects")]
 use crate::model::{EpochMillis, OutputEvent, RowId, Share};
 use crate::sinks::ValueSource;
+#[cfg(feature = "objects")]
+use crate::sinks::moment::moment;
 
-#[cfg(feature = "s3")]
+#[cfg(feature = "objects")]
 /// What stands for a value that an event does not have, as Hive and its readers know it.
 pub(super) const MISSING: &str = "__HIVE_DEFAULT_PARTITION__";
 /// Most bytes of one value in a key: file systems take 255 for a name, `field=` included.
-#[cfg(feature = "s3")]
+#[cfg(feature = "objects")]
 const LONGEST_VALUE: usize = 180;
 
 /// A template such as `{stream}/dt={date}/kind={$.kind}`.
@@ -127,7 +129,7 @@ impl From<KeyTemplate> for String {
     }
 }
 
-#[cfg(feature = "s3")]
+#[cfg(feature = "objects")]
 impl KeyTemplate {
     /// The folder of an event, whose time is taken from `time`.
     ///
@@ -172,21 +174,17 @@ impl KeyTemplate {
     }
 }
 
-/// Milliseconds since 1970 as a number, or a time as RFC 3339 writes it.
-#[cfg(feature = "s3")]
+/// The arrival of the record, or a moment of the event.
+#[cfg(feature = "objects")]
 fn time_of(event: &OutputEvent, source: &ValueSource) -> Option<jiff::Timestamp> {
     if *source == ValueSource::Known(crate::sinks::Known::Arrival) {
         let EpochMillis(millis) = event.arrival;
         return jiff::Timestamp::from_millisecond(millis).ok();
     }
-    let text = source.text(event)?;
-    match text.parse::<i64>() {
-        Ok(millis) => jiff::Timestamp::from_millisecond(millis).ok(),
-        Err(_) => text.parse().ok(),
-    }
+    moment(&source.text(event)?)
 }
 
-#[cfg(feature = "s3")]
+#[cfg(feature = "objects")]
 impl TimePart {
     fn write(self, moment: jiff::Timestamp, out: &mut String) {
         let format = match self {
@@ -204,7 +202,7 @@ impl TimePart {
 
 /// Letters, digits, `_`, `-` and `.` as they are, all else as `%XX`: readers of Hive partitions undo
 /// that. A value of dots alone would be a way up.
-#[cfg(feature = "s3")]
+#[cfg(feature = "objects")]
 pub(super) fn escape(value: &str, out: &mut String) {
     let dots = value.bytes().all(|byte| byte == b'.');
     for byte in value.bytes() {
@@ -243,7 +241,7 @@ mod tests {
         }
     }
 
-    #[cfg(feature = "s3")]
+    #[cfg(feature = "objects")]
     #[test]
     fn a_folder_holds_times_of_events_and_escaped_values() {
         let mut event = crate::sinks::testing::event(

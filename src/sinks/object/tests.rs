@@ -106,6 +106,28 @@ async fn partitions_share_the_range_of_their_batch() {
     assert_eq!(found, expect);
 }
 
+#[cfg(feature = "parquet")]
+#[tokio::test]
+async fn rows_that_do_not_fit_are_refused_and_leave_the_object_as_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let keys =
+        "prefix = 'kind={$.kind}'\nformat = 'parquet'\ncolumns = { n = '$.n bigint not null' }";
+    let sink = sink(dir.path(), keys, false).await;
+    let texts = [r#"{"n":1}"#, r#"{"n":"x"}"#, r#"{"kind":"b"}"#, r#"{"kind":"b"}"#, r#"{"n":5}"#];
+    let batch: Vec<OutputEvent> =
+        (1..).zip(texts).map(|(number, json)| event(number, json)).collect();
+    let verdicts = sink.deliver(&batch).await.unwrap();
+    let refused: Vec<usize> = (0..5)
+        .filter(|index| matches!(&verdicts[*index], Verdict::Refused(why) if why.contains("\"n\"")))
+        .collect();
+    assert_eq!(refused, [1, 2, 3], "{verdicts:?}");
+    let first = objects(dir.path());
+    let key = "kind=__HIVE_DEFAULT_PARTITION__/orders-shardId-000000000000-1-5.parquet";
+    assert_eq!(first.keys().collect::<Vec<_>>(), [key], "no object without rows");
+    assert_eq!(sink.deliver(&batch).await.unwrap(), verdicts);
+    assert_eq!(objects(dir.path()), first);
+}
+
 #[tokio::test]
 async fn letters_and_what_is_replayed_have_objects_of_their_own() {
     let dir = tempfile::tempdir().unwrap();

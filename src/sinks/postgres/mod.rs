@@ -18,14 +18,12 @@
 //! - Durability: accepted is committed.
 //!
 //! `config` is what people write, `table` what the catalog says of it, `row` an event as texts,
-//! `place` a position, `positions` our two tables, `write` one transaction, `pool` the connections,
+//! `positions` our two tables, `write` one transaction, `pool` the connections,
 //! `fault` what an error means, `sink` the port.
 
 mod config;
 #[cfg(feature = "postgres")]
 mod fault;
-#[cfg(feature = "postgres")]
-mod place;
 #[cfg(feature = "postgres")]
 mod pool;
 #[cfg(feature = "postgres")]

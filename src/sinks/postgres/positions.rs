@@ -8,8 +8,11 @@ use tokio_postgres::{
     types::{ToSql, Type},
 };
 
-use super::{fault::Fault, place::Place};
-use crate::ports::SinkError;
+use super::fault::Fault;
+use crate::{
+    model::{Place, Position},
+    ports::SinkError,
+};
 
 /// The two tables in one schema, for one sink of one application.
 pub(super) struct Positions {
@@ -125,10 +128,10 @@ impl Positions {
              WHERE application = $1 AND stream = $2 AND shard = $3 AND sink = $4",
             self.schema
         );
-        let sequence = place.sequence.as_str();
+        let (sequence, numbers) = columns(place);
         let mut values = self.key(shard).to_vec();
         values.push((&sequence, Type::TEXT));
-        values.extend(place.rest.iter().map(|number| (number as Sql<'_>, Type::INT8)));
+        values.extend(numbers.iter().map(|number| (number as Sql<'_>, Type::INT8)));
         client.query_typed(&sql, &values).await?;
         Ok(())
     }
@@ -147,10 +150,10 @@ impl Positions {
                  (application, stream, shard, sink, {PLACE}, reason) \
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT DO NOTHING"
             );
-            let sequence = place.sequence.as_str();
+            let (sequence, numbers) = columns(place);
             let mut values = self.key(shard).to_vec();
             values.push((&sequence, Type::TEXT));
-            values.extend(place.rest.iter().map(|number| (number as Sql<'_>, Type::INT8)));
+            values.extend(numbers.iter().map(|number| (number as Sql<'_>, Type::INT8)));
             values.push((reason, Type::TEXT));
             client.query_typed(&sql, &values).await?;
         }
@@ -192,10 +195,10 @@ impl Positions {
             let _ = write!(sql, ", ${number}");
         }
         sql.push(')');
-        let sequence = place.sequence.as_str();
+        let (sequence, numbers) = columns(place);
         let mut values = self.key(shard).to_vec();
         values.push((&sequence, Type::TEXT));
-        values.extend(place.rest.iter().map(|number| (number as Sql<'_>, Type::INT8)));
+        values.extend(numbers.iter().map(|number| (number as Sql<'_>, Type::INT8)));
         client.query_typed(&sql, &values).await?;
         Ok(())
     }
@@ -212,8 +215,21 @@ impl Positions {
 
 type Sql<'a> = &'a (dyn ToSql + Sync);
 
+/// A place as [`PLACE`] has it: the sequence number, and the others as `bigint`.
+fn columns(place: &Place) -> (&str, [i64; 4]) {
+    let Place { position: Position { sequence, sub_sequence }, event, route, document } = place;
+    let sub_sequence = i64::try_from(*sub_sequence).unwrap_or(i64::MAX);
+    (sequence.as_str(), [sub_sequence, (*event).into(), (*route).into(), (*document).into()])
+}
+
 /// `None` for the empty row of a shard of which nothing is written yet.
 fn place(row: &Row) -> Option<Place> {
     let sequence = row.get::<_, &str>(0).parse().ok()?;
-    Some(Place { sequence, rest: [row.get(1), row.get(2), row.get(3), row.get(4)] })
+    let number = |column: usize| row.get::<_, i64>(column);
+    Some(Place {
+        position: Position { sequence, sub_sequence: number(1).try_into().ok()? },
+        event: number(2).try_into().ok()?,
+        route: number(3).try_into().ok()?,
+        document: number(4).try_into().ok()?,
+    })
 }

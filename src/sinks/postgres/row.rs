@@ -74,8 +74,8 @@ fn array(items: &[Value]) -> String {
 }
 
 /// Rows as COPY's text format (PostgreSQL's manual, COPY).
-pub(super) fn copy_text<'r>(rows: impl IntoIterator<Item = &'r Row>) -> Vec<u8> {
-    let mut text = Vec::new();
+pub(super) fn copy_text(rows: &[Row]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(length(rows));
     for row in rows {
         for (index, value) in row.iter().enumerate() {
             if index > 0 {
@@ -83,18 +83,39 @@ pub(super) fn copy_text<'r>(rows: impl IntoIterator<Item = &'r Row>) -> Vec<u8> 
             }
             match value {
                 None => text.extend_from_slice(b"\\N"),
-                Some(value) => value.bytes().for_each(|byte| match byte {
-                    b'\\' => text.extend_from_slice(b"\\\\"),
-                    b'\n' => text.extend_from_slice(b"\\n"),
-                    b'\r' => text.extend_from_slice(b"\\r"),
-                    b'\t' => text.extend_from_slice(b"\\t"),
-                    other => text.push(other),
-                }),
+                Some(value) => escape(value, &mut text),
             }
         }
         text.push(b'\n');
     }
     text
+}
+
+/// About as many bytes as the text has.
+fn length(rows: &[Row]) -> usize {
+    rows.iter().flatten().map(|value| value.as_ref().map_or(0, String::len) + 8).sum()
+}
+
+/// What is plain is copied as a whole.
+fn escape(value: &str, text: &mut Vec<u8>) {
+    let mut rest = value.as_bytes();
+    while let Some(plain) =
+        rest.iter().position(|byte| matches!(byte, b'\\' | b'\n' | b'\r' | b'\t'))
+    {
+        let (before, special) = rest.split_at(plain);
+        text.extend_from_slice(before);
+        if let [special, after @ ..] = special {
+            let letter = match special {
+                b'\n' => b'n',
+                b'\r' => b'r',
+                b'\t' => b't',
+                itself => *itself,
+            };
+            text.extend_from_slice(&[b'\\', letter]);
+            rest = after;
+        }
+    }
+    text.extend_from_slice(rest);
 }
 
 #[cfg(test)]
@@ -132,6 +153,6 @@ mod tests {
     #[test]
     fn copy_s_own_characters_are_escaped() {
         let row = vec![Some("a\tb\\c\nd\re".to_owned()), None, Some("\\N".to_owned())];
-        assert_eq!(copy_text([&row]), b"a\\tb\\\\c\\nd\\re\t\\N\t\\\\N\n");
+        assert_eq!(copy_text(&[row]), b"a\\tb\\\\c\\nd\\re\t\\N\t\\\\N\n");
     }
 }

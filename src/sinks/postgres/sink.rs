@@ -13,7 +13,6 @@ use tracing::info;
 use super::{
     PostgresConfig,
     fault::Fault,
-    place::Place,
     pool::Pool,
     positions::{Positions, ShardKey},
     row::row,
@@ -21,7 +20,7 @@ use super::{
     write::write,
 };
 use crate::{
-    model::OutputEvent,
+    model::{OutputEvent, Place},
     ports::{Sink, SinkError, Verdict},
     sinks::SinkSite,
 };
@@ -123,7 +122,7 @@ impl PostgresSink {
             if self.begins(shard) {
                 if place.as_ref() >= Some(first) {
                     info!(sink = %self.name, stream = shard.stream, shard = shard.shard,
-                        position = place.as_ref().map(|place| place.sequence.as_str()),
+                        position = place.as_ref().map(|place| place.position.sequence.as_str()),
                         "events up to this position are in the table already and are left out");
                 }
                 target.positions.forget_before(client, shard, first).await?;

@@ -9,7 +9,7 @@ use shardwright::{
 };
 
 use super::{
-    Counterpart,
+    Again, Counterpart,
     delivering::{Failures, deliver},
 };
 use crate::{events::event, faults::Fault, harness::wait_until};
@@ -81,16 +81,21 @@ pub(crate) async fn accepted<C: Counterpart>() {
 
 pub(crate) async fn replayed<C: Counterpart>() {
     let Some(mut counterpart) = C::start().await else { return };
-    // The next owner of the shard cuts its batches elsewhere.
-    for range in [0..20, 10..30] {
+    // The next owner of the shard cuts its batches elsewhere, unless they are prepared.
+    let ranges = match C::PROMISE.knows_again {
+        Again::Batch => vec![0..20, 0..20, 20..30],
+        Again::Event | Again::No => vec![0..20, 10..30],
+    };
+    for range in ranges {
         let sink = counterpart.open(&counterpart.config()).await.unwrap();
+        assert_eq!(sink.prepares(), C::PROMISE.knows_again == Again::Batch);
         let events = batch(range);
         let verdicts = sink.deliver(&events).await.unwrap();
         assert_eq!(verdicts, vec![Verdict::Accepted; events.len()]);
         sink.close().await.unwrap();
     }
     let mut expected = once(0..30);
-    if !C::PROMISE.knows_again {
+    if C::PROMISE.knows_again == Again::No {
         expected.extend((10..20).map(|id| (id, 2)));
     }
     expect(&mut counterpart, &expected).await;
@@ -125,7 +130,7 @@ pub(crate) async fn answer_lost<C: Counterpart>() {
     assert_eq!(deliver(&*sink, &batch(3..8), &failures).await, []);
     assert!(failures.count() > 0, "no attempt failed");
     let mut expected = once(0..8);
-    if !C::PROMISE.knows_again {
+    if C::PROMISE.knows_again == Again::No {
         expected.extend((3..8).map(|id| (id, 2)));
     }
     expect(&mut counterpart, &expected).await;

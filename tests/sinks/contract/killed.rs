@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 use serde_json::Value;
 
-use super::Counterpart;
+use super::{Again, Counterpart};
 use crate::harness::{Books, Producer, Results, Stream, World, lines, wait_until};
 
 const ROUNDS: u32 = 6;
@@ -61,7 +61,10 @@ pub(crate) async fn killed<C: Counterpart>() {
     last.drain().await;
     let (there, letters) = (counts(&mut counterpart).await, parked(&world));
     for id in &all {
-        let most = if C::PROMISE.knows_again { 1 } else { *most.get(id).unwrap_or(&1) };
+        let most = match C::PROMISE.knows_again {
+            Again::No => *most.get(id).unwrap_or(&1),
+            Again::Event | Again::Batch => 1,
+        };
         let found = *there.get(id).unwrap_or(&0);
         let refused = letters.contains_key(id);
         assert!(found <= most, "{id} is there {found} times, at most {most} may be");

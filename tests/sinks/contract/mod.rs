@@ -4,10 +4,10 @@
 //! | Case | What is shown |
 //! |---|---|
 //! | accepted | every event is there, whole, in the documented order; requests keep to the service's limits |
-//! | replayed | what a second delivery of the same events leaves behind |
 //! | throttled | nothing is taken: all of it is sent again, and is there once |
 //! | taken in part | only what was not taken is sent again |
 //! | answer lost | what was taken without an answer is sent again, and there as often as is documented |
+//! | replayed | what a second delivery of the same events leaves behind; of a sink that prepares, of the same batch |
 //! | refused | an event that is never taken is refused alone, with the reason; the others are delivered |
 //! | slow | the sink waits, and sends nothing twice |
 //! | dead and back | the server is ended and started again on its port: the same sink goes on, nothing is lost |
@@ -43,8 +43,19 @@ use crate::{
 pub(crate) struct Promise {
     /// Whether events are there in the order in which they are delivered.
     pub(crate) in_order: bool,
-    /// Whether an event that is there already is known again.
-    pub(crate) knows_again: bool,
+    /// What is known again that is there already.
+    pub(crate) knows_again: Again,
+}
+
+/// What a second delivery may be of, to leave nothing behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// Nothing is known again: it is there twice.
+    No,
+    /// An event, however batches are cut.
+    Event,
+    /// A batch as it was: the sink prepares, so it is what comes again after a crash.
+    Batch,
 }
 
 /// What a sink delivers to.

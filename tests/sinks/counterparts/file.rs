@@ -6,7 +6,7 @@ use serde_json::Value;
 use shardwright::sinks::{Line, LineFile, written_files};
 use tempfile::TempDir;
 
-use crate::contract::{Counterpart, Promise};
+use crate::contract::{Again, Counterpart, Promise};
 
 /// The directory.
 pub(crate) struct File {
@@ -21,7 +21,7 @@ impl File {
 }
 
 impl Counterpart for File {
-    const PROMISE: Promise = Promise { in_order: true, knows_again: false };
+    const PROMISE: Promise = Promise { in_order: true, knows_again: Again::No };
 
     async fn start() -> Option<Self> {
         Some(Self { dir: TempDir::new().unwrap(), compression: "zstd" })

@@ -13,7 +13,7 @@ use shardwright::{
 
 use super::{Moto, large, moto::connection};
 use crate::{
-    contract::{Counterpart, Promise},
+    contract::{Again, Counterpart, Promise},
     faults::Faults,
     proxy,
     wire::{HttpServer, says},
@@ -38,7 +38,7 @@ impl Firehose {
 }
 
 impl Counterpart for Firehose {
-    const PROMISE: Promise = Promise { in_order: false, knows_again: false };
+    const PROMISE: Promise = Promise { in_order: false, knows_again: Again::No };
 
     async fn start() -> Option<Self> {
         let (moto, faults) = (Moto::start().await?, Faults::new());

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::UNWANTED;
 use crate::{
-    contract::{Counterpart, Promise},
+    contract::{Again, Counterpart, Promise},
     faults::{Fault, Faults},
     wire::{Answer, HangUp, HttpServer, says},
 };
@@ -70,7 +70,7 @@ async fn answer(request: Request<Bytes>, faults: Faults, stored: Arc<Mutex<Vec<V
 macro_rules! counterpart {
     ($name:ident, $config:literal) => {
         impl Counterpart for $name {
-            const PROMISE: Promise = Promise { in_order: true, knows_again: false };
+            const PROMISE: Promise = Promise { in_order: true, knows_again: Again::No };
 
             async fn start() -> Option<Self> {
                 Some(Self(Endpoint::start().await))

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 
 use super::{large, moto::connection};
 use crate::{
-    contract::{Counterpart, Promise},
+    contract::{Again, Counterpart, Promise},
     faults::Faults,
     harness::{Installed, Server, wait_until},
     proxy,
@@ -64,7 +64,7 @@ impl Kinesis {
 }
 
 impl Counterpart for Kinesis {
-    const PROMISE: Promise = Promise { in_order: false, knows_again: false };
+    const PROMISE: Promise = Promise { in_order: false, knows_again: Again::No };
 
     async fn start() -> Option<Self> {
         let installed = Installed::find_all(&["kinesis-local"])?;

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::UNWANTED;
 use crate::{
-    contract::{Counterpart, Promise},
+    contract::{Again, Counterpart, Promise},
     faults::{Fault, Faults},
     wire::{Answer, HangUp, HttpServer, says},
 };
@@ -70,7 +70,7 @@ async fn answer(request: Request<Bytes>, faults: Faults, lines: Arc<Mutex<Lines>
 }
 
 impl Counterpart for Loki {
-    const PROMISE: Promise = Promise { in_order: true, knows_again: true };
+    const PROMISE: Promise = Promise { in_order: true, knows_again: Again::Event };
 
     async fn start() -> Option<Self> {
         let (faults, lines) = (Faults::new(), Arc::<Mutex<Lines>>::default());

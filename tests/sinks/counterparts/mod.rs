@@ -8,6 +8,7 @@
 //! | `postgres` | PostgreSQL (Debian's package), and a proxy that can lose the answer to a COMMIT |
 //! | `kinesis` | kinesis-local behind a proxy that fails single entries |
 //! | `sqs`, `firehose` | moto behind the same proxy |
+//! | `objects` | a folder; moto's S3 and Azurite behind a proxy that fails puts |
 
 mod file;
 mod firehose;
@@ -15,6 +16,8 @@ mod http;
 mod kinesis;
 mod loki;
 mod moto;
+#[cfg(all(feature = "azure", feature = "parquet", feature = "s3"))]
+mod objects;
 mod postgres;
 mod search;
 mod sqs;
@@ -28,6 +31,8 @@ pub(crate) use http::{Array, Lines};
 pub(crate) use kinesis::Kinesis;
 pub(crate) use loki::Loki;
 pub(crate) use moto::Moto;
+#[cfg(all(feature = "azure", feature = "parquet", feature = "s3"))]
+pub(crate) use objects::{Azure, Folder, S3, S3Parquet};
 pub(crate) use postgres::{Copied, Upserted};
 pub(crate) use search::Search;
 pub(crate) use sqs::{Fifo, Queue};

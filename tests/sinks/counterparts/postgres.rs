@@ -15,7 +15,7 @@ use tokio::{
 
 use super::UNWANTED;
 use crate::{
-    contract::{Counterpart, Promise},
+    contract::{Again, Counterpart, Promise},
     faults::{Fault, Faults},
     postgres::Database,
 };
@@ -129,7 +129,7 @@ async fn relay(
 macro_rules! counterpart {
     ($name:ident, $table:literal, $rest:literal) => {
         impl Counterpart for $name {
-            const PROMISE: Promise = Promise { in_order: true, knows_again: true };
+            const PROMISE: Promise = Promise { in_order: true, knows_again: Again::Event };
 
             async fn start() -> Option<Self> {
                 Some(Self(Behind::start().await?))

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::UNWANTED;
 use crate::{
-    contract::{Counterpart, Promise},
+    contract::{Again, Counterpart, Promise},
     faults::{Fault, Faults},
     wire::{Answer, HangUp, HttpServer, says},
 };
@@ -74,7 +74,7 @@ async fn answer(request: Request<Bytes>, faults: Faults, index: Arc<Mutex<Index>
 }
 
 impl Counterpart for Search {
-    const PROMISE: Promise = Promise { in_order: true, knows_again: true };
+    const PROMISE: Promise = Promise { in_order: true, knows_again: Again::Event };
 
     async fn start() -> Option<Self> {
         let (faults, index) = (Faults::new(), Arc::<Mutex<Index>>::default());

@@ -11,7 +11,7 @@ use shardwright::{
 
 use super::{Moto, large, moto::connection};
 use crate::{
-    contract::{Counterpart, Promise},
+    contract::{Again, Counterpart, Promise},
     faults::Faults,
     proxy::{self, REFUSED},
     wire::HttpServer,
@@ -173,5 +173,5 @@ macro_rules! counterpart {
     };
 }
 
-counterpart!(Queue, "orders", Promise { in_order: false, knows_again: false });
-counterpart!(Fifo, "orders.fifo", Promise { in_order: true, knows_again: true });
+counterpart!(Queue, "orders", Promise { in_order: false, knows_again: Again::No });
+counterpart!(Fifo, "orders.fifo", Promise { in_order: true, knows_again: Again::Event });

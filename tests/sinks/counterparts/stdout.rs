@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use tokio::net::unix::pipe;
 
 use crate::{
-    contract::{Counterpart, Promise},
+    contract::{Again, Counterpart, Promise},
     harness::{
         Daemon, World,
         process::{signal, spawn, tethered},
@@ -43,7 +43,7 @@ impl Stdout {
 }
 
 impl Counterpart for Stdout {
-    const PROMISE: Promise = Promise { in_order: true, knows_again: false };
+    const PROMISE: Promise = Promise { in_order: true, knows_again: Again::No };
 
     async fn start() -> Option<Self> {
         let dir = TempDir::new().unwrap();

@@ -1,9 +1,13 @@
-//! The `s3` and `folder` sinks.
+//! The `s3`, `azure` and `folder` sinks, and Parquet.
 
+#[cfg(feature = "azure")]
+mod azure;
 mod contract;
 mod crash;
 mod flaky;
-mod store;
+#[cfg(feature = "parquet")]
+mod parquet;
+pub(crate) mod store;
 
 use shardwright::{
     aws::{AwsConnection, AwsSettings},
