@@ -34,6 +34,8 @@ pub(super) struct Held {
     pub(super) unsure: Option<Instant>,
     /// The next write is not made before this.
     pub(super) next_write: Instant,
+    /// Whether the shard could not be ended since the last renewal.
+    end_failed: bool,
     /// What the consumer has left behind; set once it has finished.
     pub(super) finished: Option<Finished>,
     valid_until: watch::Sender<Instant>,
@@ -93,6 +95,7 @@ impl Held {
             busy: false,
             unsure: None,
             next_write: sent + params.renew_interval(),
+            end_failed: false,
             finished: None,
             valid_until,
             draining: CancellationToken::new(),
@@ -125,6 +128,7 @@ impl Held {
             news
         });
         self.lease = row;
+        self.end_failed = false;
         self.renewed = sent;
         self.valid_until.send_replace(sent + params.validity());
     }
@@ -159,6 +163,7 @@ impl Held {
     /// The shard could not be ended. Whoever leaves, or is asked for the lease, does not wait until it
     /// can: the next owner finds the end again.
     pub(super) fn leave_unended(&mut self) {
+        self.end_failed = true;
         if self.draining.is_cancelled() {
             self.finished = Some(Finished::Drained(self.progress.borrow().clone()));
         }
@@ -177,10 +182,10 @@ impl Held {
         }
         let counter = self.lease.counter;
         let by = me.clone();
-        let renewed = now < self.renewed + params.renew_interval();
+        let renew_first = self.end_failed && now >= self.renewed + params.renew_interval();
         Some(match self.finished.as_ref().filter(|_| now >= self.not_before) {
-            Some(Finished::ShardEnded(next)) if renewed => Due::EndShard(next.clone()),
-            // Also while a shard cannot be ended: the lease is kept until it can.
+            Some(Finished::ShardEnded(next)) if !renew_first => Due::EndShard(next.clone()),
+            // Also between two tries to end a shard: the lease is kept until it can be ended.
             None | Some(Finished::ShardEnded(_)) => Due::Write(LeaseWrite::Renew {
                 by,
                 counter,

@@ -23,7 +23,7 @@ use crate::{
     flight::Flight,
     known::{Known, Part},
     limits::Limits,
-    objects::SinkName,
+    objects::{AGAIN, SinkName},
     order::{Came, Order},
     stream::{Place, Stream},
     windows,
@@ -78,10 +78,8 @@ pub(crate) struct Audit {
     /// Leases that were deleted, as it should be.
     retired: BTreeSet<LeaseKey>,
     pub(crate) limits: Limits,
-    /// Whether the sink prepares what it puts.
-    pub(crate) prepares: bool,
-    /// Whether another one that prepares gets copies.
-    pub(crate) copies: bool,
+    /// The sinks that prepare what they put.
+    pub(crate) preparing: &'static [SinkName],
     orders: BTreeMap<SinkName, Order>,
     /// Shards that are not listed any more.
     trimmed: BTreeSet<Place>,
@@ -120,8 +118,7 @@ impl Audit {
             rows: BTreeMap::new(),
             retired: BTreeSet::new(),
             limits: Limits::default(),
-            prepares: false,
-            copies: false,
+            preparing: &[],
             orders: BTreeMap::new(),
             trimmed: BTreeSet::new(),
             from_latest: false,
@@ -146,7 +143,7 @@ impl Audit {
     pub(crate) fn put(&mut self, place: Place, position: Position, must: Must, readable: bool) {
         let book = self.books.entry(place).or_default();
         let is_open = matches!(must, Must::Deliver | Must::DeadLetter);
-        let copied = self.copies && is_open && readable;
+        let copied = self.preparing.contains(&AGAIN) && is_open && readable;
         if is_open {
             book.open.insert(position.clone());
         }
@@ -409,6 +406,11 @@ impl Audit {
         self.rows.remove(&row.key);
         self.beliefs.disowned(&Place::of(row));
         self.flight.left(&Place::of(row), None);
+    }
+
+    /// Whether an operator took a lease from a worker that may not have noticed yet.
+    pub(crate) fn is_disowned(&self, place: &Place, worker: WorkerNo) -> bool {
+        self.beliefs.is_disowned(place, worker, Instant::now())
     }
 
     pub(crate) fn gone(&mut self, worker: WorkerNo) {

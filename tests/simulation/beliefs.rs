@@ -65,10 +65,14 @@ impl Beliefs {
         self.disowned.retain(|(_, who), _| *who != worker);
     }
 
+    /// Whether an operator set a lease free whose owner need not have noticed yet.
+    pub(crate) fn is_disowned(&self, place: &Place, worker: WorkerNo, now: Instant) -> bool {
+        self.disowned.get(&(place.clone(), worker)).is_some_and(|until| now < *until)
+    }
+
     /// Whose grants are valid at an instant, when `acting` delivers.
     pub(crate) fn valid(&self, place: &Place, acting: WorkerNo, now: Instant) -> Vec<WorkerNo> {
-        let excused = self.disowned.get(&(place.clone(), acting));
-        if excused.is_some_and(|until| now < *until) {
+        if self.is_disowned(place, acting, now) {
             return vec![acting];
         }
         let valid = self.held.iter().filter(|((lease, _), Belief { from, until })| {

@@ -92,8 +92,7 @@ impl Fleet {
             state.until = setup.until;
             let audit = &mut state.audit;
             // A batch that is rebuilt is not counted: of each shard so many records, and a page.
-            let sinks = u64::from(audit.prepares) + u64::from(audit.copies);
-            let rebuilt = sinks * 7 * (BATCH as u64 + 10) * (10 << 10);
+            let rebuilt = audit.preparing.len() as u64 * 7 * (BATCH as u64 + 10) * (10 << 10);
             audit.flight.budget = setup.budget + rebuilt;
         }
         let (working, draining) = Default::default();

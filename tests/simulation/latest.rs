@@ -28,7 +28,9 @@ impl Calm {
         let mut state = self.world.lock();
         let open = state.stream.open_shards();
         for _ in 0..5 {
-            open.iter().for_each(|place| state.put_into(place));
+            for place in &open {
+                state.put_into(place);
+            }
         }
     }
 }

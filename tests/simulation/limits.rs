@@ -12,7 +12,11 @@ use shardwright::{
     model::{EpochMillis, OutputEvent, Position},
 };
 
-use crate::{audit::Grant, stream::Place};
+use crate::{
+    audit::Grant,
+    objects::{AGAIN, OUT, SinkName},
+    stream::Place,
+};
 
 /// Most events in a batch.
 pub(crate) const BATCH: usize = 7;
@@ -48,14 +52,14 @@ impl Limits {
         Self { lanes, retry, attempts: BTreeMap::new() }
     }
 
-    /// Whether the sink of a seed prepares: some of those that have one lane and give nothing up.
-    pub(crate) fn prepares(seed: u64) -> bool {
-        matches!(seed % 5, 0 | 3) && !(seed / 5).is_multiple_of(2)
-    }
-
-    /// Whether, beside that one, a slower sink that prepares gets copies.
-    pub(crate) fn copies(seed: u64) -> bool {
-        Self::prepares(seed) && !(seed / 10).is_multiple_of(2)
+    /// The sinks of a seed that prepare: in some of those that have one lane and give nothing up the
+    /// first one does, in half of these a slower one too, which gets copies.
+    pub(crate) fn preparing(seed: u64) -> &'static [SinkName] {
+        match (seed % 5, seed / 5 % 4) {
+            (0 | 3, 1) => &[OUT],
+            (0 | 3, 3) => &[OUT, AGAIN],
+            _ => &[],
+        }
     }
 
     /// Whether anything is ever given up.

@@ -52,47 +52,7 @@ pub(crate) fn context(world: &World, worker: WorkerNo, setup: &Setup) -> Arc<Con
         aggregates: Aggregates::default(),
         reader: reader(world, worker, number),
     };
-    let (lanes, retry, prepares, copies) = {
-        let audit = &world.lock().audit;
-        (audit.limits.lanes, audit.limits.retry, audit.prepares, audit.copies)
-    };
-    let sink = |name, dead_letters, window| NamedSink {
-        name: Arc::from(name),
-        sink: Arc::new(SimSink {
-            world: world.clone(),
-            worker,
-            name,
-            dead_letters,
-            prepares: prepares && !dead_letters,
-        }) as Arc<dyn Sink>,
-        batch: BatchLimits { events: BATCH, bytes: 4096, window },
-        lanes,
-        retry,
-    };
-    let windowed = world.lock().stream.windowed;
-    let route = |name, to| {
-        let filter = Some(FilterPattern::parse("-drop").unwrap());
-        Route { filter, also: true, ..Route::new(name, to) }
-    };
-    let mut routes = vec![route("all", 0)];
-    let mut sinks = vec![sink(OUT, false, setup.window), sink("parked", true, Duration::ZERO)];
-    if copies {
-        routes.push(route("copies", if windowed { windows::LATE + 1 } else { windows::ROWS }));
-    }
-    if windowed {
-        routes.push(windows::route());
-        let rows = |name: &str, late| NamedSink {
-            name: Arc::from(name),
-            sink: Arc::new(WindowSink { world: world.clone(), worker, late }),
-            batch: BatchLimits { events: BATCH, bytes: 4096, window: setup.window },
-            lanes,
-            retry: RetryLimits::default(),
-        };
-        sinks.extend([rows("rows", false), rows("late", true)]);
-    }
-    if copies {
-        sinks.push(sink(AGAIN, false, setup.window));
-    }
+    let (routes, sinks) = routes(world, worker, setup);
     let names = sinks.iter().map(|sink| sink.name.to_string()).collect();
     Arc::new(ConsumerContext {
         streams: (0..streams).map(consumed).collect(),
@@ -117,6 +77,52 @@ pub(crate) fn context(world: &World, worker: WorkerNo, setup: &Setup) -> Arc<Con
         metrics: Arc::new(Metrics::default()),
         clock: Arc::new(SimClock { world: world.clone(), wrong_by: setup.clock_error(worker) }),
     })
+}
+
+/// Where a worker's events go.
+fn routes(world: &World, worker: WorkerNo, setup: &Setup) -> (Vec<Route>, Vec<NamedSink>) {
+    let (lanes, retry, preparing) = {
+        let audit = &world.lock().audit;
+        (audit.limits.lanes, audit.limits.retry, audit.preparing)
+    };
+    let sink = |name, dead_letters, window| NamedSink {
+        name: Arc::from(name),
+        sink: Arc::new(SimSink {
+            world: world.clone(),
+            worker,
+            name,
+            dead_letters,
+            prepares: preparing.contains(&name),
+        }) as Arc<dyn Sink>,
+        batch: BatchLimits { events: BATCH, bytes: 4096, window },
+        lanes,
+        retry,
+    };
+    let (windowed, copies) = (world.lock().stream.windowed, preparing.contains(&AGAIN));
+    let route = |name, to| {
+        let filter = Some(FilterPattern::parse("-drop").unwrap());
+        Route { filter, also: true, ..Route::new(name, to) }
+    };
+    let mut routes = vec![route("all", 0)];
+    let mut sinks = vec![sink(OUT, false, setup.window), sink("parked", true, Duration::ZERO)];
+    if copies {
+        routes.push(route("copies", if windowed { windows::LATE + 1 } else { windows::ROWS }));
+    }
+    if windowed {
+        routes.push(windows::route());
+        let rows = |name: &str, late| NamedSink {
+            name: Arc::from(name),
+            sink: Arc::new(WindowSink { world: world.clone(), worker, late }),
+            batch: BatchLimits { events: BATCH, bytes: 4096, window: setup.window },
+            lanes,
+            retry: RetryLimits::default(),
+        };
+        sinks.extend([rows("rows", false), rows("late", true)]);
+    }
+    if copies {
+        sinks.push(sink(AGAIN, false, setup.window));
+    }
+    (routes, sinks)
 }
 
 pub(crate) fn worker(

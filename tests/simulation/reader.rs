@@ -49,7 +49,14 @@ impl SimStream {
 
     async fn list(self) -> Result<Vec<Shard>, StreamError> {
         self.reach().await?;
-        let listed = self.world.lock().stream.listed(self.stream);
+        let listed = {
+            let mut state = self.world.lock();
+            if state.stream.unlisted {
+                state.count("listing refused");
+                return Err(StreamError::Unavailable("simulated".to_owned()));
+            }
+            state.stream.listed(self.stream)
+        };
         self.world.answer().await;
         Ok(listed)
     }

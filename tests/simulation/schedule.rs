@@ -119,10 +119,9 @@ async fn history(seed: u64) -> History {
 fn prepare(world: &World, seed: u64, rng: &mut StdRng) -> Setup {
     let mut state = world.lock();
     state.audit.limits = Limits::of(seed);
-    state.audit.prepares = Limits::prepares(seed);
-    state.audit.copies = Limits::copies(seed);
+    state.audit.preparing = Limits::preparing(seed);
     state.stream.windowed = windows::of(seed);
-    if state.audit.prepares && state.stream.windowed {
+    if !state.audit.preparing.is_empty() && state.stream.windowed {
         state.count("windows beside a sink that prepares");
     }
     let streams = if rng.random_bool(0.2) { 2 } else { 1 };

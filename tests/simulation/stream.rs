@@ -59,6 +59,8 @@ pub(crate) struct Stream {
     next_event: u64,
     /// Bytes that are added to each payload.
     pub(crate) ballast: usize,
+    /// Whether `ListShards` does not answer.
+    pub(crate) unlisted: bool,
     /// Whether events say when they happened, and a route has windows of them.
     pub(crate) windowed: bool,
 }
