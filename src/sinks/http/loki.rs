@@ -80,7 +80,7 @@ impl Lines {
 
     fn nanoseconds(&self, event: &OutputEvent) -> i128 {
         let text = self.timestamp.text(event);
-        let time = text.as_deref().and_then(moment).map(|moment| moment.as_nanosecond());
+        let time = text.as_deref().and_then(moment).map(jiff::Timestamp::as_nanosecond);
         time.unwrap_or_else(|| i128::from(event.arrival.0) * 1_000_000)
     }
 }

@@ -119,7 +119,7 @@ fn decimal(text: &str, precision: u8, scale: u8) -> Option<Cell> {
     }
     Some(match precision {
         ..=DIGITS_OF_INT => Cell::Int(number.try_into().ok()?),
-        ..=DIGITS_OF_LONG => Cell::Long(number.try_into().ok()?),
+        _ if precision <= DIGITS_OF_LONG => Cell::Long(number.try_into().ok()?),
         _ => Cell::Bytes(number.to_be_bytes().to_vec()),
     })
 }

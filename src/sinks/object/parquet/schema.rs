@@ -54,7 +54,7 @@ fn scalar(name: &str, kind: ScalarType, repetition: Repetition) -> Result<TypePt
         ScalarType::Decimal { precision, scale } => {
             let physical = match precision {
                 ..=DIGITS_OF_INT => Physical::INT32,
-                ..=DIGITS_OF_LONG => Physical::INT64,
+                _ if precision <= DIGITS_OF_LONG => Physical::INT64,
                 _ => Physical::FIXED_LEN_BYTE_ARRAY,
             };
             (physical, Some(LogicalType::decimal(scale.into(), precision.into())))
