@@ -24,3 +24,4 @@ mod page;
 mod policy;
 mod proxy;
 mod runbook;
+mod strangers;
