@@ -24,4 +24,5 @@ mod page;
 mod policy;
 mod proxy;
 mod runbook;
+mod secrets;
 mod strangers;
