@@ -23,6 +23,7 @@ mod kinesis;
 mod lines;
 mod object;
 mod postgres;
+pub(crate) mod private;
 mod requests;
 mod secret;
 mod sqs;

@@ -1,13 +1,13 @@
 //! The store that a configuration names, and what its errors mean.
 
-use std::{fs, path::Path, sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use object_store::{
     BackoffConfig, Error, ObjectStore, RetryConfig, aws::AmazonS3Builder, local::LocalFileSystem,
 };
 
 use super::{ObjectConfig, credentials::SdkCredentials, http::Http};
-use crate::{aws::AwsConnection, ports::SinkError};
+use crate::{aws::AwsConnection, ports::SinkError, sinks::private::create_folders};
 
 /// A request that fails is sent again this often before its batch is.
 const RETRIES: usize = 2;
@@ -56,7 +56,7 @@ fn retries() -> RetryConfig {
 /// [`SinkError::Misconfigured`] when it cannot be.
 pub(super) fn folder(path: &Path) -> Result<Arc<dyn ObjectStore>, SinkError> {
     let refuse = |why: String| SinkError::Misconfigured(format!("{}: {why}", path.display()));
-    fs::create_dir_all(path).map_err(|error| refuse(error.to_string()))?;
+    create_folders(path).map_err(|error| refuse(error.to_string()))?;
     let store = LocalFileSystem::new_with_prefix(path).map_err(|error| refuse(shown(&error)))?;
     // Accepted events survive a power cut.
     Ok(Arc::new(store.with_fsync(true)))
