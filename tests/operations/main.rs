@@ -19,6 +19,7 @@ mod emf;
 #[expect(dead_code, unused_imports, reason = "other scenarios need more of it")]
 #[path = "../harness/mod.rs"]
 mod harness;
+mod image;
 mod metrics;
 mod page;
 mod policy;
