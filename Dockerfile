@@ -14,25 +14,33 @@ ARG FEATURES=embedded,postgres,sqs,firehose,s3,parquet
 ARG PROFILE=dist
 WORKDIR /src
 
+# Writes the list of crates into the binary, where scanners of images read it: SECURITY.md.
+RUN cargo install --locked cargo-auditable@0.7.7
+
 # The dependencies in a layer of their own: it stays cached until they or the arguments change.
 COPY Cargo.toml Cargo.lock ./
-RUN mkdir src \
+# The benches are not in the context; cargo refuses a manifest that names them.
+RUN sed -i '/^\[\[bench\]\]$/,/^$/d' Cargo.toml \
+    && mkdir src \
     && echo 'fn main() {}' > src/main.rs \
     && touch src/lib.rs \
-    && cargo build --locked --profile "$PROFILE" --no-default-features --features "$FEATURES"
+    && cargo auditable build --locked --profile "$PROFILE" --no-default-features --features "$FEATURES"
 
 # Cargo goes by times: the files must be newer than what was built of the empty ones.
 COPY src src
 COPY config config
 RUN touch src/main.rs src/lib.rs \
-    && cargo build --locked --profile "$PROFILE" --no-default-features --features "$FEATURES" \
-    && mkdir -p /out/bin /out/data \
-    && cp "target/$PROFILE/shardwright" /out/bin/
+    && cargo auditable build --locked --profile "$PROFILE" --no-default-features --features "$FEATURES" \
+    && mkdir -p /out/bin /out/data /out/etc \
+    && cp "target/$PROFILE/shardwright" /out/bin/ \
+    && echo '# Mount yours over this one, or set SHARDWRIGHT__… variables.' > /out/etc/shardwright.toml
 
 FROM $RUNTIME
 # The AWS SDK trusts the system's certificates and fails without any; the slim base has none.
 COPY --from=build /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
 COPY --from=build /out/bin/shardwright /usr/local/bin/
+# Empty, so that a configuration may come from the environment alone, as in deploy/ecs.
+COPY --from=build /out/etc /etc/shardwright
 # File sinks write here: relative paths in `path` begin at the working directory.
 COPY --from=build --chown=10001:10001 /out/data /data
 

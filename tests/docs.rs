@@ -2,32 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-};
+#[path = "pages/mod.rs"]
+mod pages;
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
+use std::{collections::BTreeSet, fs};
 
-fn add_pages(dir: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            add_pages(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "md") {
-            found.push(path);
-        }
-    }
-}
-
-fn pages() -> Vec<PathBuf> {
-    let mut found = vec![root().join("README.md"), root().join("SECURITY.md")];
-    add_pages(&root().join("docs"), &mut found);
-    found
-}
+use pages::{pages, root};
 
 /// The lines that are no code.
 fn prose(text: &str) -> Vec<&str> {

@@ -12,7 +12,7 @@
 mod harness;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     net::Ipv4Addr,
     process::Stdio,
@@ -123,6 +123,41 @@ fn total(received: &Received, name: &str) -> f64 {
     values.sum()
 }
 
+/// Each page of records is a trace: its records are processed, delivered and checkpointed below it, or by a
+/// span that is linked to it.
+fn assert_trees(spans: &[Span]) {
+    let named = |name: &'static str| spans.iter().filter(move |span| span.name == name);
+    let pages: BTreeMap<&[u8], &[u8]> =
+        named("records").map(|page| (&page.span_id[..], &page.trace_id[..])).collect();
+    assert!(pages.len() > 1, "{} pages", pages.len());
+    assert!(named("records").all(|page| page.parent_span_id.is_empty()), "pages are roots");
+    for name in ["process", "deliver", "checkpoint"] {
+        let mut of_pages: BTreeSet<&[u8]> = BTreeSet::new();
+        // A release repeats the checkpoint that a renewal has written: there is no page left for it.
+        let repeats = |span: &&Span| name == "checkpoint" && span.parent_span_id.is_empty();
+        for span in named(name).filter(|span| !repeats(span)) {
+            let page = pages.get(&span.parent_span_id[..]);
+            assert_eq!(page, Some(&&span.trace_id[..]), "{name} is the child of a page: {span:?}");
+            of_pages.insert(&span.parent_span_id);
+            for link in &span.links {
+                assert!(pages.contains_key(&link.span_id[..]), "{name} is linked to pages");
+                of_pages.insert(&link.span_id);
+            }
+        }
+        // A page may hold nothing that is delivered.
+        let all = if name == "deliver" { 1 } else { pages.len() };
+        assert!(of_pages.len() >= all, "{name}: of {} pages of {}", of_pages.len(), pages.len());
+    }
+    for page in named("records") {
+        let own = |span: &&Span| span.parent_span_id == page.span_id;
+        let children = spans.iter().filter(own).filter(|span| span.name != "checkpoint");
+        for child in children {
+            assert!(page.start_time_unix_nano <= child.start_time_unix_nano, "{child:?}");
+            assert!(page.end_time_unix_nano >= child.end_time_unix_nano, "{child:?}");
+        }
+    }
+}
+
 fn start(world: &World) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_shardwright"));
     command.arg("run").arg("--config").arg(world.config()).env_clear();
@@ -195,6 +230,7 @@ async fn metrics_and_spans_of_a_daemon_arrive() {
         let last =
             having("lease change", &[("kind", "released"), ("shard", "shardId-000000000000")]);
         assert_eq!(last["why"], "draining", "the drain itself is in the trace");
+        assert_trees(&seen.spans);
     });
     let log = fs::read_to_string(world.dir().join("stderr.log")).unwrap();
     assert!(!log.contains("did not take metrics"), "{log}");

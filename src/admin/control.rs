@@ -1,15 +1,15 @@
 //! `/drain`, `/pause` and `/resume`: who may, and what they do.
 
-use std::{fmt, net::IpAddr, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use axum::{
     extract::State,
-    http::{HeaderMap, HeaderName, StatusCode, header, uri::Authority},
+    http::{HeaderMap, StatusCode, header},
 };
 use subtle::ConstantTimeEq;
 use tracing::{info, warn};
 
-use super::Watched;
+use super::{Watched, guard::sent_by_another_page};
 
 /// A word that only operators know. It is never printed.
 #[derive(Clone, PartialEq, Eq)]
@@ -71,16 +71,12 @@ fn allowed(watched: &Watched, headers: &HeaderMap, what: &str) -> Result<(), Ans
         warn!(what, why, "refused on the admin port");
         Err((status, format!("{why}\n")))
     };
-    let host = text(headers, &header::HOST).and_then(|host| host.parse::<Authority>().ok());
-    if let Some(origin) = text(headers, &header::ORIGIN) {
-        let origin = origin.split_once("://").map_or("", |(_, authority)| authority);
-        if host.as_ref().is_none_or(|host| host.as_str() != origin) {
-            return refuse(StatusCode::FORBIDDEN, "a page of another origin may not do that");
-        }
+    if sent_by_another_page(headers) {
+        return refuse(StatusCode::FORBIDDEN, "a page of another origin may not do that");
     }
     match &watched.subject.token {
         Some(token) => {
-            let said = text(headers, &header::AUTHORIZATION);
+            let said = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
             let said = said.and_then(|value| value.strip_prefix("Bearer "));
             if !said.is_some_and(|said| token.is(said)) {
                 let why = "needs the header `Authorization: Bearer <admin.token>`";
@@ -92,20 +88,7 @@ fn allowed(watched: &Watched, headers: &HeaderMap, what: &str) -> Result<(), Ans
                 SHARDWRIGHT__ADMIN__TOKEN";
             return refuse(StatusCode::FORBIDDEN, why);
         }
-        // A name that leads here is not one of ours: a page may have pointed it at loopback.
-        None if !host.is_some_and(|host| is_loopback(host.host())) => {
-            return refuse(StatusCode::FORBIDDEN, "ask 127.0.0.1 or localhost, by that name");
-        }
         None => {}
     }
     Ok(())
-}
-
-fn text<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
-}
-
-fn is_loopback(host: &str) -> bool {
-    let literal = host.trim_start_matches('[').trim_end_matches(']');
-    host == "localhost" || literal.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }

@@ -14,10 +14,13 @@
 //!
 //! Reading needs no token: keep the port on loopback, or behind the orchestrator's network rules.
 //! The three that change something need one as soon as the port is open to more than loopback.
+//! `guard` is what browsers are kept from, `listener` what a client may cost.
 
 mod control;
+mod guard;
 mod health;
 mod history;
+mod listener;
 mod status;
 
 pub use control::Token;
@@ -27,7 +30,8 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use axum::{
     Router,
     extract::State,
-    http::{HeaderName, header},
+    http::header,
+    middleware::{from_fn_with_state, map_response},
     response::{Html, IntoResponse},
     routing::{get, post},
 };
@@ -89,9 +93,6 @@ pub struct Admin(TcpListener);
 
 /// The page: one file, nothing from elsewhere.
 const PAGE: &str = include_str!("page.html");
-/// The page runs its own script and asks this port only.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; \
-    connect-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 impl Admin {
@@ -129,11 +130,11 @@ impl Admin {
             .route("/drain", post(control::drain))
             .route("/pause", post(control::pause))
             .route("/resume", post(control::resume))
+            .layer(from_fn_with_state(Arc::clone(&watched), guard::by_own_name))
+            .layer(map_response(guard::harden))
             .with_state(Arc::clone(&watched));
         tokio::select! { biased;
-            ended = axum::serve(self.0, router) => if let Err(error) = ended {
-                tracing::error!(%error, "the admin port has closed");
-            },
+            never = listener::serve(self.0, router) => match never {},
             never = watched.history.keep(&watched.subject.context.metrics) => match never {},
         }
     }
@@ -147,12 +148,7 @@ impl Watched {
 }
 
 async fn page() -> impl IntoResponse {
-    let headers: [(HeaderName, &str); 3] = [
-        (header::CONTENT_SECURITY_POLICY, POLICY),
-        (header::CACHE_CONTROL, "no-store"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ];
-    (headers, Html(PAGE))
+    Html(PAGE)
 }
 
 async fn metrics(State(watched): State<Arc<Watched>>) -> impl IntoResponse {

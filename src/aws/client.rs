@@ -44,7 +44,9 @@ pub enum AwsError {
     )]
     NoCertificates,
     /// An endpoint is not a URL that a client could call.
-    #[error("{0:?} is not an endpoint: expected http:// or https:// and a host")]
+    #[error(
+        "{0:?} is not an endpoint: expected http:// or https:// and a host, without user and password"
+    )]
     BadEndpoint(String),
 }
 
@@ -290,11 +292,22 @@ pub fn check_endpoint(endpoint: &str) -> Result<(), AwsError> {
         .strip_prefix("http://")
         .or_else(|| endpoint.strip_prefix("https://"))
         .unwrap_or_default();
+    // A user would be left out of requests, which are signed, and stand in the log of the HTTP client.
+    let has_user = |url: &url::Url| !url.username().is_empty() || url.password().is_some();
+    let fine = url::Url::parse(endpoint).is_ok_and(|url| !has_user(&url));
     // The parser would take `http:///path` for the host `path`.
-    if host.is_empty() || host.starts_with('/') || url::Url::parse(endpoint).is_err() {
-        return Err(AwsError::BadEndpoint(endpoint.to_owned()));
+    if host.is_empty() || host.starts_with('/') || !fine {
+        return Err(AwsError::BadEndpoint(without_secrets(endpoint)));
     }
     Ok(())
+}
+
+/// What may be a secret of a URL is left out, be it a good one or not: the user's part and the query.
+fn without_secrets(url: &str) -> String {
+    let (scheme, rest) = url.split_at(url.find("://").map_or(0, |at| at + 3));
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, host)| host);
+    let rest = rest.split(['?', '#']).next().unwrap_or_default();
+    format!("{scheme}{rest}")
 }
 
 /// The behaviour version is pinned: a new one may change retries or time-outs under us.
@@ -323,6 +336,18 @@ pub(super) fn time_outs(attempt: Duration, operation: Duration) -> TimeoutConfig
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_endpoint_has_no_user_and_what_is_said_of_it_no_secret() {
+        for bad in [
+            "https://me:s3cret@host/?token=s3cret",
+            "https://me:s3/cret@host#s3cret",
+            "s3cret@host",
+        ] {
+            let said = check_endpoint(bad).unwrap_err().to_string();
+            assert!(said.contains("host") && !said.contains("s3"), "{said}");
+        }
+    }
 
     #[tokio::test]
     async fn endpoints_must_be_urls() {

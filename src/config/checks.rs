@@ -1,10 +1,13 @@
 //! What must hold beyond the kind of each value: names that AWS takes, values that fit each other.
 
+mod clear_text;
 mod exporters;
 mod letters;
 mod windows;
 
 use std::{collections::HashSet, time::Duration};
+
+pub(super) use clear_text::sent_in_the_clear;
 
 use super::{
     Retrieval, RetrySettings, RouteSettings, Settings, SinkEntry, StreamSettings, log_level,
@@ -109,7 +112,8 @@ impl Checks<'_> {
             check_endpoint(url).is_ok(),
             key,
             format!(
-                "expected http:// or https:// and a host, as in \"http://localhost:4566\"; found {:?}",
+                "expected http:// or https:// and a host, as in \"http://localhost:4566\", without \
+                 user and password; found {:?}",
                 redact(url)
             ),
         );

@@ -241,7 +241,8 @@ impl<'s> Compiler<'s> {
         found
     }
 
-    /// Routes that can never match. There are as many routes as settings once nothing is wrong.
+    /// Routes that can never match, dead letters that nobody takes, secrets in the clear. There are as many
+    /// routes as settings once nothing is wrong.
     fn warnings(&self, routes: &[Route]) -> Vec<ConfigProblem> {
         let warnings = unreachable(routes).into_iter().filter_map(|(later, earlier)| {
             let key = format!("routes[{later}]");
@@ -250,7 +251,10 @@ impl<'s> Compiler<'s> {
                 format!("never takes an event: route {earlier:?} before it leaves nothing for it");
             Some(ConfigProblem { place: self.places.nearest(&key), key, message })
         });
-        warnings.chain(self.oversized_letters()).collect()
+        let clear = checks::sent_in_the_clear(self.settings)
+            .into_iter()
+            .map(|(key, message)| ConfigProblem { place: self.places.nearest(&key), key, message });
+        warnings.chain(self.oversized_letters()).chain(clear).collect()
     }
 
     /// A dead letter is larger than its record: a sink with a limit may never take it.

@@ -177,7 +177,7 @@ impl Kind {
         }
     }
 
-    fn expected(self) -> String {
+    pub(super) fn expected(self) -> String {
         match self {
             Self::Text => "text in quotes".to_owned(),
             Self::Flag => "true or false".to_owned(),

@@ -1,12 +1,13 @@
 //! Secrets stay out of what is printed.
 
+use config::{Value, ValueKind};
 use url::Url;
 
 /// What stands in a secret's place.
 const REDACTED: &str = "(redacted)";
 
 /// Words in a key's name that make its value a secret.
-const SECRET: [&str; 8] = [
+const SECRET: [&str; 9] = [
     "password",
     "passwd",
     "secret",
@@ -15,14 +16,12 @@ const SECRET: [&str; 8] = [
     "credential",
     "api_key",
     "access_key",
+    "cookie",
 ];
 
 /// A value as it may be shown: secrets are replaced.
 pub(super) fn shown(key: &str, value: &toml::Value) -> toml::Value {
-    let name = key.rsplit('.').next().unwrap_or(key).to_lowercase();
-    // The name of an environment variable tells nothing.
-    let is_name = name.ends_with("_env") || key.contains("_env.");
-    if !is_name && SECRET.iter().any(|word| name.contains(word)) {
+    if is_secret(key) {
         return REDACTED.into();
     }
     match value {
@@ -36,6 +35,20 @@ pub(super) fn shown(key: &str, value: &toml::Value) -> toml::Value {
         }
         other => other.clone(),
     }
+}
+
+/// Whether the value of a key is a secret, by the key's name.
+fn is_secret(key: &str) -> bool {
+    let name = key.rsplit('.').next().unwrap_or(key).to_lowercase().replace('-', "_");
+    // The name of an environment variable tells nothing.
+    let is_name = name.ends_with("_env") || key.contains("_env.");
+    !is_name && SECRET.iter().any(|word| name.contains(word))
+}
+
+/// Whether a value, as somebody wrote it, is a secret or holds one.
+pub(super) fn may_be_secret(key: &str, value: &Value) -> bool {
+    is_secret(key)
+        || matches!(&value.kind, ValueKind::Table(table) if table.keys().any(|name| is_secret(name)))
 }
 
 /// Takes out of a URL what may be a secret: the user's part, the query and the fragment. Other text
@@ -101,6 +114,8 @@ mod tests {
             ("sinks.next.partition_key", false),
             ("sinks.search.password_env", false),
             ("sinks.search.headers.authorization", true),
+            ("sinks.search.headers.X-Api-Key", true),
+            ("sinks.search.headers.x-scope-orgid", false),
         ] {
             let value = shown(key, &"value".into());
             assert_eq!(value.as_str() == Some(REDACTED), hidden, "{key}");

@@ -10,6 +10,7 @@ use super::{
     ConfigProblem, Setting, Settings, SinkEntry,
     kind::found,
     place::{Places, join},
+    redact::may_be_secret,
     schema::{self, Absent, Key},
     source::Merged,
 };
@@ -192,10 +193,15 @@ impl Typing {
     }
 
     fn read(&self, path: &str, key: &Key, value: &Value) -> Result<toml::Value, String> {
-        match &value.kind {
+        let read = match &value.kind {
             ValueKind::String(text) if self.places.is_variable(path) => key.kind.parse(text),
             _ => key.kind.read(value),
-        }
+        };
+        // Not what was found: it may be the secret in another spelling.
+        read.map_err(|why| match may_be_secret(path, value) {
+            true => format!("expected {}", key.kind.expected()),
+            false => why,
+        })
     }
 
     /// Reports what is left in a table.

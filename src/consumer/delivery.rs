@@ -92,8 +92,10 @@ impl BatchDelivery {
     /// One attempt, which is counted.
     async fn deliver(&self, events: &[OutputEvent]) -> Result<Vec<Verdict>, SinkError> {
         let began = Instant::now();
-        let lease = self.permit.lease().map_or("replay", |lease| lease.key.as_str());
-        let span = spans::deliver(&self.name, lease, events.len());
+        let lease = self.permit.lease();
+        let pages = lease.map(|lease| self.metrics.traces(lease, events)).unwrap_or_default();
+        let lease = lease.map_or("replay", |lease| lease.key.as_str());
+        let span = spans::deliver(&pages, &self.name, lease, events.len());
         let answer = self.patiently(self.sink.deliver(events)).instrument(span.clone()).await;
         match &answer {
             Ok(verdicts) => {

@@ -131,9 +131,8 @@ impl Outbox {
     /// Tells the shard's meter what is under way; `held` is the oldest record that a window waits with.
     pub(super) fn report(&self, windows: usize, held: Option<EpochMillis>) {
         if let Some(meter) = &self.meter {
-            let oldest = self.ledger.oldest().into_iter().chain(held).min();
-            meter.under_way(self.ledger.len(), oldest);
-            meter.windows(windows);
+            meter.under_way(self.ledger.len(), self.ledger.oldest());
+            meter.windows(windows, held);
         }
     }
 

@@ -4,6 +4,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use rand::rngs::StdRng;
 use tokio::{sync::mpsc, time::Instant};
+use tracing::Span;
 
 use super::{
     ConsumerContext, Mark, Reservation,
@@ -35,6 +36,8 @@ pub(super) struct Processor {
     /// are decoded a few at a time, as the queues take them: a page may decode to many times its
     /// size.
     backlog: VecDeque<(RawRecord, Option<Reservation>)>,
+    /// The trace of the page that they came with.
+    page: Span,
     outbox: Outbox,
     windows: Windows,
     phase: Phase,
@@ -82,6 +85,7 @@ impl Processor {
             keys,
             done_before,
             backlog: VecDeque::new(),
+            page: Span::none(),
             phase: Phase::Reading,
         }
     }
@@ -170,6 +174,8 @@ impl Processor {
     // === Records in ===
 
     fn take_page(&mut self, records: Vec<RawRecord>, reservation: Reservation) {
+        let metrics = &self.context.metrics;
+        self.page = metrics.records_came(&self.source.stream, &self.grant.lease, &records);
         self.backlog.extend(records.into_iter().map(|record| (record, None)));
         if let Some((_, held)) = self.backlog.back_mut() {
             *held = Some(reservation);
@@ -178,7 +184,7 @@ impl Processor {
 
     /// Decodes records until there is enough for one turn.
     fn decode_some(&mut self) {
-        let span = spans::process(&self.source.stream, &self.source.shard);
+        let span = spans::process(&self.page, &self.source.stream, &self.source.shard);
         let entered = span.enter();
         let mut tally = Tally::default();
         while tally.bytes < TURN_BYTES && !self.outbox.full() {
@@ -189,6 +195,9 @@ impl Processor {
         }
         span.record("records", tally.records).record("events", tally.events);
         drop(entered);
+        if self.backlog.is_empty() {
+            self.page = Span::none();
+        }
         self.context.metrics.count(&self.source.stream, tally);
         self.report();
     }

@@ -116,6 +116,10 @@ impl Board {
         gauge(out, "behind_latest_max_seconds", help, per_stream(&worst))?;
         let help = "Age of the oldest record read that has no outcome yet";
         gauge(out, "oldest_unsettled_seconds", help, per_stream(&oldest))?;
+        let windowed =
+            self::worst(&shards, |shard| Some(seconds_since(shard.oldest_in_window?, now)));
+        let help = "Age of the oldest record that a window waits with; as long as its window and lateness, and not a fault";
+        gauge(out, "oldest_in_window_seconds", help, per_stream(&windowed))?;
         let mut windows: BTreeMap<StreamName, f64> = BTreeMap::new();
         for shard in &shards {
             let open = u32::try_from(shard.windows).unwrap_or(u32::MAX);
@@ -123,7 +127,7 @@ impl Board {
         }
         gauge(out, "open_windows", "Windows that are open", per_stream(&windows))?;
         let left = self.shards.retentions().into_iter().filter_map(|(stream, retention)| {
-            let lag = [worst.get(&stream), oldest.get(&stream)];
+            let lag = [&worst, &oldest, &windowed].map(|lags| lags.get(&stream));
             let lag = lag.into_iter().flatten().copied().reduce(f64::max)?;
             Some(([of_stream(&stream)], retention.as_secs_f64() - lag))
         });

@@ -7,7 +7,7 @@ use tracing::{Instrument, Span};
 
 use super::{Metrics, families::lost_race, spans};
 use crate::{
-    model::{Lease, LeaseKey, LeaseWrite, RecordPage, Shard, ShardId, StreamName},
+    model::{Checkpoint, Lease, LeaseKey, LeaseWrite, RecordPage, Shard, ShardId, StreamName},
     ports::{
         LeaseStore, ShardIterator, ShardSubscriber, StartAt, StoreError, StreamError, StreamReader,
         Subscription, Swap,
@@ -132,17 +132,17 @@ impl MeteredLeases {
 #[async_trait]
 impl LeaseStore for MeteredLeases {
     async fn scan(&self) -> Result<Vec<Lease>, StoreError> {
-        let span = spans::lease_table("scan", None, None);
+        let span = spans::lease_table("scan", None);
         self.call("scan", span, self.store.scan(), |_| false).await
     }
 
     async fn read(&self, key: &LeaseKey) -> Result<Option<Lease>, StoreError> {
-        let span = spans::lease_table("read", Some(key), None);
+        let span = spans::lease_table("read", Some(key));
         self.call("read", span, self.store.read(key), |_| false).await
     }
 
     async fn create(&self, lease: &Lease) -> Result<bool, StoreError> {
-        let span = spans::lease_table("create", Some(&lease.key), None);
+        let span = spans::lease_table("create", Some(&lease.key));
         self.call("create", span, self.store.create(lease), |made| !made).await
     }
 
@@ -157,20 +157,34 @@ impl LeaseStore for MeteredLeases {
             | LeaseWrite::FinishHandOver { .. } => "hand_over",
             LeaseWrite::FillHashRange { .. } | LeaseWrite::Evict { .. } => "mend",
         };
-        let checkpoint = match write {
-            LeaseWrite::Renew { checkpoint: Some(progress), .. }
-            | LeaseWrite::FinishHandOver { checkpoint: Some(progress), .. }
-            | LeaseWrite::Release { checkpoint: Some(progress), .. } => {
-                Some(progress.checkpoint.to_string())
-            }
-            _ => None,
+        let Some(checkpoint) = checkpoint_of(write) else {
+            let span = spans::lease_table(op, Some(key));
+            return self.call(op, span, self.store.write(key, write), lost_race).await;
         };
-        let span = spans::lease_table(op, Some(key), checkpoint.as_deref());
-        self.call(op, span, self.store.write(key, write), lost_race).await
+        let traces = &self.metrics.traces;
+        let span = spans::checkpoint(op, key, checkpoint, &traces.upto(key, checkpoint));
+        let answer = self.call(op, span, self.store.write(key, write), lost_race).await;
+        if answer.as_ref().is_ok_and(|swap| !lost_race(swap)) {
+            traces.end(key, checkpoint);
+        }
+        answer
     }
 
     async fn delete(&self, lease: &Lease) -> Result<bool, StoreError> {
-        let span = spans::lease_table("delete", Some(&lease.key), None);
+        let span = spans::lease_table("delete", Some(&lease.key));
         self.call("delete", span, self.store.delete(lease), |gone| !gone).await
+    }
+}
+
+/// The checkpoint that a write carries.
+fn checkpoint_of(write: &LeaseWrite) -> Option<&Checkpoint> {
+    match write {
+        LeaseWrite::Renew { checkpoint, .. }
+        | LeaseWrite::FinishHandOver { checkpoint, .. }
+        | LeaseWrite::Release { checkpoint, .. } => {
+            checkpoint.as_ref().map(|progress| &progress.checkpoint)
+        }
+        LeaseWrite::End { .. } => Some(&Checkpoint::ShardEnd),
+        _ => None,
     }
 }

@@ -10,6 +10,7 @@
 //! | `alarm` | invariants found broken, records trimmed unread |
 //! | [`MetricFamily`] | all of it as values, for exporters beside `/metrics` |
 //! | [`spans`] | what a trace shows, where traces are exported |
+//! | `traces` | the traces that are open |
 //! | `metered` | streams and lease tables whose calls are counted |
 //!
 //! `docs/metrics.md` lists all metrics; a test holds it against [`Metrics::encode`]. Names have base
@@ -27,25 +28,30 @@ mod metered;
 mod shards;
 mod snapshot;
 pub mod spans;
+mod traces;
 
 pub use alarm::Loss;
 pub use failures::FailureReason;
 pub use journal::{LeaseChange, LeaseNews};
 pub use metered::{MeteredLeases, MeteredStream, MeteredSubscriber};
 pub use shards::{ShardGuard, ShardMeter, ShardReading};
-pub use snapshot::{HistogramValue, Labels, MetricFamily, MetricKind, MetricValue};
+pub use snapshot::{HistogramValue, Labels, MetricFamily, MetricKind, MetricUnit, MetricValue};
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use prometheus_client::{encoding::text, registry::Registry};
+use tracing::Span;
 
 use self::{
     alarm::Alarms, collector::Board, counts::Counts, failures::Failures, families::Families,
-    journal::Journal, shards::Shards,
+    journal::Journal, shards::Shards, traces::Traces,
 };
 use crate::{
     etl::{Source, Stage, Tally},
-    model::{Breach, EpochMillis, Invariant, Lease, LeaseKey, Position, StreamName},
+    model::{
+        Breach, EpochMillis, Invariant, Lease, LeaseKey, OutputEvent, Position, RawRecord,
+        StreamName,
+    },
     ports::{SinkError, Verdict},
 };
 
@@ -56,6 +62,7 @@ pub struct Metrics {
     board: Arc<Board>,
     families: Families,
     failures: Failures,
+    traces: Traces,
 }
 
 /// Gauges that are read when somebody asks, from what others own.
@@ -84,7 +91,8 @@ impl Metrics {
         let board = Arc::new(Board::default());
         let families = Families::register(&mut registry);
         registry.register_collector(Box::new(Arc::clone(&board)));
-        Self { registry, board, families, failures: Failures::default() }
+        let (failures, traces) = (Failures::default(), Traces::default());
+        Self { registry, board, families, failures, traces }
     }
 
     /// All metrics as `OpenMetrics` text.
@@ -159,6 +167,27 @@ impl Metrics {
         self.board.shards.retentions()
     }
 
+    // === Traces ===
+
+    /// Records of a leased shard have come, and are traced until a checkpoint covers them. Answers the
+    /// root of their trace.
+    pub fn records_came(&self, stream: &StreamName, lease: &Lease, records: &[RawRecord]) -> Span {
+        let span = spans::records(stream, &lease.shard, records.len());
+        if let Some(last) = records.last() {
+            self.traces.begin(&lease.key, &last.sequence, &span);
+        }
+        span
+    }
+
+    /// The roots of the traces that these events of a leased shard belong to, in the order of the shard.
+    pub fn traces(&self, lease: &Lease, events: &[OutputEvent]) -> Vec<Span> {
+        let places = || events.iter().map(|event| &event.id.position.sequence);
+        match (places().min(), places().max()) {
+            (Some(first), Some(last)) => self.traces.of(&lease.key, first, last),
+            _ => Vec::new(),
+        }
+    }
+
     // === Sinks ===
 
     /// What a sink said of a batch of so many events, and after how long.
@@ -183,6 +212,7 @@ impl Metrics {
     /// A lease came to this worker or left it.
     pub fn lease_changed(&self, change: LeaseChange, stream: &str, lease: &Lease, why: &str) {
         spans::lease_changed(change, stream, lease, why);
+        self.traces.forget(&lease.key);
         self.board.journal.note(change, stream, lease, why);
     }
 
@@ -216,6 +246,6 @@ impl Metrics {
 }
 
 /// Seconds from a record's arrival to now; zero when clocks disagree.
-fn seconds_since(arrival: EpochMillis, now: EpochMillis) -> f64 {
+pub fn seconds_since(arrival: EpochMillis, now: EpochMillis) -> f64 {
     Duration::from_millis(now.millis_since(arrival)).as_secs_f64()
 }

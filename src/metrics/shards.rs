@@ -32,6 +32,7 @@ struct State {
     open: usize,
     oldest_open: Option<EpochMillis>,
     windows: usize,
+    oldest_in_window: Option<EpochMillis>,
     read_error: Option<(Instant, String)>,
     /// Of each sink that did not take its last batch.
     sink_errors: BTreeMap<Arc<str>, (Instant, String)>,
@@ -53,10 +54,12 @@ pub struct ShardReading {
     pub bytes: u64,
     /// User records that have no outcome yet.
     pub open: usize,
-    /// When Kinesis took the oldest of them.
+    /// When Kinesis took the oldest of them. What only a window waits with is none of them.
     pub oldest_open: Option<EpochMillis>,
     /// Windows that are open.
     pub windows: usize,
+    /// When Kinesis took the oldest record that the checkpoint waits for because of a window.
+    pub oldest_in_window: Option<EpochMillis>,
     /// Why it could not be read, and when, if it still cannot.
     pub read_error: Option<(Instant, String)>,
     /// What a sink said when it did not take a batch, and when, if it has taken none since; of several
@@ -97,9 +100,10 @@ impl ShardMeter {
         (state.open, state.oldest_open) = (open, oldest);
     }
 
-    /// Windows that are open now.
-    pub fn windows(&self, open: usize) {
-        self.lock().windows = open;
+    /// Windows that are open now, and when Kinesis took the oldest record that one waits with.
+    pub fn windows(&self, open: usize, oldest: Option<EpochMillis>) {
+        let mut state = self.lock();
+        (state.windows, state.oldest_in_window) = (open, oldest);
     }
 
     /// A sink took a batch of this shard, or said why not. What one takes says nothing of another.
@@ -130,6 +134,7 @@ impl ShardMeter {
             open: state.open,
             oldest_open: state.oldest_open,
             windows: state.windows,
+            oldest_in_window: state.oldest_in_window,
             read_error: state.read_error,
             sink_error: state.sink_errors.into_values().max_by_key(|(at, _)| *at),
         }

@@ -34,6 +34,28 @@ pub enum MetricKind {
     Info,
 }
 
+/// The unit that the name of a metric holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricUnit {
+    /// `_seconds`.
+    Seconds,
+    /// `_bytes`.
+    Bytes,
+    /// Anything else is counted.
+    Count,
+}
+
+impl MetricUnit {
+    /// The unit of a metric of this name.
+    pub fn of(name: &str) -> Self {
+        match name.trim_end_matches("_total") {
+            name if name.ends_with("_seconds") => Self::Seconds,
+            name if name.ends_with("_bytes") => Self::Bytes,
+            _ => Self::Count,
+        }
+    }
+}
+
 /// The value of one label set.
 #[derive(Clone, Debug, PartialEq)]
 pub enum MetricValue {

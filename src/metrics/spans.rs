@@ -1,14 +1,21 @@
-//! What a trace shows of a worker: a span for each call to Kinesis and to the lease table, each turn of
-//! decoding, each attempt at a sink, each change of a lease.
+//! What a trace shows of a worker. The records of a page are one trace, from their coming to the checkpoint
+//! that covers them:
 //!
-//! They have a target of their own and the lowest level, so that no log shows them and a program that
-//! exports none pays for none. Each stands for itself: a batch holds events of several pages, and a
-//! checkpoint covers several batches.
+//! ```text
+//! records ─┬─ process      each turn of decoding, validating, transforming
+//!          ├─ deliver      each attempt at a sink; linked to the other pages that its batch has events of
+//!          └─ checkpoint   the write that covers them; linked to the other pages that it covers
+//! ```
+//!
+//! Calls to Kinesis, other calls to the lease table and changes of leases stand for themselves.
+//!
+//! Spans have a target of their own and the lowest level, so that no log shows them and a program that
+//! exports none pays for none.
 
-use tracing::{Span, field::Empty, trace_span};
+use tracing::{Id, Span, field::Empty, trace_span};
 
 use super::LeaseChange;
-use crate::model::{Lease, LeaseKey, ShardId, StreamName};
+use crate::model::{Checkpoint, Lease, LeaseKey, ShardId, StreamName};
 
 /// The target of all spans.
 pub const TARGET: &str = "shardwright::span";
@@ -31,33 +38,56 @@ pub(super) fn fetched(span: &Span, outcome: &str, records: Option<usize>) {
     }
 }
 
-/// One call to the lease table; called a checkpoint when it carries one.
-pub(super) fn lease_table(
-    op: &'static str,
-    lease: Option<&LeaseKey>,
-    checkpoint: Option<&str>,
-) -> Span {
-    let name = checkpoint.map_or("lease table", |_| "checkpoint");
-    let span = trace_span!(target: TARGET, "lease table", otel.name = name, op, lease = Empty,
-        checkpoint = Empty, outcome = Empty);
+/// One call to the lease table.
+pub(super) fn lease_table(op: &'static str, lease: Option<&LeaseKey>) -> Span {
+    let span = trace_span!(target: TARGET, "lease table", op, lease = Empty, outcome = Empty);
     if let Some(lease) = lease {
         span.record("lease", lease.as_str());
-    }
-    if let Some(checkpoint) = checkpoint {
-        span.record("checkpoint", checkpoint);
     }
     span
 }
 
-/// One turn of decoding, validating and transforming; enter it while the work is done.
-pub fn process(stream: &StreamName, shard: &ShardId) -> Span {
-    trace_span!(target: TARGET, "process", stream = stream.as_str(), shard = shard.as_str(),
-        records = Empty, events = Empty)
+/// A call to the lease table that carries a checkpoint, over the records of `pages`.
+pub(super) fn checkpoint(
+    op: &'static str,
+    lease: &LeaseKey,
+    checkpoint: &Checkpoint,
+    pages: &[Span],
+) -> Span {
+    let span = trace_span!(target: TARGET, parent: first(pages), "checkpoint", op,
+        lease = lease.as_str(), checkpoint = %checkpoint, outcome = Empty);
+    link_rest(&span, pages);
+    span
 }
 
-/// One attempt to deliver a batch.
-pub fn deliver(sink: &str, lease: &str, events: usize) -> Span {
-    trace_span!(target: TARGET, "deliver", sink, lease, events, accepted = Empty, problem = Empty)
+/// The records of one page, from their coming to their checkpoint.
+pub(super) fn records(stream: &StreamName, shard: &ShardId, records: usize) -> Span {
+    trace_span!(target: TARGET, parent: None, "records", stream = stream.as_str(),
+        shard = shard.as_str(), records)
+}
+
+/// One turn of decoding, validating and transforming records of a page; enter it while the work is done.
+pub fn process(page: &Span, stream: &StreamName, shard: &ShardId) -> Span {
+    trace_span!(target: TARGET, parent: page, "process", stream = stream.as_str(),
+        shard = shard.as_str(), records = Empty, events = Empty)
+}
+
+/// One attempt to deliver a batch, with events of these pages.
+pub fn deliver(pages: &[Span], sink: &str, lease: &str, events: usize) -> Span {
+    let span = trace_span!(target: TARGET, parent: first(pages), "deliver", sink, lease, events,
+        accepted = Empty, problem = Empty);
+    link_rest(&span, pages);
+    span
+}
+
+fn first(pages: &[Span]) -> Option<Id> {
+    pages.first().and_then(Span::id)
+}
+
+fn link_rest(span: &Span, pages: &[Span]) {
+    for page in pages.iter().skip(1) {
+        span.follows_from(page);
+    }
 }
 
 /// A lease came to this worker or left it: a moment.

@@ -24,6 +24,7 @@ mod lines;
 mod moment;
 mod object;
 mod postgres;
+pub(crate) mod private;
 mod requests;
 mod secret;
 mod sqs;

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Scrape;
 use crate::{
-    metrics::{Labels, MetricFamily, MetricKind, MetricValue},
+    metrics::{Labels, MetricFamily, MetricKind, MetricUnit, MetricValue},
     model::EpochMillis,
     ports::{SystemClock, WallClock},
 };
@@ -168,12 +168,12 @@ impl Emf {
     }
 }
 
-/// CloudWatch's word for the unit, which the name of a metric holds.
+/// CloudWatch's word for the unit of a metric.
 fn unit(name: &str) -> &'static str {
-    match name.trim_end_matches("_total") {
-        name if name.ends_with("_seconds") => "Seconds",
-        name if name.ends_with("_bytes") => "Bytes",
-        _ => "Count",
+    match MetricUnit::of(name) {
+        MetricUnit::Seconds => "Seconds",
+        MetricUnit::Bytes => "Bytes",
+        MetricUnit::Count => "Count",
     }
 }
 

@@ -102,7 +102,7 @@ fn what_is_refused_at_the_top() {
         ),
         (
             "[aws]\nkinesis_endpoint_url = \"http://u:p@\"",
-            "0.toml:3: aws.kinesis_endpoint_url: expected http:// or https:// and a host, as in \"http://localhost:4566\"; found \"(redacted)\"",
+            "0.toml:3: aws.kinesis_endpoint_url: expected http:// or https:// and a host, as in \"http://localhost:4566\", without user and password; found \"(redacted)\"",
         ),
         ("[aws]\nregion = \"\"", "0.toml:3: aws.region: must not be empty"),
         (

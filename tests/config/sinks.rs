@@ -115,3 +115,44 @@ fn letters_do_not_go_where_they_may_not_fit() {
     refused(&fallback, "dead_letter.fallback: writes columns");
     assert_eq!(case("[dead_letter]\nsink = \"lake\"\nfallback = \"out\"").problems(), [""; 0]);
 }
+
+#[test]
+fn what_may_leave_the_machine_in_the_clear_is_warned_of() {
+    let warnings = |sink: &str| {
+        let compiled = Case::around("", &format!("[sinks.far]\n{sink}\n")).compile();
+        let compiled = compiled.unwrap_or_else(|problems| panic!("{problems}"));
+        compiled.warnings.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let postgres = |rest: &str| {
+        let columns = "table = 't'\ncolumns = { id = '$.id' }";
+        warnings(&format!("type = 'postgres'\nurl = 'postgres://me@{rest}'\n{columns}"))
+    };
+    let http =
+        |url: &str, secret: &str| warnings(&format!("type = 'http'\nurl = '{url}'\n{secret}"));
+    for (found, advice) in [
+        (postgres("db.example.com/orders"), "sslmode=require"),
+        (postgres("db.example.com/orders?sslmode=prefer"), "sslmode=require"),
+        (postgres("db.example.com/orders?sslmode=disable"), "sslmode=require"),
+        (postgres("10.0.0.7/orders"), "sslmode=require"),
+        (http("http://logs.example.com/in", "bearer_env = 'T'"), "https://"),
+        (http("http://logs.example.com/in", "user = 'me'\npassword_env = 'T'"), "https://"),
+        (http("http://logs.example.com/in", "headers_env = { x-api-key = 'T' }"), "https://"),
+    ] {
+        assert!(
+            matches!(&found[..], [one] if one.contains("sinks.far.url") && one.contains(advice)),
+            "{advice}: {found:?}"
+        );
+    }
+    for fine in [
+        postgres("db.example.com/orders?sslmode=require"),
+        postgres("db.example.com/orders?sslmode=verify-full"),
+        postgres("127.0.0.1:5432/orders"),
+        postgres("localhost/orders"),
+        postgres("[::1]:5432/orders"),
+        http("https://logs.example.com/in", "bearer_env = 'T'"),
+        http("http://127.0.0.1:8080/in", "bearer_env = 'T'"),
+        http("http://logs.example.com/in", ""),
+    ] {
+        assert_eq!(fine, Vec::<String>::new());
+    }
+}

@@ -1,11 +1,10 @@
 //! The blocks of README and `docs/`: configurations pass `check`, commands run, or stand here with why not.
 //! `docs/pipeline.md` has a test of its own, [`crate::chapter`].
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-};
+#[path = "../pages/mod.rs"]
+mod all;
+
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use toml::{Table, Value};
 
@@ -28,25 +27,9 @@ const NOT_RUN: [(&str, &str); 6] = [
     ("shardwright leases ", "needs a lease table: `leases` runs it on the embedded servers"),
 ];
 
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-fn add_pages(dir: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            add_pages(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "md") {
-            found.push(path);
-        }
-    }
-}
-
-/// README and `docs/`, without the chapter.
+/// All pages without the chapter.
 fn pages() -> Vec<PathBuf> {
-    let mut found = vec![root().join("README.md")];
-    add_pages(&root().join("docs"), &mut found);
+    let mut found = all::pages();
     found.retain(|page| !page.ends_with(crate::chapter::CHAPTER));
     found
 }

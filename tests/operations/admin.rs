@@ -223,10 +223,15 @@ async fn without_a_token_only_this_machine_s_people_are_obeyed() {
     Stream::create(&local.aws, 1).await;
     let daemon = working(&local, admin, 1).await;
     // A page that a browser on this machine has open, and a name that somebody points at loopback.
-    for headers in [("origin", "https://elsewhere.example"), ("host", "rebound.example:9464")] {
-        let answer = post(admin, "/pause", &[headers]).await.unwrap();
-        assert_eq!(answer.status, StatusCode::FORBIDDEN, "{headers:?}");
+    for (header, status) in [
+        (("origin", "https://elsewhere.example"), StatusCode::FORBIDDEN),
+        (("sec-fetch-site", "cross-site"), StatusCode::FORBIDDEN),
+        (("host", "rebound.example:9464"), StatusCode::MISDIRECTED_REQUEST),
+    ] {
+        let answer = post(admin, "/pause", &[header]).await.unwrap();
+        assert_eq!(answer.status, status, "{header:?}");
     }
+    assert_eq!(metric(admin, "shardwright_paused").await, Some(0.0));
     let name = format!("localhost:{}", admin.port());
     let answer = post(admin, "/pause", &[("host", &name)]).await.unwrap();
     assert_eq!(answer.status, StatusCode::OK);

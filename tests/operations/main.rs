@@ -19,8 +19,11 @@ mod emf;
 #[expect(dead_code, unused_imports, reason = "other scenarios need more of it")]
 #[path = "../harness/mod.rs"]
 mod harness;
+mod image;
 mod metrics;
 mod page;
 mod policy;
 mod proxy;
 mod runbook;
+mod secrets;
+mod strangers;

@@ -79,6 +79,7 @@ async fn scrape() -> String {
     let meter = metrics.shard(&lease.key);
     meter.page(3, 700, Duration::from_mins(1));
     meter.under_way(1, Some(EpochMillis(0)));
+    meter.windows(1, Some(EpochMillis(0)));
     let sink = Arc::from("archive");
     metrics.delivered(&sink, 2, Duration::from_millis(3), &Ok(vec![Verdict::Accepted]));
     let reader = MeteredStream::new(Arc::new(Nothing), stream, Arc::clone(&metrics));

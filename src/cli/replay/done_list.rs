@@ -6,7 +6,7 @@
 
 use std::{
     collections::HashMap,
-    fs::{File, OpenOptions, TryLockError},
+    fs::{File, TryLockError},
     io::{self, BufRead, BufReader, Write},
     path::Path,
 };
@@ -14,7 +14,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::{consumer::LetterOutcome, etl::LetterId};
+use crate::{consumer::LetterOutcome, etl::LetterId, sinks::private::open_options};
 
 /// What a letter is about, in 16 bytes: there may be millions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -63,7 +63,7 @@ impl DoneList {
     /// When it cannot be used, or another replay uses it.
     pub(super) fn open(path: &Path, write: bool) -> io::Result<Self> {
         let mut list = Self::default();
-        let file = OpenOptions::new().read(true).append(write).create(write).open(path);
+        let file = open_options().read(true).append(write).create(write).open(path);
         let mut file = match file {
             Err(error) if !write && error.kind() == io::ErrorKind::NotFound => return Ok(list),
             file => file?,

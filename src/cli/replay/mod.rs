@@ -10,7 +10,6 @@ mod select;
 
 use std::{
     convert::Infallible,
-    fs::{self, OpenOptions},
     io,
     ops::ControlFlow,
     path::{Path, PathBuf},
@@ -46,6 +45,7 @@ use crate::{
     etl::{Explanation, Outcome, Stage},
     logging,
     shutdown::{Shutdown, Signals},
+    sinks::private::{create_folders, open_options},
 };
 
 const HELP: &str = "\
@@ -159,7 +159,7 @@ impl Args {
     fn books(&self) -> Result<Books, ReplayError> {
         let write = !self.dry_run;
         if let Some(folder) = self.move_to.as_deref().filter(|_| write) {
-            fs::create_dir_all(folder).map_err(at(folder))?;
+            create_folders(folder).map_err(at(folder))?;
         }
         let beside = self.move_to.as_ref().map(|folder| folder.join(DONE_LIST));
         let done = match self.done.as_ref().or(beside.as_ref()) {
@@ -181,7 +181,7 @@ async fn replay(args: &Args, compiled: Compiled) -> Result<ExitCode, ReplayError
     let books = SharedBooks::new(Mutex::new(args.books()?));
     let unreadable = match &args.unreadable {
         Some(path) => {
-            let file = OpenOptions::new().append(true).create(true).open(path);
+            let file = open_options().append(true).create(true).open(path);
             Some(file.map_err(at(path))?)
         }
         None => None,

@@ -9,16 +9,21 @@ use std::{
 use super::{FileConfig, writer::OPEN};
 
 /// Finishes the unfinished files of processes that are gone. A file that cannot be finished stays as
-/// it is: it is in nobody's way.
+/// it is: it is in nobody's way. A link is not looked behind: whoever put it here may not be allowed to
+/// change the file that it leads to, and this process may.
 pub(super) fn recover(config: &FileConfig) -> io::Result<()> {
     let prefix = format!("{}-", config.prefix);
     for entry in fs::read_dir(&config.path)? {
-        let path = entry?.path();
+        let entry = entry?;
+        let path = entry.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         let Some(finished) = name.strip_suffix(OPEN).filter(|name| name.starts_with(&prefix))
         else {
             continue;
         };
+        if !entry.file_type()?.is_file() {
+            continue;
+        }
         match recover_file(&path, &path.with_file_name(finished)) {
             Ok(true) => tracing::info!(path = %path.display(), "finished a file left by a crash"),
             Ok(false) => {}

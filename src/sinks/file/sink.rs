@@ -15,7 +15,7 @@ use super::{FileConfig, encode::encode, recover::recover, writer::Writer};
 use crate::{
     model::OutputEvent,
     ports::{Sink, SinkError, Verdict},
-    sinks::lines::json_lines,
+    sinks::{lines::json_lines, private::create_folders},
 };
 
 /// Writes JSON lines into files; see [`crate::sinks`] for order and replay.
@@ -38,7 +38,7 @@ impl FileSink {
         }
         let begin = config.clone();
         blocking(&config, move || {
-            fs::create_dir_all(&begin.path)?;
+            create_folders(&begin.path)?;
             probe(&begin.path)?;
             recover(&begin)
         })
@@ -92,7 +92,7 @@ impl Sink for FileSink {
     async fn check(&self) -> Result<(), SinkError> {
         let path = self.config.path.clone();
         blocking(&self.config, move || {
-            fs::create_dir_all(&path)?;
+            create_folders(&path)?;
             probe(&path)
         })
         .await

@@ -230,6 +230,38 @@ async fn directories_are_made_and_bad_ones_named() {
     }
 }
 
+/// Events and dead letters hold whatever people have logged.
+#[cfg(unix)]
+#[tokio::test]
+async fn others_on_the_machine_may_look_at_nothing() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("around/out");
+    let sink = FileSink::open(config(&path)).await.unwrap();
+    sink.deliver(&events(0..2)).await.unwrap();
+    let file = path.join(&names(&path)[0]);
+    for (path, most) in [(path.parent().unwrap(), 0o750), (&path, 0o750), (&file, 0o640)] {
+        let mode = fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode & !most, 0, "{}: {mode:o}", path.display());
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_link_among_leftover_files_is_not_followed() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("out");
+    fs::create_dir(&path).unwrap();
+    let elsewhere = directory.path().join("elsewhere");
+    fs::write(&elsewhere, "a line\nhalf of one").unwrap();
+    let link = path.join("events-20260131T080000Z-0a1b2c3d-0000.jsonl.open");
+    std::os::unix::fs::symlink(&elsewhere, &link).unwrap();
+    let _sink = FileSink::open(config(&path)).await.unwrap();
+    assert_eq!(fs::read_to_string(&elsewhere).unwrap(), "a line\nhalf of one");
+    assert!(link.is_symlink(), "it stays as it is");
+}
+
 #[tokio::test]
 async fn a_directory_that_is_removed_is_noticed_by_the_next_batch() {
     let directory = TempDir::new().unwrap();

@@ -1,7 +1,7 @@
 //! The one file being written. Blocking: the sink calls it on threads for that.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
 };
@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{FileConfig, Fsync};
+use crate::sinks::private::{create_folders, open_options};
 
 /// What marks a file as still being written.
 pub(super) const OPEN: &str = ".open";
@@ -109,14 +110,14 @@ impl Writer {
     }
 
     fn open(&mut self, now: Instant) -> io::Result<Current> {
-        fs::create_dir_all(&self.config.path)?;
+        create_folders(&self.config.path)?;
         let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
         let FileConfig { prefix, path, .. } = &self.config;
         let extension = self.config.extension();
         let name = format!("{prefix}-{time}-{}-{:04}.{extension}", self.run, self.number);
         self.number = self.number.wrapping_add(1);
         let path = path.join(name);
-        let file = OpenOptions::new().append(true).create_new(true).open(open_name(&path))?;
+        let file = open_options().append(true).create_new(true).open(open_name(&path))?;
         // The lock tells a live file from one that a crash left. Where there are no locks, leftover
         // files stay as they are.
         if let Err(error) = file.lock() {

@@ -8,7 +8,7 @@ use std::{fs, path::Path, sync::Arc};
 use object_store::{BackoffConfig, RetryConfig};
 use object_store::{Error, ObjectStore, local::LocalFileSystem};
 
-use crate::ports::SinkError;
+use crate::{ports::SinkError, sinks::private::create_folders};
 
 /// A request that fails is sent again this often before its batch is.
 #[cfg(any(feature = "azure", feature = "s3"))]
@@ -33,7 +33,7 @@ pub(super) fn retries() -> RetryConfig {
 /// [`SinkError::Misconfigured`] when it cannot be.
 pub(super) fn folder(path: &Path) -> Result<Arc<dyn ObjectStore>, SinkError> {
     let refuse = |why: String| SinkError::Misconfigured(format!("{}: {why}", path.display()));
-    fs::create_dir_all(path).map_err(|error| refuse(error.to_string()))?;
+    create_folders(path).map_err(|error| refuse(error.to_string()))?;
     let store = LocalFileSystem::new_with_prefix(path).map_err(|error| refuse(shown(&error)))?;
     // Accepted events survive a power cut.
     Ok(Arc::new(store.with_fsync(true)))

@@ -15,7 +15,7 @@ use opentelemetry_proto::{
 };
 use opentelemetry_sdk::Resource;
 
-use crate::metrics::{HistogramValue, Labels, MetricFamily, MetricKind, MetricValue};
+use crate::metrics::{HistogramValue, Labels, MetricFamily, MetricKind, MetricUnit, MetricValue};
 
 /// A resource as a message.
 pub(super) fn resource(resource: &Resource) -> ProtoResource {
@@ -131,12 +131,12 @@ fn attributes(labels: &Labels) -> Vec<KeyValue> {
     attributes.collect()
 }
 
-/// The unit that the name of a metric holds, in UCUM's words.
+/// The unit of a metric in UCUM's words.
 fn unit(name: &str) -> &'static str {
-    match name.trim_end_matches("_total") {
-        name if name.ends_with("_seconds") => "s",
-        name if name.ends_with("_bytes") => "By",
-        _ => "1",
+    match MetricUnit::of(name) {
+        MetricUnit::Seconds => "s",
+        MetricUnit::Bytes => "By",
+        MetricUnit::Count => "1",
     }
 }
 

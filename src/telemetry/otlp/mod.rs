@@ -64,7 +64,13 @@ impl Otlp {
         };
         let at = |path: &str| {
             let url = format!("{}{path}", base.trim_end_matches('/'));
-            url.parse::<Uri>().map_err(|error| OtlpError(format!("is no URL: {error}")))
+            let url: Uri = url.parse().map_err(|error| OtlpError(format!("is no URL: {error}")))?;
+            // It would be left out of requests, and stand in the log of the HTTP client.
+            if url.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+                let why = "holds a user or password: those belong into OTEL_EXPORTER_OTLP_HEADERS";
+                return Err(OtlpError(why.to_owned()));
+            }
+            Ok(url)
         };
         let (traces_at, metrics_at) = (at("/v1/traces")?, at("/v1/metrics")?);
         let collector = Arc::new(Collector::new(&metrics_at)?);
