@@ -78,8 +78,10 @@ pub fn decode_user_record(
 }
 
 fn decode_envelopes(data: &[u8], limits: &DecodeLimits) -> Result<Decoded, DecodeError> {
-    let unpacked = payload::unpack(data, limits.max_decompressed)?;
-    let envelopes = parse_envelopes(utf8(&unpacked)?, limits.max_events)?;
+    let parse = |unpacked: &[u8]| -> Result<Vec<Envelope>, DecodeError> {
+        Ok(parse_envelopes(utf8(unpacked)?, limits.max_events)?)
+    };
+    let envelopes = payload::with_unpacked(data, limits.max_decompressed, parse)??;
     if envelopes.is_empty() {
         return Err(DecodeError::Empty);
     }

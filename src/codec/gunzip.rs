@@ -73,7 +73,11 @@ impl GunzipError {
 thread_local! {
     static INFLATE: RefCell<Decompress> = RefCell::new(Decompress::new(false));
     static INFLATE_MEMBER: RefCell<Decompressor> = RefCell::new(Decompressor::new());
+    static PLAIN: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
+
+/// Most bytes that a thread keeps for the next payload. Nearly all records inflate to less.
+const MOST_KEPT: usize = 1 << 20;
 
 /// Whether these bytes start as a gzip member does.
 pub fn is_gzip(data: &[u8]) -> bool {
@@ -98,22 +102,48 @@ pub fn is_zlib(data: &[u8]) -> bool {
 /// [`GunzipError`]; `TooLarge` when all members together hold more than `cap` bytes. No more than
 /// `cap` bytes are ever allocated, whatever the trailer promises.
 pub fn gunzip(data: &[u8], cap: usize) -> Result<Vec<u8>, GunzipError> {
-    match one_member(data, cap) {
-        Some(out) => Ok(out),
+    let mut out = Vec::new();
+    match one_member(data, cap, &mut out) {
+        Some(size) => {
+            out.truncate(size);
+            Ok(out)
+        }
         None => all_members(data, cap),
     }
+}
+
+/// [`gunzip`] for one look at the data: its memory is kept for the next payload. Asking for new memory
+/// and clearing it costs a tenth of inflating.
+///
+/// # Errors
+/// As [`gunzip`].
+pub(super) fn with_gunzip<T>(
+    data: &[u8],
+    cap: usize,
+    look: impl FnOnce(&[u8]) -> T,
+) -> Result<T, GunzipError> {
+    let mut plain = PLAIN.take();
+    let Some(size) = one_member(data, cap, &mut plain) else {
+        return all_members(data, cap).map(|out| look(&out));
+    };
+    let seen = look(plain.get(..size).unwrap_or_default());
+    if plain.len() <= MOST_KEPT {
+        PLAIN.set(plain);
+    }
+    Ok(seen)
 }
 
 /// Deflate makes nothing smaller than this: 258 bytes of two bits.
 const MOST_RATIO: usize = 1032;
 
-/// The data of a payload that is one member without optional header fields, and nothing else. `None`
-/// says nothing about the payload.
+/// Inflates a payload that is one member without optional header fields, and nothing else, into the
+/// beginning of `out`, which grows as it must, and returns the size. `None` says nothing about the
+/// payload.
 ///
 /// libdeflate stops at the end of the first member, and does not say where that was. But it has found
 /// the length of the data there (ISIZE); so if the last four bytes of the payload are that length, and
 /// stand nowhere else, they are where it stopped.
-fn one_member(data: &[u8], cap: usize) -> Option<Vec<u8>> {
+fn one_member(data: &[u8], cap: usize, out: &mut Vec<u8>) -> Option<usize> {
     let (header, body) = data.split_first_chunk::<10>()?;
     let [m0, m1, 8, 0, ..] = *header else { return None };
     let isize = body.last_chunk::<4>()?;
@@ -124,10 +154,12 @@ fn one_member(data: &[u8], cap: usize) -> Option<Vec<u8>> {
     if [m0, m1] != GZIP_MAGIC || !believable || !only() {
         return None;
     }
-    let mut out = vec![0; size];
-    let inflated =
-        INFLATE_MEMBER.with_borrow_mut(|inflate| inflate.gzip_decompress(data, &mut out));
-    (inflated.ok()? == size).then_some(out)
+    if out.len() < size {
+        *out = vec![0; size];
+    }
+    let out = out.get_mut(..size)?;
+    let inflated = INFLATE_MEMBER.with_borrow_mut(|inflate| inflate.gzip_decompress(data, out));
+    (inflated.ok()? == size).then_some(size)
 }
 
 fn all_members(data: &[u8], cap: usize) -> Result<Vec<u8>, GunzipError> {
@@ -289,6 +321,13 @@ mod tests {
 
     const CAP: usize = 1 << 20;
 
+    fn short_way(data: &[u8], cap: usize) -> Option<Vec<u8>> {
+        let mut out = Vec::new();
+        let size = one_member(data, cap, &mut out)?;
+        out.truncate(size);
+        Some(out)
+    }
+
     /// A member with the given flags and optional fields in front of the deflate stream of `hello`.
     fn with_header(flags: u8, fields: &[u8]) -> Vec<u8> {
         let plain = gzip(b"hello");
@@ -373,7 +412,7 @@ mod tests {
                 data[at] ^= 1u8 << bit;
             }
             for cap in [CAP, plain.len(), plain.len().saturating_sub(1)] {
-                if let Some(short) = one_member(&data, cap) {
+                if let Some(short) = short_way(&data, cap) {
                     prop_assert_eq!(Ok(short), all_members(&data, cap));
                 }
             }
@@ -385,7 +424,21 @@ mod tests {
             let packed = gzip(&plain);
             let (body, isize) = (&packed[10..], &packed[packed.len() - 4..]);
             prop_assume!(memmem::find_iter(body, isize).count() == 1);
-            prop_assert_eq!(one_member(&gzip(&plain), CAP), Some(plain));
+            prop_assert_eq!(short_way(&gzip(&plain), CAP), Some(plain));
+        }
+
+        #[test]
+        fn nothing_of_one_payload_is_seen_in_the_next(
+            payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..900), 1..5),
+            flip in any::<prop::sample::Index>(),
+        ) {
+            for plain in payloads {
+                let mut data = gzip(&plain);
+                prop_assert_eq!(with_gunzip(&data, CAP, <[u8]>::to_vec), Ok(plain));
+                let at = flip.index(data.len());
+                data[at] ^= 1;
+                prop_assert_eq!(with_gunzip(&data, CAP, <[u8]>::to_vec), gunzip(&data, CAP));
+            }
         }
     }
 

@@ -66,14 +66,20 @@ pub fn inflate(data: &[u8], cap: usize) -> Result<Cow<'_, [u8]>, GunzipError> {
     }
 }
 
-/// [`inflate`], also of base64 text.
+/// One look at what [`inflate`] gives, also of base64 text.
 ///
 /// # Errors
 /// [`GunzipError`].
-pub fn unpack(data: &[u8], cap: usize) -> Result<Cow<'_, [u8]>, GunzipError> {
-    match unwrap_base64(data) {
-        Some(bytes) => inflate(&bytes, cap).map(|inflated| Cow::Owned(inflated.into_owned())),
-        None => inflate(data, cap),
+pub fn with_unpacked<T>(
+    data: &[u8],
+    cap: usize,
+    look: impl FnOnce(&[u8]) -> T,
+) -> Result<T, GunzipError> {
+    let unwrapped = unwrap_base64(data);
+    let data = unwrapped.as_deref().unwrap_or(data);
+    match gunzip::is_gzip(data) {
+        true => gunzip::with_gunzip(data, cap, look),
+        false => inflate(data, cap).map(|inflated| look(&inflated)),
     }
 }
 
@@ -103,6 +109,10 @@ mod tests {
     use crate::codec::gunzip::{gzip, zlib};
 
     const JSON: &[u8] = br#"{"a":"??>>~~"}"#;
+
+    fn unpack(data: &[u8], cap: usize) -> Result<Vec<u8>, GunzipError> {
+        with_unpacked(data, cap, <[u8]>::to_vec)
+    }
 
     #[test]
     fn finds_the_document_under_every_wrapping() {
