@@ -35,7 +35,7 @@ async fn a_signature_is_a_credential_and_is_never_shown() {
     assert_eq!(store.keys(), ["orders-shardId-000000000000-1-3.jsonl.gz"]);
     let forged = SIGNATURE.replace("sig=", "sig=A");
     let forged = sink(&server, "", ("AZURE_STORAGE_SAS_TOKEN", &forged));
-    let other_key = format!("A{}", &KEY[1..]);
+    let other_key = KEY.replacen("Eby8", "Fby8", 1);
     let other = sink(&server, "", ("AZURE_STORAGE_ACCOUNT_KEY", &other_key));
     let mut errors = Vec::new();
     for sink in [&forged, &other] {
@@ -51,7 +51,7 @@ async fn a_signature_is_a_credential_and_is_never_shown() {
     errors.push(signed.deliver(&events(4..5)).await.unwrap_err());
     for error in errors {
         let shown = format!("{error} {error:?}");
-        assert!(!shown.contains("sig=") && !shown.contains(&KEY[1..]), "{shown}");
+        assert!(!shown.contains("sig=") && !shown.contains("vdM02xNOcqFl"), "{shown}");
     }
 }
 

@@ -1,10 +1,11 @@
 //! Files, read back by the crate that wrote them. `tests/sinks` reads them with another.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
-
 use bytes::Bytes;
 use parquet::{
-    file::reader::{FileReader, SerializedFileReader},
+    file::{
+        metadata::RowGroupMetaData,
+        reader::{FileReader, SerializedFileReader},
+    },
     record::{Field, RowAccessor},
 };
 
@@ -115,7 +116,7 @@ fn a_large_batch_has_several_row_groups() {
     let events: Vec<_> = (0..17).map(|number| event(number, &text(number))).collect();
     let bytes = encode(&events, &columns, ObjectCompression::Zstd).unwrap().bytes;
     let file = file(bytes);
-    let groups = file.metadata().row_groups().iter().map(|group| group.num_rows());
+    let groups = file.metadata().row_groups().iter().map(RowGroupMetaData::num_rows);
     assert_eq!(groups.collect::<Vec<_>>(), [8, 8, 1]);
     let numbers = file.get_row_iter(None).unwrap().map(|row| row.unwrap().get_long(0).unwrap());
     assert!(numbers.eq(0..17));
