@@ -27,7 +27,7 @@ impl<'e> Header<'e> {
 
     /// Whether this is the header of an event with that source.
     pub(super) fn is_of(&self, source: &Arc<LogSource>) -> bool {
-        ptr::eq(self.source, &**source)
+        ptr::eq(self.source, &raw const **source)
     }
 
     /// What the lines of its events begin with.

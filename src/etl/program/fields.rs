@@ -70,11 +70,10 @@ impl<'e> Part<'e> {
         match self {
             Self::Document(Document::Object(members)) => members.len() == 0,
             Self::Document(Document::Array(items)) => items.is_empty(),
-            Self::Document(_) => false,
             Self::Fields(fields) => fields.members.is_empty(),
             Self::Value(Value::Object(members)) => members.is_empty(),
             Self::Value(Value::Array(items)) => items.is_empty(),
-            Self::Value(_) => false,
+            Self::Document(_) | Self::Value(_) => false,
         }
     }
 
