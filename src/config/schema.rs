@@ -211,44 +211,36 @@ pub(super) const FILE: &[Key] = &[
     or("fsync", Word(&["batch", "rotate", "never"]), "batch"),
 ];
 
-pub(super) const FOLDER: &[Key] = &[
-    must("path", Text, "name the directory, as in path = \"/data/objects\""),
-    or("prefix", Template, "{stream}/dt={date}/hour={hour}"),
-    or("time", Value, "%arrival"),
-    or("format", Word(&["json-lines", "parquet"]), "json-lines"),
-    or("compression", Word(&["none", "gzip", "snappy", "zstd"]), "gzip"),
-    key("schema", Text),
-    or("columns", Columns, ""),
-    or("part_size", Size, "16MiB"),
-    or("timeout", Duration, "1m"),
-];
+/// The keys of a sink that writes objects: its own, which say where, and those of all of them.
+macro_rules! object_sink {
+    ($($place:expr),+ $(,)?) => {
+        &[
+            $($place,)+
+            or("prefix", Template, "{stream}/dt={date}/hour={hour}"),
+            or("time", Value, "%arrival"),
+            or("format", Word(&["json-lines", "parquet"]), "json-lines"),
+            or("compression", Word(&["none", "gzip", "snappy", "zstd"]), "gzip"),
+            key("schema", Text),
+            or("columns", Columns, ""),
+            or("part_size", Size, "16MiB"),
+            or("timeout", Duration, "1m"),
+        ]
+    };
+}
 
-pub(super) const S3: &[Key] = &[
+pub(super) const FOLDER: &[Key] =
+    object_sink![must("path", Text, "name the directory, as in path = \"/data/objects\"")];
+
+pub(super) const S3: &[Key] = object_sink![
     must("bucket", Text, "name the bucket, as in bucket = \"orders\""),
     key("region", Text),
     key("endpoint_url", Text),
-    or("prefix", Template, "{stream}/dt={date}/hour={hour}"),
-    or("time", Value, "%arrival"),
-    or("format", Word(&["json-lines", "parquet"]), "json-lines"),
-    or("compression", Word(&["none", "gzip", "snappy", "zstd"]), "gzip"),
-    key("schema", Text),
-    or("columns", Columns, ""),
-    or("part_size", Size, "16MiB"),
-    or("timeout", Duration, "1m"),
 ];
 
-pub(super) const AZURE: &[Key] = &[
+pub(super) const AZURE: &[Key] = object_sink![
     must("account", Text, "name the storage account, as in account = \"orders\""),
     must("container", Text, "name the container, as in container = \"app-logs\""),
     key("endpoint_url", Text),
-    or("prefix", Template, "{stream}/dt={date}/hour={hour}"),
-    or("time", Value, "%arrival"),
-    or("format", Word(&["json-lines", "parquet"]), "json-lines"),
-    or("compression", Word(&["none", "gzip", "snappy", "zstd"]), "gzip"),
-    key("schema", Text),
-    or("columns", Columns, ""),
-    or("part_size", Size, "16MiB"),
-    or("timeout", Duration, "1m"),
 ];
 
 pub(super) const HTTP: &[Key] = &[
