@@ -4,15 +4,8 @@ use std::io::{self, Write};
 
 use flate2::write::GzEncoder;
 
-use super::{ObjectCompression, ObjectConfig, ObjectFormat};
+use super::{ObjectCompression, ObjectConfig, ObjectFormat, encoded::Encoded};
 use crate::{model::OutputEvent, sinks::lines::json_lines};
-
-/// An object, and which events are not in it.
-pub(super) struct Encoded {
-    pub(super) bytes: Vec<u8>,
-    /// Events that do not fit, by their indices, and why.
-    pub(super) refused: Vec<(usize, String)>,
-}
 
 /// The object with these events. The same events give the same bytes.
 ///

@@ -17,8 +17,8 @@
 //!
 //! `config` is what people write, `column` the columns of `parquet` and `json_schema` where they may come
 //! from, `template` the keys, `name` the names of objects, `partition` a batch by its keys, `encode` and
-//! `parquet` events as the bytes of an object, `s3`, `azure` and `store` the stores, `credentials` and
-//! `http` what they are reached by, `upload` one object, `sink` the port.
+//! `parquet` events as the bytes of an object, `encoded` what they came to, `s3`, `azure` and `store` the
+//! stores, `credentials` and `http` what they are reached by, `upload` one object, `sink` the port.
 
 #[cfg(feature = "azure")]
 mod azure;
@@ -28,6 +28,8 @@ mod config;
 mod credentials;
 #[cfg(feature = "objects")]
 mod encode;
+#[cfg(feature = "objects")]
+mod encoded;
 #[cfg(any(feature = "azure", feature = "s3"))]
 mod http;
 mod json_schema;

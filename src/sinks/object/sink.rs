@@ -11,11 +11,8 @@ use tokio::task::spawn_blocking;
 use tracing::info;
 
 use super::{
-    ObjectConfig, ObjectFormat, ObjectPlace,
-    encode::{Encoded, encode},
-    partition::Partitions,
-    store,
-    upload::upload,
+    ObjectConfig, ObjectFormat, ObjectPlace, encode::encode, encoded::Encoded,
+    partition::Partitions, store, upload::upload,
 };
 #[cfg(feature = "s3")]
 use crate::aws::AwsConnection;

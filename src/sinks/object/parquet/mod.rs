@@ -20,7 +20,7 @@ use parquet::{
 };
 
 use self::{buffer::Buffer, cell::cells};
-use super::{Column, ObjectCompression, encode::Encoded};
+use super::{Column, ObjectCompression, encoded::Encoded};
 use crate::model::OutputEvent;
 
 /// A row group is closed when its events had so many bytes: readers take row groups as a whole, and so
