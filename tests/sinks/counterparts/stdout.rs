@@ -86,9 +86,11 @@ impl Counterpart for Stdout {
         reader.wait().unwrap();
     }
 
+    /// Opened for both (`<>`), so that the reader outlives each writer: with none it would see an
+    /// end, and be about to leave while the next writer still finds it.
     async fn start_again(&mut self) {
         let mut reader = tethered("sh");
-        reader.args(["-c", "exec cat < \"$0\" >> \"$1\""]).arg(self.pipe());
+        reader.args(["-c", "exec cat <> \"$0\" >> \"$1\""]).arg(self.pipe());
         self.reader = Some(spawn(with(reader, self.dir.path().join("out-0"))).unwrap());
     }
 
@@ -124,7 +126,6 @@ fn with(mut command: Command, argument: PathBuf) -> Command {
 impl Drop for Stdout {
     fn drop(&mut self) {
         if let Some(reader) = &mut self.reader {
-            // It may have ended: the writer has.
             let _ = reader.kill();
             let _ = reader.wait();
         }
