@@ -53,15 +53,15 @@ impl Calm {
         .await;
     }
 
-    /// Puts back the lease of a shard that was done with: as a shard sync does that is late, or as that
-    /// of a worker that is gone.
-    fn put_back(&self, shard: usize, owner: Option<&str>) {
+    /// Puts a shard's lease as it is when it is new: as a shard sync does that is late, or as that of a
+    /// worker that is gone.
+    pub(crate) fn put_back(&self, shard: usize, owner: Option<&str>) {
         let mut state = self.world.lock();
         let place = Place { stream: 0, shard: ShardId::new(SHARDS[shard]) };
         let hash_range = Some(state.stream.shard(&place).range);
         let parents = state.stream.shard(&place).parents.clone();
         let key = LeaseKey::new(SHARDS[shard]);
-        let lease = Lease::new(key, None, place.shard, Checkpoint::TrimHorizon);
+        let lease = Lease::new(key, None, place.shard, state.initial.checkpoint());
         let (counter, owner) = (u64::from(owner.is_some()), owner.map(WorkerId::new));
         state.create(Lease { counter, owner, parents, hash_range, ..lease });
     }
@@ -154,6 +154,22 @@ fn a_hole_beside_a_shard_that_has_started_is_filled() {
                 calm.duplicates() > before,
                 "it is read again, for nobody knows how far it was"
             );
+        });
+    }
+}
+
+/// The child waits for the parent that is read, and that cannot be ended while the other has no lease.
+/// The key space has no hole: nobody looked for one.
+#[test]
+fn a_merged_parent_whose_lease_was_deleted_gets_it_back() {
+    for seed in 0..5 {
+        simulate(async {
+            let mut calm = Calm::alone(seed, 2).await;
+            calm.world.lock().merge();
+            calm.delete(1);
+            calm.put_back(2, None);
+            calm.only(&[2]).await;
+            calm.finish().await;
         });
     }
 }

@@ -12,9 +12,9 @@ use crate::{
     world::Port,
 };
 
-/// A fleet that begins at `LATEST`, on shards that nobody writes to.
-fn idle(seed: u64) -> Calm {
-    let calm = Calm::new(Setup::new(seed), 3, None);
+/// A fleet that begins at `LATEST`, on so many shards that nobody writes to.
+fn idle(seed: u64, shards: u128) -> Calm {
+    let calm = Calm::new(Setup::new(seed), shards, None);
     {
         let mut state = calm.world.lock();
         state.initial = InitialPosition::Latest;
@@ -39,7 +39,7 @@ impl Calm {
 fn what_comes_between_two_owners_of_an_idle_shard_is_read() {
     for seed in 0..5 {
         simulate(async {
-            let mut calm = idle(seed);
+            let mut calm = idle(seed, 3);
             calm.put_somewhere();
             sleep(Duration::from_secs(5)).await;
             calm.settled(1).await;
@@ -60,7 +60,7 @@ fn what_comes_between_two_owners_of_an_idle_shard_is_read() {
 fn what_comes_while_the_first_reader_is_cut_off_is_read() {
     for seed in 0..5 {
         simulate(async {
-            let mut calm = idle(seed);
+            let mut calm = idle(seed, 3);
             calm.fleet.join();
             let asked = |calm: &Calm| calm.world.lock().counter("read from LATEST") >= 3;
             calm.until("the first places", asked).await;
@@ -71,6 +71,24 @@ fn what_comes_while_the_first_reader_is_cut_off_is_read() {
             calm.world.lock().expire_iterators();
             sleep(Duration::from_secs(30)).await;
             calm.finish().await;
+        });
+    }
+}
+
+/// Of two workers that began at the same time one listed the shards before a merge, and was gone before
+/// it came to the second parent; the other listed them after it.
+#[test]
+fn a_merge_while_the_first_leases_are_created_stops_nobody() {
+    for seed in 0..5 {
+        simulate(async {
+            let mut calm = idle(seed, 2);
+            calm.world.lock().merge();
+            calm.put_back(0, None);
+            calm.put_back(2, None);
+            calm.settled(1).await;
+            calm.put_somewhere();
+            calm.finish().await;
+            assert!(!calm.world.lock().audit.delivered_events().is_empty());
         });
     }
 }

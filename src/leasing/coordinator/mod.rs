@@ -26,7 +26,7 @@ use super::{
     held::{Finished, Held},
     operations::{Done, Operation},
     plan::Observations,
-    shard_sync::Successors,
+    shard_sync::{Successors, SyncError},
 };
 use crate::{
     metrics::{LeaseChange, Metrics},
@@ -299,8 +299,12 @@ impl Coordinator {
                 if let Some(failures) = self.failed_again() {
                     warn!(lease = %key, %error, failures, "could not end the shard yet, will retry");
                 }
-                if let Some(held) = self.held.get_mut(&key) {
+                let stream = self.held.get_mut(&key).map(|held| {
                     held.leave_unended();
+                    held.stream
+                });
+                if let (Some(stream), SyncError::ParentWithoutLease { .. }) = (stream, error) {
+                    self.ask_for_sync(stream);
                 }
                 self.retry_later(&key, acquisition);
             }

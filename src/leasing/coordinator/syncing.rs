@@ -33,6 +33,8 @@ pub(super) struct SyncState {
     hole: Option<HashKeyRange>,
     /// Scans in a row that showed a hole.
     scans: u32,
+    /// A shard cannot be ended before a lease is created.
+    asked: bool,
     running: bool,
     /// Listings in a row that failed, or left the hole where it was.
     in_vain: u32,
@@ -44,7 +46,15 @@ pub(super) struct SyncState {
 
 impl SyncState {
     pub(super) fn new(now: Instant) -> Self {
-        Self { hole: None, scans: 0, running: false, in_vain: 0, not_before: now, next_audit: now }
+        Self {
+            hole: None,
+            scans: 0,
+            asked: false,
+            running: false,
+            in_vain: 0,
+            not_before: now,
+            next_audit: now,
+        }
     }
 
     /// Takes in a scan; `true` when the stream's shards should be listed.
@@ -53,7 +63,7 @@ impl SyncState {
         self.scans = if self.hole.is_some() { self.scans + 1 } else { 0 };
         let lacking = self.scans > 0 && (own.is_empty() || self.scans >= SCANS_BEFORE_SYNC);
         let unclear = now >= self.next_audit && own.iter().any(|lease| unclear(lease));
-        !self.running && now >= self.not_before && (lacking || unclear)
+        !self.running && now >= self.not_before && (lacking || unclear || self.asked)
     }
 
     /// Pauses for longer each time; answers for how long.
@@ -81,10 +91,19 @@ impl Coordinator {
                 leases.iter().filter(|lease| stream.identifier.owns(lease)).collect();
             if sync.see(&own, now) {
                 sync.running = true;
+                sync.asked = false;
                 let own = own.into_iter().cloned().collect();
                 let store = Arc::clone(&self.store);
                 self.operations.push(operations::sync(store, index, stream.clone(), own));
             }
+        }
+    }
+
+    /// Has the shards listed with the next scan: an end waits for a lease that the key space does not
+    /// miss.
+    pub(super) fn ask_for_sync(&mut self, stream: usize) {
+        if let Some(sync) = self.syncs.get_mut(stream) {
+            sync.asked = true;
         }
     }
 

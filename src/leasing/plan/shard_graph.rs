@@ -34,6 +34,8 @@ pub fn by_shard(leases: &[Lease]) -> ByShard<'_> {
 ///   needed, so that its keys are covered from the right point; descendants follow at the shard's
 ///   end (KCL `HierarchicalShardSyncer`, non-empty lease table). An ancestor without a lease is not
 ///   needed when another shard has [gone on](gone_on) where it ended: its lease would be a ghost.
+/// - Else, for a merged shard that waits for one of its parents, the other parent: the first cannot be
+///   ended while the second has no lease.
 pub fn missing_leases<'a>(
     shards: &'a [Shard],
     leases: &[Lease],
@@ -65,7 +67,11 @@ impl<'a> Graph<'a, '_> {
         let mut visited = BTreeSet::new();
         let mut to_visit = vec![open];
         while let Some(shard) = to_visit.pop() {
-            if !visited.insert(&shard.id) || self.leases.contains_key(&shard.id) {
+            if !visited.insert(&shard.id) {
+                continue;
+            }
+            if let Some(lease) = self.leases.get(&shard.id) {
+                to_visit.extend(self.parents_lacking(shard, lease));
                 continue;
             }
             let parents: Vec<&'a Shard> =
@@ -85,6 +91,17 @@ impl<'a> Graph<'a, '_> {
                 wanted.insert(&shard.id, (shard, self.initial.checkpoint()));
             }
         }
+    }
+
+    /// The parents without a lease of a merged shard that has one and waits for a parent that has one
+    /// too. Two workers come to that when they begin at `LATEST` and list shards on both sides of a
+    /// merge, or an operator who deletes a lease.
+    fn parents_lacking(&self, shard: &'a Shard, lease: &Lease) -> Vec<&'a Shard> {
+        let waits = lease.checkpoint.is_start()
+            && shard.parents.iter().any(|parent| self.leases.contains_key(parent));
+        let parents = shard.parents.iter().filter(|_| waits);
+        let listed = parents.filter_map(|id| self.shards.get(id).copied());
+        listed.filter(|parent| !self.gone_on.contains(&parent.id)).collect()
     }
 
     fn reads_history(&self) -> bool {
@@ -232,6 +249,16 @@ mod tests {
         check("0 1<0 2<0! 3<1! 4<1!", "1+", HORIZON, "2=TRIM_HORIZON");
         check("0 1 2<0,1 3<2! 4<2!", "3+", HORIZON, "4=TRIM_HORIZON");
         check("9 0<9 1<0! 2<0!", "9$ 1+", LATEST, "2=TRIM_HORIZON");
+    }
+
+    #[test]
+    fn a_parent_without_a_lease_that_holds_up_the_other_s_end_gets_one() {
+        check("3 4 5<3,4!", "3+ 5", LATEST, "4=LATEST");
+        check("3 4 5<3,4!", "3+ 5", HORIZON, "4=TRIM_HORIZON");
+        check("1 3 4<1 5<3,4!", "3+ 5 1+", HORIZON, "");
+        check("3 5<3,4!", "3+ 5", HORIZON, "");
+        check("3 4 5<3,4!", "3+ 5+", HORIZON, "");
+        check("3 4 5<3,4!", "5", LATEST, "");
     }
 
     #[test]
