@@ -201,12 +201,14 @@ fn the_task_of_ecs_is_configured_and_may_do_what_it_needs() {
     };
     let checked = run("check");
     assert!(checked.status.success(), "{checked:?}");
+    assert!(!String::from_utf8_lossy(&checked.stderr).contains("warning"), "{checked:?}");
     let printed = run("iam-policy");
     let needed = actions(&serde_json::from_slice(&printed.stdout).unwrap());
     let (_, role) = template.split_once("  TaskRole:").unwrap();
     let (role, _) = role.split_once("  ExecutionRole:").unwrap();
     let words = role.split_whitespace();
-    let given = words.filter(|word| word.starts_with("kinesis:") || word.starts_with("dynamodb:"));
+    let services = ["kinesis:", "dynamodb:", "s3:"];
+    let given = words.filter(|word| services.iter().any(|service| word.starts_with(service)));
     assert_eq!(given.map(str::to_owned).collect::<BTreeSet<_>>(), needed);
     let drain = template.split_once("DRAIN_TIMEOUT, Value: 30s").is_some();
     assert!(
