@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use shardwright::{
     aws::{AwsConnection, DynamoLeases},
     model::Lease,
@@ -20,16 +20,14 @@ use tokio::time::Instant;
 
 use crate::{
     SHARDS,
-    ledger::Ledger,
+    ledger::{Event, Killed, Ledger, WorkerNo},
     process::{signal, spawn, tethered},
     shared::wait_until,
 };
 
-/// Counts the workers, dead ones too.
-pub(crate) type WorkerNo = usize;
-
 pub(crate) const STREAM: &str = "app-logs";
 const APPLICATION: &str = "fleet";
+
 pub(crate) struct Fleet {
     dir: PathBuf,
     ledger: Ledger,
@@ -44,23 +42,9 @@ struct Line {
     message: String,
 }
 
-/// What is put.
-#[derive(Serialize, Deserialize)]
-pub(crate) struct Event {
-    pub(crate) shard: u32,
-    pub(crate) number: usize,
-}
-
 struct Worker {
     number: WorkerNo,
     process: Child,
-}
-
-/// A worker that is gone, and the shards that it held.
-pub(crate) struct Killed {
-    pub(crate) at: Instant,
-    pub(crate) worker: WorkerNo,
-    pub(crate) shards: Vec<u32>,
 }
 
 impl Worker {

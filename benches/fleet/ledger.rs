@@ -7,12 +7,27 @@ use std::{
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::{
-    fleet::{Event, Killed, WorkerNo},
-    shared::wait_until,
-};
+use crate::shared::wait_until;
+
+/// Counts the workers, dead ones too.
+pub(crate) type WorkerNo = usize;
+
+/// What is put.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Event {
+    pub(crate) shard: u32,
+    pub(crate) number: usize,
+}
+
+/// A worker that is gone, and the shards that it held.
+pub(crate) struct Killed {
+    pub(crate) at: Instant,
+    pub(crate) worker: WorkerNo,
+    pub(crate) shards: Vec<u32>,
+}
 
 /// What has come out so far. Clones share it.
 #[derive(Clone, Default)]

@@ -13,7 +13,7 @@ use serde_json::json;
 use shardwright::embedded::{KinesisServer, kinesis::Operation};
 use tokio::time::{MissedTickBehavior, interval};
 
-use crate::fleet::{Event, STREAM};
+use crate::{fleet::STREAM, ledger::Event};
 
 const EVERY: Duration = Duration::from_millis(100);
 

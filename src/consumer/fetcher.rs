@@ -7,12 +7,11 @@ use tokio::time::Instant;
 use tracing::{debug, error, info, warn};
 
 use super::{
-    ConsumerContext, Pacing, Reservation, Share,
+    ConsumerContext, ConsumerStream, Pacing, Reservation, Share,
     loss::{GapWatch, shard_lost},
     page_size::{PageSize, size, weight_of},
     pages::{Fetched, PageSource},
     place::Place,
-    shard_consumer::ConsumerStream,
     until::Until,
 };
 use crate::{

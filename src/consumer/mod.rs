@@ -27,6 +27,7 @@
 #[cfg(test)]
 mod aggregate_tests;
 mod budget;
+mod context;
 mod delivery;
 mod fan_out;
 mod fetcher;
@@ -64,6 +65,7 @@ mod watermarks;
 mod windows;
 
 pub use budget::{Budget, Reservation, Share};
+pub use context::{ConsumerContext, ConsumerParams, ConsumerStream, NamedSink};
 pub use fan_out::FanOut;
 pub use ledger::{Ledger, Mark, Ticket};
 pub use pacing::{Pacing, PacingParams};
@@ -72,6 +74,4 @@ pub use place::start_at;
 pub use queue::BatchLimits;
 pub use replayer::{Letter, LetterOutcome, Replayer};
 pub use retry_policy::{RetryLimits, RetryPause};
-pub use shard_consumer::{
-    ConsumerContext, ConsumerParams, ConsumerStream, NamedSink, ShardConsumer,
-};
+pub use shard_consumer::ShardConsumer;

@@ -13,13 +13,12 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{debug, error, info, warn};
 
 use super::{
-    ConsumerContext, FanOut, Reservation, Share,
+    ConsumerContext, ConsumerStream, FanOut, Reservation, Share,
     loss::{GapWatch, shard_lost},
     page_size::{PageSize, size, weight},
     pages::{Fetched, PageSource},
     place::Place,
     renewal::Renewal,
-    shard_consumer::ConsumerStream,
     until::Until,
 };
 use crate::{

@@ -14,6 +14,7 @@
 //! Each sink's own documentation says what it does to order, its limits, and what a replay leaves behind.
 
 mod build;
+mod client;
 mod digest;
 mod fallback;
 mod file;

@@ -6,8 +6,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::error::{ApiError, Failure};
-use super::http::JSON;
-use super::wire::{ChildShard, RecordView};
+use super::wire::{ChildShard, JSON, RecordView};
 
 pub(super) const EVENT_STREAM: &str = "application/vnd.amazon.eventstream";
 

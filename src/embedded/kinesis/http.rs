@@ -18,10 +18,10 @@ use super::service::Service;
 use super::shard::shard_id;
 use super::subscription::Subscription;
 use super::token::{Position, Token};
+use super::wire::JSON;
 
 /// 500 records at 10 MiB in all, as base64, with room for long keys; a larger body is refused.
 const MAX_BODY_BYTES: usize = 70 * 1024 * 1024;
-pub(super) const JSON: &str = "application/x-amz-json-1.1";
 const TARGET: HeaderName = HeaderName::from_static("x-amz-target");
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 

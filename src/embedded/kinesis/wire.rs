@@ -18,6 +18,9 @@ use super::sequence::SequenceNumber;
 use super::shard::{Record, Shard, shard_id};
 use super::stream::{Mode, Status};
 
+/// The content type of all of them.
+pub(super) const JSON: &str = "application/x-amz-json-1.1";
+
 /// Bytes that travel as base64.
 #[derive(Debug)]
 pub(super) struct Blob(pub(super) Bytes);

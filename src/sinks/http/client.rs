@@ -9,29 +9,23 @@ use hyper::{
     HeaderMap, Method, Request, Uri,
     header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue, USER_AGENT},
 };
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
-};
 
 use super::{HttpConfig, answer::Reply};
 use crate::{
     ports::SinkError,
-    sinks::{secret::Secret, tls},
+    sinks::{
+        client::{PooledClient, pooled_client},
+        secret::Secret,
+        tls,
+    },
 };
 
-/// A peer that has gone silently is noticed after a few of these.
-const KEEPALIVE: Duration = Duration::from_secs(30);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A connection that nobody has used for so long may be gone at the other end.
-const IDLE: Duration = Duration::from_secs(30);
 /// Most bytes of an answer that are read: `_bulk` answers some 300 bytes for each event.
 const LARGEST_ANSWER: usize = 16 << 20;
 
 /// A client with the headers of each request.
 pub(super) struct HttpClient {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: PooledClient<Full<Bytes>>,
     headers: HeaderMap,
     timeout: Duration,
 }
@@ -46,24 +40,8 @@ pub(super) struct Body {
 impl HttpClient {
     /// Reads the secrets and the certificates. Nothing is called.
     pub(super) fn new(config: &HttpConfig, uri: &Uri) -> Result<Self, SinkError> {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_keepalive(Some(KEEPALIVE));
-        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let tls = match uri.scheme_str() {
-            Some("https") => tls::client_config(config.ca_file.as_deref())?,
-            _ => tls::trusts_nobody()?,
-        };
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .build(connector);
+        let https = uri.scheme_str() == Some("https");
+        let client = pooled_client(https, config.ca_file.as_deref())?;
         Ok(Self { client, headers: headers(config)?, timeout: config.timeout })
     }
 

@@ -4,11 +4,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use http_body_util::BodyExt;
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{Client, connect},
-    rt::{TokioExecutor, TokioTimer},
-};
 use object_store::{
     ClientOptions,
     client::{
@@ -17,39 +12,22 @@ use object_store::{
     },
 };
 
-use crate::{ports::SinkError, sinks::tls};
-
-/// A peer that has gone silently is noticed after a few of these.
-const KEEPALIVE: Duration = Duration::from_secs(30);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A connection that nobody has used for so long may be gone at the other end.
-const IDLE: Duration = Duration::from_secs(30);
+use crate::{
+    ports::SinkError,
+    sinks::client::{PooledClient, pooled_client},
+};
 
 /// A client that gives a request so much time, with its whole answer.
 #[derive(Clone, Debug)]
 pub(super) struct Http {
-    client: Client<HttpsConnector<connect::HttpConnector>, HttpRequestBody>,
+    client: PooledClient<HttpRequestBody>,
     timeout: Duration,
 }
 
 impl Http {
     /// Reads the system's certificates, which plain HTTP does without. Nothing is called.
     pub(super) fn new(https: bool, timeout: Duration) -> Result<Self, SinkError> {
-        let mut tcp = connect::HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_keepalive(Some(KEEPALIVE));
-        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let tls = if https { tls::client_config(None)? } else { tls::trusts_nobody()? };
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE)
-            .build(connector);
+        let client = pooled_client(https, None)?;
         Ok(Self { client, timeout })
     }
 }

@@ -17,10 +17,12 @@
 //!   the batch between savepoints, and becomes a dead letter with the database's words.
 //! - Durability: accepted is committed.
 //!
-//! `config` is what people write, `table` what the catalog says of it, `row` an event as texts,
+//! `config` is what people write, `table` what the catalog says of it, `column` a value as text, `row` an event,
 //! `positions` our two tables, `write` one transaction, `pool` the connections,
 //! `fault` what an error means, `sink` the port.
 
+#[cfg(feature = "postgres")]
+mod column;
 mod config;
 #[cfg(feature = "postgres")]
 mod fault;

@@ -5,8 +5,12 @@ use tokio_postgres::{
     types::{ToSql, Type},
 };
 
-use super::{PostgresConfig, fault::Fault, row::Rendering};
-use crate::{ports::SinkError, sinks::ValueSource};
+use super::{
+    PostgresConfig,
+    column::{Column, Rendering},
+    fault::Fault,
+};
+use crate::ports::SinkError;
 
 /// The target table with the columns that are written.
 pub(super) struct Table {
@@ -18,15 +22,6 @@ pub(super) struct Table {
     /// Indices of the key's columns.
     pub(super) key: Vec<usize>,
     keep_first: Vec<String>,
-}
-
-/// One column that is written.
-pub(super) struct Column {
-    pub(super) name: String,
-    /// Its type without its length, as SQL writes it: a cast to a length would cut what is too long.
-    kind: String,
-    pub(super) rendering: Rendering,
-    pub(super) source: ValueSource,
 }
 
 /// Columns of the table that are in the catalog.
