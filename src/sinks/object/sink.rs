@@ -1,6 +1,6 @@
 //! The [`Sink`] over a store of objects.
 
-#[cfg(feature = "azure")]
+#[cfg(any(feature = "azure", feature = "gcs"))]
 use std::ffi::OsString;
 use std::sync::Arc;
 
@@ -36,7 +36,8 @@ pub struct ObjectSink {
     in_order: bool,
 }
 
-/// How errors name what failed: in S3 by the permission that a call needs, in Azure by the operation.
+/// How errors name what failed: in S3 and Google Cloud Storage by the permission that a call needs, in
+/// Azure by the operation.
 #[derive(Debug)]
 struct Shown {
     put: &'static str,
@@ -45,12 +46,12 @@ struct Shown {
 }
 
 /// A sink that this build does not have, by the feature that it needs.
-#[cfg(not(all(feature = "azure", feature = "s3")))]
+#[cfg(not(all(feature = "azure", feature = "gcs", feature = "s3")))]
 fn left_out(kind: &str) -> SinkError {
     SinkError::Misconfigured(format!("this build has no such sink: build with --features {kind}"))
 }
 
-#[cfg(feature = "azure")]
+#[cfg(any(feature = "azure", feature = "gcs"))]
 fn texts((name, value): (OsString, OsString)) -> Option<(String, String)> {
     Some((name.into_string().ok()?, value.into_string().ok()?))
 }
@@ -90,6 +91,12 @@ impl ObjectSink {
             }
             #[cfg(not(feature = "azure"))]
             ObjectPlace::Azure => Err(left_out("azure")),
+            #[cfg(feature = "gcs")]
+            ObjectPlace::Gcs => {
+                Self::gcs(config, std::env::vars_os().filter_map(texts), site.replay)
+            }
+            #[cfg(not(feature = "gcs"))]
+            ObjectPlace::Gcs => Err(left_out("gcs")),
             #[cfg(feature = "s3")]
             ObjectPlace::S3 => {
                 let (region, endpoint) = (config.region.as_ref(), config.endpoint_url.as_ref());
@@ -134,6 +141,22 @@ impl ObjectSink {
         let name = |name: &Option<String>| name.clone().unwrap_or_default();
         let place = format!("azure://{}/{}", name(&config.account), name(&config.container));
         let shown = Shown { put: "Put Blob ", list: "List Blobs ", place };
+        Ok(Self::with(config, store, shown, replay))
+    }
+
+    /// A `gcs` sink with the credentials of this environment, names and values.
+    ///
+    /// # Errors
+    /// As in [`Self::open`].
+    #[cfg(feature = "gcs")]
+    pub fn gcs(
+        config: ObjectConfig,
+        environment: impl IntoIterator<Item = (String, String)>,
+        replay: bool,
+    ) -> Result<Self, SinkError> {
+        let store = super::gcs::bucket(&config, environment)?;
+        let place = format!("gs://{}", config.bucket.as_deref().unwrap_or_default());
+        let shown = Shown { put: "storage.objects.create ", list: "storage.objects.list ", place };
         Ok(Self::with(config, store, shown, replay))
     }
 
