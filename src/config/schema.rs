@@ -181,8 +181,8 @@ pub(super) const RETRY: &[Key] = &[
 pub(super) const SINK_TYPE: Key = must(
     "type",
     Word(&[
-        "stdout", "azure", "file", "firehose", "folder", "gcs", "http", "kinesis", "postgres", "s3",
-        "sqs",
+        "stdout", "azure", "file", "firehose", "folder", "gcs", "http", "kinesis", "postgres",
+        "s3", "sqs",
     ]),
     "say what it is, as in type = \"file\"",
 );

@@ -107,10 +107,9 @@ impl SinkConfig {
     /// The same, to be completed.
     pub fn objects_mut(&mut self) -> Option<&mut ObjectConfig> {
         match self {
-            Self::Azure(config)
-            | Self::Gcs(config)
-            | Self::S3(config)
-            | Self::Folder(config) => Some(config),
+            Self::Azure(config) | Self::Gcs(config) | Self::S3(config) | Self::Folder(config) => {
+                Some(config)
+            }
             _ => None,
         }
     }

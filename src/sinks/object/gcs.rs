@@ -40,6 +40,8 @@ pub(super) fn bucket(
         .with_retry(retries())
         .with_http_connector(Http::new(!endpoint.starts_with("http://"), config.timeout)?)
         .build()
-        .map_err(|error| SinkError::Misconfigured(shown(&error)))?;
+        .map_err(|error| {
+            SinkError::Misconfigured(format!("Google's credentials: {}", shown(&error)))
+        })?;
     Ok(Arc::new(store))
 }

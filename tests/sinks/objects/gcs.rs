@@ -197,13 +197,15 @@ async fn a_token_that_is_refused_is_for_a_person_and_never_shown() {
 #[tokio::test]
 async fn credentials_of_another_kind_are_refused_with_their_kind() {
     let Some(google) = Google::start(|_| false).await else { return };
-    let federated = google.credentials(&json!({"type": "external_account", "audience": "a"}));
-    let malformed = google.credentials(&json!({"type": "service_account", "private_key": "secret",
-        "private_key_id": "1", "client_email": ACCOUNT}));
-    for (path, part) in [(federated, "external_account"), (malformed, "")] {
+    let federated = json!({"type": "external_account", "audience": "a"});
+    let malformed = json!({"type": "service_account", "private_key": "secret",
+        "private_key_id": "1", "client_email": ACCOUNT});
+    for (file, part) in [(federated, "external_account"), (malformed, "pem")] {
+        let path = google.credentials(&file);
         let error = google.sink("", ("GOOGLE_APPLICATION_CREDENTIALS", &path)).unwrap_err();
         let SinkError::Misconfigured(why) = &error else { panic!("{error:?}") };
-        assert!(why.contains(part) && !why.contains("secret"), "{why}");
+        assert!(why.contains("credentials") && why.contains(part), "{why}");
+        assert!(!why.contains("secret"), "{why}");
     }
 }
 
