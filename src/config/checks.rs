@@ -346,9 +346,7 @@ impl Checks<'_> {
                 SinkConfig::Azure(_)
                 | SinkConfig::Gcs(_)
                 | SinkConfig::S3(_)
-                | SinkConfig::Folder(_) => {
-                    self.objects(&key, entry);
-                }
+                | SinkConfig::Folder(_) => self.objects(&key, entry),
                 SinkConfig::Kinesis(config) => self.kinesis(&key, config),
             }
         }
