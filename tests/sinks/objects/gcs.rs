@@ -51,7 +51,8 @@ impl Google {
         let authority = moto.endpoint().trim_start_matches("http://").to_owned();
         let seen = Arc::<Mutex<Vec<String>>>::default();
         let tokens = Arc::clone(&seen);
-        let handler = move |request| answer(request, authority.clone(), lets_in, tokens.clone());
+        let handler =
+            move |request| answer(request, authority.clone(), lets_in, Arc::clone(&tokens));
         let door = HttpServer::start(handler, None).await;
         Some(Self { door, store, seen, moto, dir })
     }
