@@ -3,7 +3,7 @@
 //! `cargo bench --all-features --bench sinks` opens each sink on what it delivers to, one after the other, and delivers
 //! batches of 500 log events of some 300 bytes (objects: of 10,000) from four shards at a time, as the consumer does. The
 //! counterparts are those of `tests/sinks`: a disk, a pipe, PostgreSQL without fsync, servers of our own
-//! for HTTP, and emulators for AWS and Azure (kinesis-local, moto, Azurite), whose own speed is most of what
+//! for HTTP, and emulators for AWS, Azure and Google Cloud (kinesis-local, moto, Azurite), whose own speed is most of what
 //! is seen there: of those sinks the CPU time says more. It is that of this process; what is delivered to runs in
 //! others, the servers for HTTP in this program started anew.
 //!

@@ -83,6 +83,7 @@ pub(crate) async fn all() -> Vec<Place> {
     places.extend(sqs().await);
     places.extend(s3().await);
     places.extend(azure().await);
+    places.extend(gcs().await);
     places
 }
 
@@ -195,6 +196,21 @@ async fn azure() -> Option<Place> {
     let key = ("AZURE_STORAGE_ACCOUNT_KEY".to_owned(), KEY.to_owned());
     let sink = ObjectSink::azure(config.unwrap(), [key], false).unwrap();
     Some(Place::new("azure, zstd", Arc::new(sink), Arc::new((server, dir))).in_large_batches())
+}
+
+/// moto's S3 answers by Google's XML API too.
+async fn gcs() -> Option<Place> {
+    let installed = Installed::find_all(&["moto"])?;
+    let dir = TempDir::new().unwrap();
+    let server = Server::moto(&installed, dir.path()).await;
+    Store::moto(&server.endpoint());
+    let config = toml::from_str(&format!(
+        "bucket = '{BUCKET}'\ncompression = 'zstd'\nendpoint_url = '{}'",
+        server.endpoint()
+    ));
+    let token = ("CLOUDSDK_AUTH_ACCESS_TOKEN".to_owned(), "ya29.bench".to_owned());
+    let sink = ObjectSink::gcs(config.unwrap(), [token], false).unwrap();
+    Some(Place::new("gcs, zstd", Arc::new(sink), Arc::new((server, dir))).in_large_batches())
 }
 
 /// moto takes the longer for a message the more are in the queue (0.3 s for ten at 500, 0.9 s at 1000), so

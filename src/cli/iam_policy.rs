@@ -88,6 +88,7 @@ fn policy(settings: &Settings, owner: &Owner<'_>) -> Result<Value, String> {
             | SinkConfig::Stdout(_)
             | SinkConfig::File(_)
             | SinkConfig::Folder(_)
+            | SinkConfig::Gcs(_)
             | SinkConfig::Http(_)
             | SinkConfig::Postgres(_) => {}
         }

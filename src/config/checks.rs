@@ -343,9 +343,10 @@ impl Checks<'_> {
                     self.own(&key, config.problems());
                     self.exactly_once(&key, config.exactly_once, entry);
                 }
-                SinkConfig::Azure(_) | SinkConfig::S3(_) | SinkConfig::Folder(_) => {
-                    self.objects(&key, entry);
-                }
+                SinkConfig::Azure(_)
+                | SinkConfig::Gcs(_)
+                | SinkConfig::S3(_)
+                | SinkConfig::Folder(_) => self.objects(&key, entry),
                 SinkConfig::Kinesis(config) => self.kinesis(&key, config),
             }
         }

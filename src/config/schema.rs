@@ -167,7 +167,7 @@ const OBJECT_BATCH: &[Key] = &[
 
 /// The keys of a sink's batches, by its type.
 pub(super) fn batch_keys(kind: &str) -> &'static [Key] {
-    if matches!(kind, "azure" | "folder" | "s3") { OBJECT_BATCH } else { BATCH }
+    if matches!(kind, "azure" | "folder" | "gcs" | "s3") { OBJECT_BATCH } else { BATCH }
 }
 
 /// The keys of every sink: how long it is tried.
@@ -181,7 +181,8 @@ pub(super) const RETRY: &[Key] = &[
 pub(super) const SINK_TYPE: Key = must(
     "type",
     Word(&[
-        "stdout", "azure", "file", "firehose", "folder", "http", "kinesis", "postgres", "s3", "sqs",
+        "stdout", "azure", "file", "firehose", "folder", "gcs", "http", "kinesis", "postgres",
+        "s3", "sqs",
     ]),
     "say what it is, as in type = \"file\"",
 );
@@ -193,6 +194,7 @@ pub(super) fn sink_keys(kind: &str) -> &'static [Key] {
         "file" => FILE,
         "firehose" => FIREHOSE,
         "folder" => FOLDER,
+        "gcs" => GCS,
         "http" => HTTP,
         "kinesis" => KINESIS,
         "postgres" => POSTGRES,
@@ -240,6 +242,11 @@ pub(super) const S3: &[Key] = object_sink![
 pub(super) const AZURE: &[Key] = object_sink![
     must("account", Text, "name the storage account, as in account = \"orders\""),
     must("container", Text, "name the container, as in container = \"app-logs\""),
+    key("endpoint_url", Text),
+];
+
+pub(super) const GCS: &[Key] = object_sink![
+    must("bucket", Text, "name the bucket, as in bucket = \"orders\""),
     key("endpoint_url", Text),
 ];
 

@@ -86,7 +86,8 @@ fn the_tables_of_keys_have_the_fields_of_the_structs() {
     assert_eq!(sorted(schema::RETRY), names::<RetrySettings>());
     assert_eq!(sorted(schema::FILE), names::<FileConfig>());
     assert_eq!(sorted(schema::HTTP), names::<HttpConfig>());
-    let mut objects = [sorted(schema::S3), sorted(schema::AZURE), sorted(schema::FOLDER)].concat();
+    let objects = [schema::S3, schema::AZURE, schema::GCS, schema::FOLDER];
+    let mut objects = objects.map(sorted).concat();
     objects.sort_unstable();
     objects.dedup();
     assert_eq!(objects, names::<ObjectConfig>());
@@ -147,6 +148,7 @@ fn the_defaults_of_the_tables_are_those_of_the_types() {
     check::<SinkConfig>(schema::FOLDER, "type = 'folder'\npath = 'a'");
     check::<SinkConfig>(schema::S3, "type = 's3'\nbucket = 'abc'");
     check::<SinkConfig>(schema::AZURE, "type = 'azure'\naccount = 'abc'\ncontainer = 'abc'");
+    check::<SinkConfig>(schema::GCS, "type = 'gcs'\nbucket = 'abc'");
     check::<SinkConfig>(schema::HTTP, "type = 'http'\nurl = 'a'");
     check::<SinkConfig>(
         schema::POSTGRES,
@@ -202,6 +204,7 @@ fn the_default_file_documents_every_key_with_its_default() {
         prefixed("sinks.lake", schema::batch_keys("s3")),
         prefixed("sinks.lake", schema::S3),
         prefixed("sinks.blobs", schema::AZURE),
+        prefixed("sinks.cloud", schema::GCS),
         prefixed("sinks.desk", schema::FOLDER),
         prefixed("sinks.search", schema::HTTP),
         prefixed("sinks.rows", schema::POSTGRES),

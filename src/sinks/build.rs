@@ -42,6 +42,8 @@ pub enum SinkConfig {
     Firehose(FirehoseConfig),
     /// Objects as files of a folder, each batch in files of its own.
     Folder(Box<ObjectConfig>),
+    /// Objects in Google Cloud Storage.
+    Gcs(Box<ObjectConfig>),
     /// HTTP requests to any endpoint, Elasticsearch, OpenSearch or Loki.
     Http(Box<HttpConfig>),
     /// Records of another Kinesis data stream.
@@ -63,6 +65,7 @@ impl SinkConfig {
             Self::File(_) => "file",
             Self::Firehose(_) => "firehose",
             Self::Folder(_) => "folder",
+            Self::Gcs(_) => "gcs",
             Self::Http(_) => "http",
             Self::Kinesis(_) => "kinesis",
             Self::Postgres(_) => "postgres",
@@ -78,6 +81,7 @@ impl SinkConfig {
             | Self::Stdout(_)
             | Self::File(_)
             | Self::Folder(_)
+            | Self::Gcs(_)
             | Self::Http(_)
             | Self::Postgres(_)
             | Self::S3(_) => None,
@@ -93,6 +97,7 @@ impl SinkConfig {
     pub fn objects(&self) -> Option<(&ObjectConfig, ObjectPlace)> {
         match self {
             Self::Azure(config) => Some((config, ObjectPlace::Azure)),
+            Self::Gcs(config) => Some((config, ObjectPlace::Gcs)),
             Self::S3(config) => Some((config, ObjectPlace::S3)),
             Self::Folder(config) => Some((config, ObjectPlace::Folder)),
             _ => None,
@@ -102,7 +107,9 @@ impl SinkConfig {
     /// The same, to be completed.
     pub fn objects_mut(&mut self) -> Option<&mut ObjectConfig> {
         match self {
-            Self::Azure(config) | Self::S3(config) | Self::Folder(config) => Some(config),
+            Self::Azure(config) | Self::Gcs(config) | Self::S3(config) | Self::Folder(config) => {
+                Some(config)
+            }
             _ => None,
         }
     }
@@ -141,6 +148,7 @@ pub async fn build(config: &SinkConfig, site: &SinkSite<'_>) -> Result<Arc<dyn S
         SinkConfig::Firehose(_) => return Err(left_out("firehose")),
         // Those of this build are made above.
         SinkConfig::Azure(_) => return Err(left_out("azure")),
+        SinkConfig::Gcs(_) => return Err(left_out("gcs")),
         SinkConfig::S3(_) => return Err(left_out("s3")),
         SinkConfig::Folder(_) => return Err(left_out("objects")),
         SinkConfig::Http(config) => Arc::new(HttpSink::open((**config).clone())?),

@@ -7,7 +7,7 @@
 //! | `file` | kept within a batch, batches of several shards interleave | writes it again |
 //! | `firehose`, `kinesis` | not kept within a batch | puts it again |
 //! | `http` | kept, except that `_bulk` may take some of a batch | sends it again; `_bulk` and Loki know it |
-//! | `s3`, `azure`, `folder` | kept | after a crash the same objects again |
+//! | `s3`, `azure`, `gcs`, `folder` | kept | after a crash the same objects again |
 //! | `postgres` | kept | changes nothing |
 //! | `sqs` | within a message group of a FIFO queue | sends it again; a FIFO queue knows it for five minutes |
 //!

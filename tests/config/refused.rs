@@ -66,7 +66,7 @@ sink = "bird"
         "0.toml:30: routes[1].transform: \nbad.vrl: ",
         "0.toml:35: sinks.out.batch_size: must be at least 1",
         "0.toml:36: sinks.out.fsync: expected \"batch\", \"rotate\" or \"never\"; found 1",
-        "0.toml:39: sinks.bird.type: expected \"stdout\", \"azure\", \"file\", \"firehose\", \"folder\", \"http\", \"kinesis\", \"postgres\", \"s3\" or \"sqs\"; found \"carrier-pigeon\"",
+        "0.toml:39: sinks.bird.type: expected \"stdout\", \"azure\", \"file\", \"firehose\", \"folder\", \"gcs\", \"http\", \"kinesis\", \"postgres\", \"s3\" or \"sqs\"; found \"carrier-pigeon\"",
     ]);
 }
 
@@ -338,7 +338,7 @@ fn bad_variables_are_named() {
         (
             "SHARDWRIGHT__SINKS__OUT__TYPE",
             "pigeon",
-            "sinks.out.type: expected \"stdout\", \"azure\", \"file\", \"firehose\", \"folder\", \"http\", \"kinesis\", \"postgres\", \"s3\" or \"sqs\"; found \"pigeon\"",
+            "sinks.out.type: expected \"stdout\", \"azure\", \"file\", \"firehose\", \"folder\", \"gcs\", \"http\", \"kinesis\", \"postgres\", \"s3\" or \"sqs\"; found \"pigeon\"",
         ),
         (
             "SHARDWRIGHT__LEASE__CREATE_TABLE",

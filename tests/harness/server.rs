@@ -112,6 +112,8 @@ impl Server {
         let command = move || {
             let mut command = tethered(&python);
             command.arg(script("moto_server.py")).arg(port.to_string());
+            // A queue may be emptied more often than once a minute: it is slow when it is full.
+            command.env("MOTO_SQS_ENFORCE_STRICT_QUEUE_PURGE_BEHAVIOUR", "false");
             command
         };
         Self::start("moto", port, command, dir).await

@@ -29,12 +29,7 @@ pub(crate) struct Certificate {
 impl Authority {
     /// `None` without `openssl`, if nobody insists.
     pub(crate) fn make() -> Option<Self> {
-        let found = Command::new("openssl").arg("version").stdout(Stdio::null()).status();
-        if found.is_err() {
-            let required = std::env::var("SHARDWRIGHT_REQUIRE_SERVERS").is_ok_and(|it| it == "1");
-            assert!(!required, "openssl is missing");
-            // Past the test harness, which shows what a passed test prints to nobody.
-            let _ = writeln!(std::io::stderr(), "skipped: openssl is missing");
+        if !has_openssl() {
             return None;
         }
         let authority = Self { dir: TempDir::new().unwrap() };
@@ -66,6 +61,24 @@ impl Authority {
     }
 }
 
+/// Whether `openssl` is there, if nobody insists.
+pub(crate) fn has_openssl() -> bool {
+    let found = Command::new("openssl").arg("version").stdout(Stdio::null()).status().is_ok();
+    if !found {
+        let required = std::env::var("SHARDWRIGHT_REQUIRE_SERVERS").is_ok_and(|it| it == "1");
+        assert!(!required, "openssl is missing");
+        // Past the test harness, which shows what a passed test prints to nobody.
+        let _ = writeln!(std::io::stderr(), "skipped: openssl is missing");
+    }
+    found
+}
+
+/// Runs it, and it succeeds.
+pub(crate) fn openssl(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 fn sign(made: &Certificate, rest: &[&str]) {
     let mut command = Command::new("openssl");
     command
@@ -73,8 +86,7 @@ fn sign(made: &Certificate, rest: &[&str]) {
         .args(["-nodes", "-days", "2"])
         .args(rest)
         .args([Path::new("-out"), &made.certificate, Path::new("-keyout"), &made.key]);
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    openssl(&mut command);
 }
 
 impl Certificate {

@@ -9,6 +9,7 @@
 //! | `http` | of our own | HTTPS with a private authority |
 //! | `s3`, `folder` | moto's S3, a server that fails as it is told | each event in one object under `kill -9`, drains and hand-overs; parts; errors |
 //! | `azure` | Azurite | credentials, blocks |
+//! | `gcs` | moto's S3, whose requests are those of Google's XML API | tokens, parts |
 //! | Parquet | pyarrow | another reader finds the types and values |
 //! | `sqs`, `firehose` | moto | requests and groups |
 //!

@@ -53,17 +53,21 @@ suite!(firehose: Firehose [
     accepted replayed throttled taken_in_part answer_lost refused slow dead_and_back checked killed
 ]);
 // An object is taken as a whole. A disk cannot be made slow from here.
-#[cfg(all(feature = "azure", feature = "parquet", feature = "s3"))]
+#[cfg(all(feature = "azure", feature = "gcs", feature = "parquet", feature = "s3"))]
 suite!(folder: Folder [accepted replayed refused dead_and_back checked killed]);
-#[cfg(all(feature = "azure", feature = "parquet", feature = "s3"))]
+#[cfg(all(feature = "azure", feature = "gcs", feature = "parquet", feature = "s3"))]
 suite!(s3: S3 [
     accepted replayed throttled answer_lost refused slow dead_and_back checked killed
 ]);
-#[cfg(all(feature = "azure", feature = "parquet", feature = "s3"))]
+#[cfg(all(feature = "azure", feature = "gcs", feature = "parquet", feature = "s3"))]
 suite!(s3_parquet: S3Parquet [
     accepted replayed throttled answer_lost refused slow dead_and_back checked killed
 ]);
-#[cfg(all(feature = "azure", feature = "parquet", feature = "s3"))]
+#[cfg(all(feature = "azure", feature = "gcs", feature = "parquet", feature = "s3"))]
 suite!(azure: Azure [
+    accepted replayed throttled answer_lost refused slow dead_and_back checked killed
+]);
+#[cfg(all(feature = "azure", feature = "gcs", feature = "parquet", feature = "s3"))]
+suite!(gcs: Gcs [
     accepted replayed throttled answer_lost refused slow dead_and_back checked killed
 ]);

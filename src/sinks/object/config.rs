@@ -18,15 +18,17 @@ pub enum ObjectPlace {
     S3,
     /// Azure Blob Storage.
     Azure,
+    /// Google Cloud Storage.
+    Gcs,
     /// A folder of this machine.
     Folder,
 }
 
-/// The configuration of a sink that writes objects: `s3`, `azure` or `folder`.
+/// The configuration of a sink that writes objects: `s3`, `azure`, `gcs` or `folder`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ObjectConfig {
-    /// The bucket, of an `s3` sink.
+    /// The bucket, of an `s3` or a `gcs` sink.
     #[serde(default)]
     pub bucket: Option<String>,
     /// The bucket's region, when it is not the one of `[aws]`.
@@ -38,7 +40,7 @@ pub struct ObjectConfig {
     /// The container, of an `azure` sink.
     #[serde(default)]
     pub container: Option<String>,
-    /// Where the store answers, when it is not where `[aws]` says, or at the account's own host.
+    /// Where the store answers, when it is not where `[aws]` says, at the account's own host, or at Google's.
     #[serde(default)]
     pub endpoint_url: Option<String>,
     /// The folder, of a `folder` sink. Created when it is missing.
@@ -139,6 +141,12 @@ impl ObjectConfig {
                     "Azure takes no container of this name: expected 3 to 63 of a-z, 0-9, -",
                 );
             }
+            ObjectPlace::Gcs => that(
+                self.bucket.as_deref().is_some_and(is_google_bucket),
+                "bucket",
+                "Google Cloud Storage takes no bucket of this name: expected 3 to 63 of a-z, 0-9, - _, or \
+                 several with dots between them",
+            ),
             ObjectPlace::Folder => that(
                 self.path.as_ref().is_some_and(|path| !path.as_os_str().is_empty()),
                 "path",
@@ -189,6 +197,13 @@ fn is_bucket(name: &str) -> bool {
     (3..=63).contains(&name.len()) && name.chars().all(fine)
 }
 
+/// Cloud Storage, bucket names: 63 characters, with dots 222 of which no part is longer.
+fn is_google_bucket(name: &str) -> bool {
+    let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_';
+    let part = |part: &str| (1..=63).contains(&part.len()) && part.chars().all(fine);
+    (3..=222).contains(&name.len()) && name.split('.').all(part)
+}
+
 /// Azure Resource Manager, naming rules (`storageAccounts`).
 fn is_account(name: &str) -> bool {
     let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
@@ -222,10 +237,13 @@ mod tests {
         );
         let azure = "account = 'orders1'\ncontainer = 'my-logs'";
         assert_eq!(config(azure).problems(ObjectPlace::Azure), []);
+        assert_eq!(config("bucket = 'my_logs.example.com'").problems(ObjectPlace::Gcs), []);
         for (text, place, key) in [
             ("account = 'My-Orders'\ncontainer = 'logs'", ObjectPlace::Azure, "account"),
             ("account = 'orders'\ncontainer = 'a.b'", ObjectPlace::Azure, "container"),
             ("", ObjectPlace::S3, "bucket"),
+            ("bucket = 'My-Logs'", ObjectPlace::Gcs, "bucket"),
+            ("bucket = 'logs..a'", ObjectPlace::Gcs, "bucket"),
             ("bucket = 'My_Logs'", ObjectPlace::S3, "bucket"),
             ("", ObjectPlace::Folder, "path"),
             ("path = 'out'\npart_size = '1MiB'", ObjectPlace::Folder, "part_size"),

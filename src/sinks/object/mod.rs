@@ -1,4 +1,4 @@
-//! Objects in S3, in Azure Blob Storage or in a folder: each batch becomes one object, or one for each partition.
+//! Objects in S3, in Azure Blob Storage, in Google Cloud Storage or in a folder: each batch becomes one object, or one for each partition.
 //!
 //! Objects are named by the stream, the shard, and the places of the first and the last event of their
 //! batch. The sink prepares ([`crate::ports::Sink::prepares`]): the range of a batch is in the lease's row
@@ -17,8 +17,8 @@
 //!
 //! `config` is what people write, `column` the columns of `parquet` and `json_schema` where they may come
 //! from, `template` the keys, `name` the names of objects, `partition` a batch by its keys, `encode` and
-//! `parquet` events as the bytes of an object, `encoded` what they came to, `s3`, `azure` and `store` the
-//! stores, `credentials` and `http` what they are reached by, `upload` one object, `sink` the port.
+//! `parquet` events as the bytes of an object, `encoded` what they came to, `s3`, `azure`, `gcs` and `store`
+//! the stores, `credentials` and `http` what they are reached by, `upload` one object, `sink` the port.
 
 #[cfg(feature = "azure")]
 mod azure;
@@ -30,7 +30,9 @@ mod credentials;
 mod encode;
 #[cfg(feature = "objects")]
 mod encoded;
-#[cfg(any(feature = "azure", feature = "s3"))]
+#[cfg(feature = "gcs")]
+mod gcs;
+#[cfg(any(feature = "azure", feature = "gcs", feature = "s3"))]
 mod http;
 mod json_schema;
 #[cfg(feature = "objects")]

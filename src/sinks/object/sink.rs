@@ -1,8 +1,8 @@
 //! The [`Sink`] over a store of objects.
 
-#[cfg(feature = "azure")]
+#[cfg(any(feature = "azure", feature = "gcs"))]
 use std::ffi::OsString;
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -26,7 +26,6 @@ use crate::{
 const OBJECTS_AT_A_TIME: usize = 8;
 
 /// Writes batches as objects; see [`crate::sinks`] for order and replay.
-#[derive(Debug)]
 pub struct ObjectSink {
     config: Arc<ObjectConfig>,
     store: Arc<dyn ObjectStore>,
@@ -36,7 +35,18 @@ pub struct ObjectSink {
     in_order: bool,
 }
 
-/// How errors name what failed: in S3 by the permission that a call needs, in Azure by the operation.
+/// Without the store: the library's has its credentials in it, as they are.
+impl fmt::Debug for ObjectSink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { config, shown, in_order, store: _ } = self;
+        let mut sink = f.debug_struct("ObjectSink");
+        sink.field("config", config).field("shown", shown).field("in_order", in_order);
+        sink.finish_non_exhaustive()
+    }
+}
+
+/// How errors name what failed: in S3 and Google Cloud Storage by the permission that a call needs, in
+/// Azure by the operation.
 #[derive(Debug)]
 struct Shown {
     put: &'static str,
@@ -45,12 +55,12 @@ struct Shown {
 }
 
 /// A sink that this build does not have, by the feature that it needs.
-#[cfg(not(all(feature = "azure", feature = "s3")))]
+#[cfg(not(all(feature = "azure", feature = "gcs", feature = "s3")))]
 fn left_out(kind: &str) -> SinkError {
     SinkError::Misconfigured(format!("this build has no such sink: build with --features {kind}"))
 }
 
-#[cfg(feature = "azure")]
+#[cfg(any(feature = "azure", feature = "gcs"))]
 fn texts((name, value): (OsString, OsString)) -> Option<(String, String)> {
     Some((name.into_string().ok()?, value.into_string().ok()?))
 }
@@ -90,6 +100,12 @@ impl ObjectSink {
             }
             #[cfg(not(feature = "azure"))]
             ObjectPlace::Azure => Err(left_out("azure")),
+            #[cfg(feature = "gcs")]
+            ObjectPlace::Gcs => {
+                Self::gcs(config, std::env::vars_os().filter_map(texts), site.replay)
+            }
+            #[cfg(not(feature = "gcs"))]
+            ObjectPlace::Gcs => Err(left_out("gcs")),
             #[cfg(feature = "s3")]
             ObjectPlace::S3 => {
                 let (region, endpoint) = (config.region.as_ref(), config.endpoint_url.as_ref());
@@ -134,6 +150,22 @@ impl ObjectSink {
         let name = |name: &Option<String>| name.clone().unwrap_or_default();
         let place = format!("azure://{}/{}", name(&config.account), name(&config.container));
         let shown = Shown { put: "Put Blob ", list: "List Blobs ", place };
+        Ok(Self::with(config, store, shown, replay))
+    }
+
+    /// A `gcs` sink with the credentials of this environment, names and values.
+    ///
+    /// # Errors
+    /// As in [`Self::open`].
+    #[cfg(feature = "gcs")]
+    pub fn gcs(
+        config: ObjectConfig,
+        environment: impl IntoIterator<Item = (String, String)>,
+        replay: bool,
+    ) -> Result<Self, SinkError> {
+        let store = super::gcs::bucket(&config, environment)?;
+        let place = format!("gs://{}", config.bucket.as_deref().unwrap_or_default());
+        let shown = Shown { put: "storage.objects.create ", list: "storage.objects.list ", place };
         Ok(Self::with(config, store, shown, replay))
     }
 

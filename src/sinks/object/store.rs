@@ -1,24 +1,24 @@
 //! What stores have in common, and the one of this machine.
 
-#[cfg(any(feature = "azure", feature = "s3"))]
+#[cfg(any(feature = "azure", feature = "gcs", feature = "s3"))]
 use std::time::Duration;
 use std::{fs, path::Path, sync::Arc};
 
-#[cfg(any(feature = "azure", feature = "s3"))]
+#[cfg(any(feature = "azure", feature = "gcs", feature = "s3"))]
 use object_store::{BackoffConfig, RetryConfig};
 use object_store::{Error, ObjectStore, local::LocalFileSystem};
 
 use crate::{ports::SinkError, sinks::private::create_folders};
 
 /// A request that fails is sent again this often before its batch is.
-#[cfg(any(feature = "azure", feature = "s3"))]
+#[cfg(any(feature = "azure", feature = "gcs", feature = "s3"))]
 const RETRIES: usize = 2;
 /// Time for that.
-#[cfg(any(feature = "azure", feature = "s3"))]
+#[cfg(any(feature = "azure", feature = "gcs", feature = "s3"))]
 const RETRY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How often a request is sent again before its batch is.
-#[cfg(any(feature = "azure", feature = "s3"))]
+#[cfg(any(feature = "azure", feature = "gcs", feature = "s3"))]
 pub(super) fn retries() -> RetryConfig {
     RetryConfig {
         max_retries: RETRIES,

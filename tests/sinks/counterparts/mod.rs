@@ -8,7 +8,7 @@
 //! | `postgres` | PostgreSQL (Debian's package), and a proxy that can lose the answer to a COMMIT |
 //! | `kinesis` | kinesis-local behind a proxy that fails single entries |
 //! | `sqs`, `firehose` | moto behind the same proxy |
-//! | `objects` | a folder; moto's S3 and Azurite behind a proxy that fails puts |
+//! | `objects` | a folder; moto's S3, for Google Cloud Storage too, and Azurite, behind a proxy that fails puts |
 
 mod file;
 mod firehose;
@@ -16,7 +16,7 @@ mod http;
 mod kinesis;
 mod loki;
 mod moto;
-#[cfg(all(feature = "azure", feature = "parquet", feature = "s3"))]
+#[cfg(all(feature = "azure", feature = "gcs", feature = "parquet", feature = "s3"))]
 mod objects;
 mod postgres;
 mod search;
@@ -31,8 +31,8 @@ pub(crate) use http::{Array, Lines};
 pub(crate) use kinesis::Kinesis;
 pub(crate) use loki::Loki;
 pub(crate) use moto::Moto;
-#[cfg(all(feature = "azure", feature = "parquet", feature = "s3"))]
-pub(crate) use objects::{Azure, Folder, S3, S3Parquet};
+#[cfg(all(feature = "azure", feature = "gcs", feature = "parquet", feature = "s3"))]
+pub(crate) use objects::{Azure, Folder, Gcs, S3, S3Parquet};
 pub(crate) use postgres::{Copied, Upserted};
 pub(crate) use search::Search;
 pub(crate) use sqs::{Fifo, Queue};

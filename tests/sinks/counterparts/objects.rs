@@ -1,4 +1,5 @@
-//! Stores of objects: a folder; moto's S3 and Azurite behind a proxy that fails puts.
+//! Stores of objects: a folder; moto's S3 and Azurite behind a proxy that fails puts. moto stands for Google
+//! Cloud Storage too: the sink uses its XML API, whose requests and answers are those of S3.
 
 use std::{collections::BTreeMap, fs, io::Read, path::PathBuf, sync::Arc};
 
@@ -244,6 +245,7 @@ macro_rules! counterpart {
             fn daemon(&self, world: &World) -> Daemon {
                 let mut command = Daemon::command(&world.config());
                 command.env("AZURE_STORAGE_ACCOUNT_KEY", KEY);
+                command.env("CLOUDSDK_AUTH_ACCESS_TOKEN", "ya29.test");
                 world.start(command)
             }
         }
@@ -261,6 +263,10 @@ counterpart!(
 counterpart!(
     /// A container of Azurite.
     Azure: azurite, azure, LINES
+);
+counterpart!(
+    /// A bucket of moto, by Google's XML API.
+    Gcs: moto, gcs, LINES
 );
 
 mod s3 {
@@ -300,6 +306,27 @@ mod azure {
         };
         let key = ("AZURE_STORAGE_ACCOUNT_KEY".to_owned(), KEY.to_owned());
         let sink = ObjectSink::azure(*config, [key], false);
+        ready(sink.map(|sink| Arc::new(sink) as Arc<dyn Sink>))
+    }
+}
+
+mod gcs {
+    use std::future::{Ready, ready};
+
+    use super::{Arc, BUCKET, ObjectSink, Sink, SinkConfig, SinkError};
+
+    pub(super) const LIST: &str = "storage.objects.list";
+
+    pub(super) fn config(url: &str) -> String {
+        format!("type = \"gcs\"\nbucket = \"{BUCKET}\"\nendpoint_url = \"{url}\"")
+    }
+
+    pub(super) fn open(config: &str, _: &str) -> Ready<Result<Arc<dyn Sink>, SinkError>> {
+        let SinkConfig::Gcs(config) = toml::from_str(config).unwrap() else {
+            unreachable!("it says so");
+        };
+        let token = ("CLOUDSDK_AUTH_ACCESS_TOKEN".to_owned(), "ya29.test".to_owned());
+        let sink = ObjectSink::gcs(*config, [token], false);
         ready(sink.map(|sink| Arc::new(sink) as Arc<dyn Sink>))
     }
 }

@@ -1,10 +1,12 @@
-//! The `s3`, `azure` and `folder` sinks, and Parquet.
+//! The `s3`, `azure`, `gcs` and `folder` sinks, and Parquet.
 
 #[cfg(feature = "azure")]
 mod azure;
 mod contract;
 mod crash;
 mod flaky;
+#[cfg(feature = "gcs")]
+mod gcs;
 #[cfg(feature = "parquet")]
 mod parquet;
 pub(crate) mod store;
