@@ -29,7 +29,7 @@ pub mod render;
 pub mod shard_keys;
 
 pub use deaggregate::{Deaggregated, KplRecord, aggregate, deaggregate, has_unreadable_members};
-pub use decode::{DecodeLimits, Decoded, decode_user_record};
+pub use decode::{DecodeLimits, Decoded, decode_unread, decode_user_record};
 pub use encode::{control_envelope, encode_envelope};
 pub use envelope::{Envelope, EnvelopeError, parse_envelopes};
 pub use error::DecodeError;
