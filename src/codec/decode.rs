@@ -58,8 +58,8 @@ pub fn decode_user_record(
     decode(format, record, limits, parse_envelopes)
 }
 
-/// [`decode_user_record`] for those who will probably not look into the messages of envelopes: that
-/// is faster by a fifth.
+/// [`decode_user_record`] for those who will probably not look into messages: those of envelopes are
+/// kept as JSON, see [`Message`](crate::model::Message). The events are the same.
 ///
 /// # Errors
 /// As [`decode_user_record`].

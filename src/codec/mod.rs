@@ -9,8 +9,8 @@
 //!    documents of other producers.
 //! 4. [`render`]: one event as one JSON line; [`event_line`] reads it back.
 //!
-//! [`decode_user_record`] is steps 2 and 3 for one user record. [`encode`] writes envelopes, for the
-//! producer and for tests.
+//! [`decode_user_record`] is steps 2 and 3 for one user record, and so is [`decode_unread`], for those
+//! who will not look into its messages. [`encode`] writes envelopes, for the producer and for tests.
 //!
 //! A payload that cannot be read is refused whole, with a [`DecodeError`] that names a stage and a
 //! reason: a refused record gives no event, so its dead letter is the only trace it leaves.

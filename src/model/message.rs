@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 /// The message of an event.
 ///
 /// Most come as a JSON string and leave as one. Where nobody will look inside, one is kept as it was
-/// written: taking the escapes out and putting them in again costs as much as all the rest.
+/// written: taking its escapes out and putting them in again is a fifth of what an event costs.
 #[derive(Clone)]
 pub struct Message(Form);
 
@@ -62,8 +62,8 @@ impl Message {
 fn has_other_escapes(json: &str) -> bool {
     let bytes = json.as_bytes();
     let pairs = bytes.iter().zip(bytes.get(1..).unwrap_or_default());
-    // Without a branch, which is three times as fast. An escaped backslash before a `u` may be taken
-    // for one: the text is read then, and right.
+    // Without a branch, so that the compiler takes many bytes at a time. A `u` behind an escaped
+    // backslash is taken for one of these too; that message is read, which is never wrong.
     pairs.fold(false, |found, (one, next)| {
         found | ((*one == b'\\') & ((*next == b'u') | (*next == b'/')))
     })
