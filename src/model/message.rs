@@ -59,11 +59,15 @@ impl Message {
 
 /// Whether a JSON string holds escapes that `serde_json` may write in another way, or that name no
 /// character: `\u` and `\/`. All others are one letter for one character.
+#[expect(
+    clippy::needless_bitwise_bool,
+    reason = "without branches the compiler takes many bytes at a time"
+)]
 fn has_other_escapes(json: &str) -> bool {
     let bytes = json.as_bytes();
     let pairs = bytes.iter().zip(bytes.get(1..).unwrap_or_default());
-    // Without a branch, so that the compiler takes many bytes at a time. A `u` behind an escaped
-    // backslash is taken for one of these too; that message is read, which is never wrong.
+    // A `u` behind an escaped backslash is taken for one of these too; that message is read, which is
+    // never wrong.
     pairs.fold(false, |found, (one, next)| {
         found | ((*one == b'\\') & ((*next == b'u') | (*next == b'/')))
     })
@@ -108,15 +112,9 @@ mod tests {
     proptest! {
         #[test]
         fn a_message_reads_and_is_written_as_serde_does(
-            pieces in prop::collection::vec(
-                prop_oneof![
-                    ".{0,3}".prop_map(|text| serde_json::to_string(&text).unwrap()[1..].replace('"', "")),
-                    r#"\\["\\/bfnrt]|\\u00[0-9a-fA-F]{2}|\\ud83d\\ude00|\\ud800|u|/"#,
-                ],
-                0..20,
-            ),
+            inside in r#"([a-zé/\u{2028}\u{7f}]|\\["\\/bfnrtu]|\\u00[0-9a-fA-F]{2}|\\ud83d\\ude00){0,9}"#,
         ) {
-            let json = format!("\"{}\"", pieces.concat());
+            let json = format!("\"{inside}\"");
             let (expect, message) = (serde_json::from_str::<String>(&json), read(&json));
             let (Ok(expect), Ok(message)) = (&expect, &message) else {
                 prop_assert!(expect.is_err() && message.is_err());
