@@ -90,7 +90,7 @@ impl Example {
             source: Arc::clone(&source),
             id: "42".to_owned(),
             timestamp: Some(EpochMillis(1_769_852_559_250)),
-            message: message.to_owned(),
+            message: message.into(),
             extra: Map::new(),
         };
         let record = UserRecord {

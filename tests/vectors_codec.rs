@@ -100,7 +100,7 @@ fn check_accepted(name: &str, file: &Value, decoded: &Decoded) {
     if let Some(summary) = file.get("expected_summary") {
         assert_eq!(Some(decoded.events.len() as u64), summary["events"].as_u64(), "{name}");
         if let Some(length) = summary["message_len"].as_u64() {
-            assert_eq!(decoded.events[0].message.len() as u64, length, "{name}");
+            assert_eq!(decoded.events[0].message.as_str().len() as u64, length, "{name}");
         }
         return;
     }

@@ -13,6 +13,9 @@
 //!
 //! All on one core, by turns, in several rounds; the table shows medians in nanoseconds of CPU time
 //! for an event, and ratios, which is what to compare: machines differ.
+//!
+//! For a profiler, one row alone: `cargo bench --bench pipeline -- medium/plain` (`text floor`,
+//! `parsed floor`, `program`, or a stage as the table names it).
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -42,7 +45,7 @@ use shardwright::{
     codec::DecodeLimits,
     etl::{Pipeline, PipelineParts, Program, Route},
 };
-use stages::Stages;
+use stages::{Stage, Stages};
 
 /// As in the program itself.
 #[global_allocator]
@@ -64,6 +67,14 @@ del(.subscription_filters)
 "#;
 
 fn main() {
+    // Cargo itself adds `--bench`.
+    match std::env::args().skip(1).find(|word| !word.starts_with('-')) {
+        Some(row) => measure_alone(&row),
+        None => measure_all(),
+    }
+}
+
+fn measure_all() {
     println!("nanoseconds of one core for an event, median of {ROUNDS} rounds\n");
     for corpus in Corpus::all(EVENTS) {
         let bytes: usize = corpus.payloads().map(Bytes::len).sum();
@@ -77,16 +88,39 @@ fn main() {
     }
 }
 
-fn measure(corpus: &Corpus) {
+/// Nothing but one row.
+fn measure_alone(row: &str) {
+    for corpus in Corpus::all(EVENTS) {
+        let stages = Stages::new(&corpus);
+        for (name, mut pass) in rows(&corpus).into_iter().chain(stages.all()) {
+            if format!("{}/{name}", corpus.name) == row {
+                let costs = (0..ROUNDS).map(|_| cost(&corpus, ROUND, &mut pass));
+                println!("{row}: {:.0}", median(costs.collect()));
+            }
+        }
+    }
+}
+
+/// The floors, and the pipeline as a whole.
+fn rows(corpus: &Corpus) -> [Stage<'_>; 4] {
     let mut text = Floor::new(Message::Text);
     let mut members = Floor::new(Message::Members);
     let (plain, program) = (pipeline(None), pipeline(Some(PROGRAM)));
+    [
+        ("text floor", Box::new(move || floor(&mut text, corpus))),
+        ("plain", Box::new(move || through(&plain, corpus))),
+        ("parsed floor", Box::new(move || floor(&mut members, corpus))),
+        ("program", Box::new(move || through(&program, corpus))),
+    ]
+}
+
+fn measure(corpus: &Corpus) {
+    let mut rows = rows(corpus);
     let mut costs: [Vec<f64>; 4] = Default::default();
     for _ in 0..ROUNDS {
-        costs[0].push(cost(corpus, ROUND, || floor(&mut text, corpus)));
-        costs[1].push(cost(corpus, ROUND, || through(&plain, corpus)));
-        costs[2].push(cost(corpus, ROUND, || floor(&mut members, corpus)));
-        costs[3].push(cost(corpus, ROUND, || through(&program, corpus)));
+        for ((_, pass), costs) in rows.iter_mut().zip(&mut costs) {
+            costs.push(cost(corpus, ROUND, pass));
+        }
     }
     let stages = Stages::new(corpus);
     let mut stages = stages.all();

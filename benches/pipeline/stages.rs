@@ -52,7 +52,8 @@ impl<'c> Stages<'c> {
             Envelope::Control => Vec::new(),
         });
         let events: Vec<LogEvent> = events.collect();
-        let parsed = events.iter().filter_map(|event| serde_json::from_str(&event.message).ok());
+        let parsed =
+            events.iter().filter_map(|event| serde_json::from_str(event.message.as_str()).ok());
         Self { corpus, documents: parsed.collect(), texts, events }
     }
 
@@ -97,13 +98,13 @@ impl<'c> Stages<'c> {
 
     fn filter(&self, filter: &FilterPattern) {
         for event in &self.events {
-            black_box(filter.matches(&event.message));
+            black_box(filter.matches(event.message.as_str()));
         }
     }
 
     fn parse(&self) {
         for event in &self.events {
-            black_box(serde_json::from_str::<serde_json::Value>(&event.message).ok());
+            black_box(serde_json::from_str::<serde_json::Value>(event.message.as_str()).ok());
         }
     }
 

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use shardwright::{
-    codec::{DecodeLimits, decode_user_record, render_event},
+    codec::{DecodeLimits, decode_unread, decode_user_record, render_event},
     model::{EpochMillis, Format, Position, UserRecord},
 };
 
@@ -23,9 +23,11 @@ fuzz_target!(|data: &[u8]| {
         data: Bytes::copy_from_slice(payload),
         arrival: EpochMillis(0),
     };
-    let Ok(decoded) = decode_user_record(format, &record, &LIMITS) else { return };
+    let decoded = decode_user_record(format, &record, &LIMITS);
+    assert_eq!(decode_unread(format, &record, &LIMITS), decoded);
+    let Ok(decoded) = decoded else { return };
     assert!(decoded.events.len() <= LIMITS.max_events);
-    let held: usize = decoded.events.iter().map(|event| event.message.len()).sum();
+    let held: usize = decoded.events.iter().map(|event| event.message.as_str().len()).sum();
     assert!(held <= LIMITS.max_decompressed.max(2 * payload.len() + 4));
     for event in &decoded.events {
         let mut line = Vec::new();

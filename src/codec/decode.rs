@@ -6,8 +6,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::Map;
 
 use super::{
-    DecodeError,
-    envelope::{Envelope, parse_envelopes},
+    DecodeError, EnvelopeError,
+    envelope::{Envelope, parse_envelopes, parse_unread},
     json, payload,
 };
 use crate::model::{Format, LogEvent, LogSource, UserRecord};
@@ -55,8 +55,32 @@ pub fn decode_user_record(
     record: &UserRecord,
     limits: &DecodeLimits,
 ) -> Result<Decoded, DecodeError> {
+    decode(format, record, limits, parse_envelopes)
+}
+
+/// [`decode_user_record`] for those who will probably not look into messages: those of envelopes are
+/// kept as JSON, see [`Message`](crate::model::Message). The events are the same.
+///
+/// # Errors
+/// As [`decode_user_record`].
+pub fn decode_unread(
+    format: Format,
+    record: &UserRecord,
+    limits: &DecodeLimits,
+) -> Result<Decoded, DecodeError> {
+    decode(format, record, limits, parse_unread)
+}
+
+type ParseEnvelopes = fn(&str, usize) -> Result<Vec<Envelope>, EnvelopeError>;
+
+fn decode(
+    format: Format,
+    record: &UserRecord,
+    limits: &DecodeLimits,
+    parse_envelopes: ParseEnvelopes,
+) -> Result<Decoded, DecodeError> {
     let messages = match format {
-        Format::CloudwatchLogs => return decode_envelopes(&record.data, limits),
+        Format::CloudwatchLogs => return decode_envelopes(&record.data, limits, parse_envelopes),
         Format::Json => decode_documents(&record.data, limits)?,
         Format::Text => {
             vec![utf8(&payload::inflate_gzip(&record.data, limits.max_decompressed)?)?.to_owned()]
@@ -70,14 +94,18 @@ pub fn decode_user_record(
             source: Arc::clone(&source),
             id: String::new(),
             timestamp: Some(record.arrival),
-            message,
+            message: message.into(),
             extra: Map::new(),
         })
         .collect();
     Ok(Decoded { events, control: 0 })
 }
 
-fn decode_envelopes(data: &[u8], limits: &DecodeLimits) -> Result<Decoded, DecodeError> {
+fn decode_envelopes(
+    data: &[u8],
+    limits: &DecodeLimits,
+    parse_envelopes: ParseEnvelopes,
+) -> Result<Decoded, DecodeError> {
     let parse = |unpacked: &[u8]| -> Result<Vec<Envelope>, DecodeError> {
         Ok(parse_envelopes(utf8(unpacked)?, limits.max_events)?)
     };
@@ -117,7 +145,10 @@ mod tests {
 
     use super::*;
     use crate::{
-        codec::gunzip::{gzip, zlib},
+        codec::{
+            gunzip::{gzip, zlib},
+            render_event,
+        },
         model::{EpochMillis, Position},
     };
 
@@ -139,7 +170,18 @@ mod tests {
     }
 
     fn decode(format: Format, data: &[u8]) -> Result<Decoded, DecodeError> {
-        decode_user_record(format, &record(data), &LIMITS)
+        let record = record(data);
+        let decoded = decode_user_record(format, &record, &LIMITS);
+        let unread = decode_unread(format, &record, &LIMITS);
+        assert_eq!(unread, decoded);
+        assert_eq!(unread.as_ref().map(lines), decoded.as_ref().map(lines));
+        decoded
+    }
+
+    fn lines(decoded: &Decoded) -> Vec<u8> {
+        let mut lines = Vec::new();
+        decoded.events.iter().for_each(|event| render_event(event, &mut lines));
+        lines
     }
 
     #[test]
@@ -232,6 +274,14 @@ mod tests {
                 let _ = decode(format, &data);
                 let _ = decode(format, &gzip(&data));
             }
+        }
+
+        #[test]
+        fn any_message_is_decoded_or_refused(
+            message in r#"([a-z\n/é]|\\["\\/bfnrt]|\\u00[0-9a-fA-F]{2}|\\ud83d\\ude00|\\ud800){0,8}"#,
+        ) {
+            let data = DATA.replace("\"m\"", &format!("\"{message}\""));
+            let _ = decode(Format::CloudwatchLogs, data.as_bytes());
         }
 
         #[test]

@@ -66,7 +66,7 @@ fn wire_event(event: &LogEvent) -> WireEvent<'_> {
     WireEvent {
         id: &event.id,
         timestamp: event.timestamp,
-        message: &event.message,
+        message: event.message.as_str(),
         extra: &event.extra,
     }
 }
@@ -116,7 +116,7 @@ mod tests {
                 source: Arc::clone(&source),
                 id,
                 timestamp: time.map(EpochMillis),
-                message,
+                message: message.into(),
                 extra: extra("extractedFields", more.then(|| serde_json::json!({"a": "1"}))),
             }).collect();
             let text = text(&encode_envelope(&source, &events));

@@ -9,6 +9,7 @@
 use std::{
     borrow::Cow,
     fmt,
+    marker::PhantomData,
     sync::{Arc, LazyLock},
 };
 
@@ -20,8 +21,8 @@ use serde::{
 };
 use serde_json::{Map, Value, error::Category};
 
-use super::field::{EventId, EventMessage, EventTime};
-use crate::model::{EpochMillis, LogEvent, LogSource};
+use super::field::{EventId, EventMessage, EventTime, UnreadMessage};
+use crate::model::{EpochMillis, LogEvent, LogSource, Message};
 
 /// Most events take more bytes than this, with their id and names of the fields.
 const LEAST_EVENT: usize = 256;
@@ -96,13 +97,26 @@ impl Problem {
 /// # Errors
 /// [`EnvelopeError`] names the first document that is refused; the others are given up with it.
 pub fn parse_envelopes(text: &str, max_events: usize) -> Result<Vec<Envelope>, EnvelopeError> {
+    parse(text, max_events, false)
+}
+
+/// [`parse_envelopes`] for those who will not look into the messages.
+///
+/// # Errors
+/// As [`parse_envelopes`].
+pub(super) fn parse_unread(text: &str, max_events: usize) -> Result<Vec<Envelope>, EnvelopeError> {
+    // What is rare or wrong is read, so that there is one answer to it.
+    parse(text, max_events, true).or_else(|_| parse(text, max_events, false))
+}
+
+fn parse(text: &str, max_events: usize, unread: bool) -> Result<Vec<Envelope>, EnvelopeError> {
     let mut envelopes = Vec::with_capacity(1);
     let mut left = max_events;
     let mut rest = text.trim_ascii_start();
     while !rest.is_empty() {
         let refused = |problem| EnvelopeError { document: envelopes.len() + 1, problem };
-        let mut place =
-            Place { left, room: (rest.len() / LEAST_EVENT).min(left), ..Place::default() };
+        let room = (rest.len() / LEAST_EVENT).min(left);
+        let mut place = Place { left, room, unread, ..Place::default() };
         let mut deserializer = serde_json::Deserializer::from_str(rest);
         let document = match (DocumentSeed { place: &mut place }).deserialize(&mut deserializer) {
             Ok(document) => document,
@@ -142,6 +156,8 @@ struct Place {
     /// How many events a document of this size probably holds.
     room: usize,
     too_many: bool,
+    /// Whether messages are kept as JSON.
+    unread: bool,
 }
 
 impl Place {
@@ -205,7 +221,7 @@ struct Event {
     source: Option<Arc<LogSource>>,
     id: String,
     timestamp: Option<EpochMillis>,
-    message: String,
+    message: Message,
     extra: Map<String, Value>,
 }
 
@@ -232,11 +248,21 @@ fn once<'de, T: Deserialize<'de>, A: MapAccess<'de>>(
     place: &mut Place,
     map: &mut A,
 ) -> Result<(), A::Error> {
+    once_as(PhantomData, slot, name, place, map)
+}
+
+fn once_as<'de, S: DeserializeSeed<'de>, A: MapAccess<'de>>(
+    seed: S,
+    slot: &mut Option<S::Value>,
+    name: &'static str,
+    place: &mut Place,
+    map: &mut A,
+) -> Result<(), A::Error> {
     place.field = Some(name);
     if slot.is_some() {
         return Err(A::Error::custom("the key is there twice"));
     }
-    *slot = Some(map.next_value()?);
+    *slot = Some(map.next_value_seed(seed)?);
     place.field = None;
     Ok(())
 }
@@ -367,6 +393,9 @@ impl<'de> Visitor<'de> for EventSeed<'_> {
             match &*key {
                 "id" => once::<EventId, A>(&mut id, "id", place, &mut map)?,
                 "timestamp" => once::<EventTime, A>(&mut timestamp, "timestamp", place, &mut map)?,
+                "message" if place.unread => {
+                    once_as(UnreadMessage, &mut message, "message", place, &mut map)?;
+                }
                 "message" => once::<EventMessage, A>(&mut message, "message", place, &mut map)?,
                 other => keep(&mut extra, other, &mut map)?,
             }

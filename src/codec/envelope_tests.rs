@@ -41,7 +41,7 @@ fn reads_header_and_events_in_any_order_of_keys() {
     assert_eq!(event.source.subscription_filters, ["f"]);
     assert_eq!(event.source.extra["policyLevel"], "ACCOUNT_LEVEL_POLICY");
     assert_eq!((event.id.as_str(), event.timestamp), ("1", Some(EpochMillis(2))));
-    assert_eq!(event.message, "a\0\n");
+    assert_eq!(event.message.as_str(), "a\0\n");
 }
 
 #[test]

@@ -114,7 +114,7 @@ mod tests {
             source: Arc::new(LogSource { log_group: "/absent".into(), ..LogSource::default() }),
             id: "0".into(),
             timestamp: Some(EpochMillis(7)),
-            message: String::new(),
+            message: "".into(),
             extra: Map::new(),
         }
     }
@@ -134,7 +134,7 @@ mod tests {
         let line = format!(r#"{{"message":{{"a": 1}},"id":{digits},"timestamp":null,"x":[1]}}"#);
         let event = parse_event_line(&line, &absent()).unwrap();
         assert_eq!((&*event.id, event.timestamp), (digits, None));
-        assert_eq!(&*event.message, r#"{"a":1}"#);
+        assert_eq!(event.message.as_str(), r#"{"a":1}"#);
         assert_eq!(Value::Object(event.extra), json!({"x": [1]}));
     }
 
@@ -178,6 +178,7 @@ mod tests {
             let source =
                 LogSource { owner, log_group, log_stream, subscription_filters: filters, extra: header };
             let timestamp = timestamp.map(EpochMillis);
+            let message = message.into();
             let event = LogEvent { source: Arc::new(source), id, timestamp, message, extra };
             let line = printed(&event);
             let again = parse_event_line(&line, &absent()).unwrap();

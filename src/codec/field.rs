@@ -5,14 +5,15 @@
 
 use std::{borrow::Cow, fmt};
 
+use memchr::memchr;
 use serde::{
     Deserialize, Deserializer,
-    de::{Error as _, MapAccess, Visitor},
+    de::{DeserializeSeed, Error as _, MapAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
 use super::json::compact;
-use crate::model::EpochMillis;
+use crate::model::{EpochMillis, Message};
 
 /// An event's id: text, or an unsigned number with its digits kept. `null` is no id.
 pub(super) struct EventId(pub(super) String);
@@ -23,11 +24,23 @@ pub(super) struct EventTime(pub(super) Option<EpochMillis>);
 /// An event's message: text, or an object as its compact source text. CloudWatch Logs writes text;
 /// the object comes from producers that parse the message and put the envelope again (the sample
 /// payload of AWS Lambda Powertools).
-pub(super) struct EventMessage(pub(super) String);
+pub(super) struct EventMessage(pub(super) Message);
 
 impl<'de> Deserialize<'de> for EventMessage {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(MessageVisitor).map(Self)
+        deserializer.deserialize_any(MessageVisitor).map(|text| Self(text.into()))
+    }
+}
+
+/// Reads a message that is text, and keeps its JSON. Refuses all others.
+pub(super) struct UnreadMessage;
+
+impl<'de> DeserializeSeed<'de> for UnreadMessage {
+    type Value = EventMessage;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<EventMessage, D::Error> {
+        let json = <&RawValue>::deserialize(deserializer)?;
+        Message::from_json(json).map(EventMessage).map_err(D::Error::custom)
     }
 }
 
@@ -93,7 +106,7 @@ impl<'de> Deserialize<'de> for EventTime {
 /// The text of a JSON string; `None` when the value is no string.
 fn string(raw: &str) -> Option<Result<Cow<'_, str>, serde_json::Error>> {
     let inner = raw.strip_prefix('"')?.strip_suffix('"')?;
-    if inner.contains('\\') {
+    if memchr(b'\\', inner.as_bytes()).is_some() {
         return Some(serde_json::from_str(raw).map(Cow::Owned));
     }
     Some(Ok(Cow::Borrowed(inner)))
@@ -156,7 +169,7 @@ mod tests {
     fn reads_messages_that_are_text_or_objects() {
         let check = |json: &str, expect: Option<&str>| {
             let got = serde_json::from_str::<EventMessage>(json).ok().map(|message| message.0);
-            assert_eq!(got.as_deref(), expect, "{json}");
+            assert_eq!(got.as_ref().map(Message::as_str), expect, "{json}");
         };
         check(r#""a\n\u0000""#, Some("a\n\0"));
         check("{ }", Some("{}"));

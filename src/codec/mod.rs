@@ -9,8 +9,8 @@
 //!    documents of other producers.
 //! 4. [`render`]: one event as one JSON line; [`event_line`] reads it back.
 //!
-//! [`decode_user_record`] is steps 2 and 3 for one user record. [`encode`] writes envelopes, for the
-//! producer and for tests.
+//! [`decode_user_record`] is steps 2 and 3 for one user record, and so is [`decode_unread`], for those
+//! who will not look into its messages. [`encode`] writes envelopes, for the producer and for tests.
 //!
 //! A payload that cannot be read is refused whole, with a [`DecodeError`] that names a stage and a
 //! reason: a refused record gives no event, so its dead letter is the only trace it leaves.
@@ -29,7 +29,7 @@ pub mod render;
 pub mod shard_keys;
 
 pub use deaggregate::{Deaggregated, KplRecord, aggregate, deaggregate, has_unreadable_members};
-pub use decode::{DecodeLimits, Decoded, decode_user_record};
+pub use decode::{DecodeLimits, Decoded, decode_unread, decode_user_record};
 pub use encode::{control_envelope, encode_envelope};
 pub use envelope::{Envelope, EnvelopeError, parse_envelopes};
 pub use error::DecodeError;

@@ -32,7 +32,11 @@ pub fn render_header(source: &LogSource, out: &mut Vec<u8>) {
 pub fn render_rest(event: &LogEvent, out: &mut Vec<u8>) {
     text(b",\"id\":", &event.id, out);
     value(b",\"timestamp\":", &event.timestamp, out);
-    text(b",\"message\":", &event.message, out);
+    out.extend_from_slice(b",\"message\":");
+    match event.message.as_json() {
+        Some(json) => out.extend_from_slice(json.as_bytes()),
+        None => write_string(event.message.as_str(), out),
+    }
     for (name, unknown) in event.unknown_fields(&FIXED) {
         text(b",", &name, out);
         value(b":", unknown, out);

@@ -110,7 +110,7 @@ mod tests {
                 let limits = DecodeLimits::default();
                 decode_user_record(Format::CloudwatchLogs, member, &limits).unwrap().events
             })
-            .map(|event| event.message)
+            .map(|event| event.message.as_str().to_owned())
             .collect();
         assert_eq!(messages, ["one", "two"]);
     }

@@ -108,7 +108,7 @@ impl Pipeline {
             if routes.is_empty() {
                 routes.push((None, self.unwanted(record)));
             }
-            let event = Some(excerpt(&event.message));
+            let event = Some(excerpt(event.message.as_str()));
             found.extend(
                 routes.into_iter().map(|(_, one)| Explanation { event: event.clone(), ..one }),
             );

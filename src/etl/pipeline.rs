@@ -16,7 +16,7 @@ use super::{
     windowed::{InWindow, Items, Windowed, items, whole_item},
 };
 use crate::{
-    codec::{DecodeLimits, decode_user_record, has_unreadable_members},
+    codec::{DecodeLimits, decode_unread, decode_user_record, has_unreadable_members},
     model::{EventId, Format, LogEvent, OutputEvent, ShardId, Share, StreamName, UserRecord},
 };
 
@@ -142,13 +142,16 @@ pub struct Pipeline {
     pub(super) parts: PipelineParts,
     /// The names of the routes, which each event carries.
     pub(super) route_names: Vec<Arc<str>>,
+    /// Whether any route looks into messages.
+    reads: bool,
 }
 
 impl Pipeline {
     /// A pipeline of these parts.
     pub fn new(parts: PipelineParts) -> Self {
         let route_names = parts.routes.iter().map(|route| Arc::from(&*route.name)).collect();
-        Self { parts, route_names }
+        let reads = parts.routes.iter().any(Route::reads_messages);
+        Self { parts, route_names, reads }
     }
 
     /// Takes one user record through all stages; of one that is replayed only what failed.
@@ -169,7 +172,8 @@ impl Pipeline {
             self.undecodable(record, replayed.first_failure.reason.clone(), &mut processed);
             return processed;
         }
-        match decode_user_record(record.source.format, &record.record, &self.parts.limits) {
+        let decode = if self.reads { decode_user_record } else { decode_unread };
+        match decode(record.source.format, &record.record, &self.parts.limits) {
             Ok(decoded) => {
                 processed.tally.decoded = 1;
                 processed.tally.control = decoded.control;
@@ -291,12 +295,12 @@ impl Pipeline {
                     let several = json.len() > 1;
                     let before = out.deliveries.len();
                     let at = (sink, number, index);
-                    let made = (0u32..).zip(json).map(|(place, json)| {
-                        self.document(record, at, several.then_some(place), json)
-                    });
-                    out.deliveries.extend(made.filter(|made| {
-                        document.is_none_or(|only| made.document.unwrap_or(0) == only)
-                    }));
+                    for (place, json) in (0u32..).zip(json) {
+                        if document.is_none_or(|only| only == place) {
+                            let place = several.then_some(place);
+                            out.deliveries.push(self.document(record, at, place, json));
+                        }
+                    }
                     if out.deliveries.len() == before {
                         let why = WhyDropped::NotMade;
                         out.dropped.push(Dropped { event: index, route: number, why });

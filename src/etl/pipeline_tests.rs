@@ -24,7 +24,7 @@ pub(crate) fn log_event(message: &str) -> LogEvent {
         }),
         id: "1".to_owned(),
         timestamp: Some(EpochMillis(1_700_000_000_000)),
-        message: message.to_owned(),
+        message: message.into(),
         extra: serde_json::Map::new(),
     }
 }

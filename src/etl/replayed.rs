@@ -215,7 +215,7 @@ fn nothing() -> LogEvent {
         source: Arc::new(LogSource::default()),
         id: String::new(),
         timestamp: None,
-        message: String::new(),
+        message: "".into(),
         extra: Map::new(),
     }
 }

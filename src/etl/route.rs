@@ -7,6 +7,7 @@ use wildmatch::WildMatch;
 use super::{
     FieldTest, Program, Validation, filter::FilterPattern, view::EventView, window::Window,
 };
+use crate::model::LogEvent;
 
 /// One route of a pipeline. It takes the events that meet all its conditions; one without conditions
 /// takes all that come to it.
@@ -52,15 +53,24 @@ impl Route {
 
     /// Whether this route takes an event. `taken` says that an earlier one has.
     pub(super) fn takes(&self, view: &EventView<'_>, taken: bool) -> bool {
-        let (group, message) = (&view.event.source.log_group, &view.event.message);
+        let LogEvent { source, message, .. } = view.event;
         !(self.default && taken)
             && (self.log_groups.is_empty()
-                || self.log_groups.iter().any(|glob| glob.matches(group)))
+                || self.log_groups.iter().any(|glob| glob.matches(&source.log_group)))
             && self.fields.iter().all(|field| field.holds(view.root()))
             && self
                 .filter
                 .as_ref()
-                .is_none_or(|filter| filter.matches_with(message, || view.root()))
+                .is_none_or(|filter| filter.matches_with(message.as_str(), || view.root()))
+    }
+
+    /// Whether it looks into messages. If not, they need not be read.
+    pub(super) fn reads_messages(&self) -> bool {
+        self.filter.is_some()
+            || !self.fields.is_empty()
+            || self.validation.reads_messages()
+            || self.transform.is_some()
+            || self.window.is_some()
     }
 
     /// Whether this route takes all events that `other` takes, as far as the conditions say without

@@ -67,7 +67,7 @@ impl<'e> EventView<'e> {
 
     /// The message's root, if the message is one JSON object.
     pub(super) fn root(&self) -> Option<&'e RawValue> {
-        *self.root.get_or_init(|| raw::root(&self.event.message))
+        *self.root.get_or_init(|| raw::root(self.event.message.as_str()))
     }
 
     /// The message as any JSON document.
@@ -76,7 +76,7 @@ impl<'e> EventView<'e> {
     /// Why it is none.
     pub(super) fn document(&self) -> Result<&Value, &str> {
         let read = || {
-            serde_json::from_str(&self.event.message)
+            serde_json::from_str(self.event.message.as_str())
                 .map_err(|error| format!("the message is not JSON: {error}"))
         };
         self.document.get_or_init(read).as_ref().map_err(String::as_str)
@@ -87,6 +87,7 @@ impl<'e> EventView<'e> {
     pub(super) fn whole(&self) -> &Value {
         self.whole.get_or_init(|| {
             let LogEvent { source, id, timestamp, message, .. } = self.event;
+            let message = message.as_str();
             let parsed = looks_structured(message).then(|| self.document().ok().cloned()).flatten();
             let values = [
                 json!(source.owner),
@@ -138,7 +139,7 @@ impl<'e> EventView<'e> {
         Fields {
             id: Document::text(id),
             timestamp: timestamp.map_or(Document::Null, |time| Document::Integer(time.0)),
-            message: read_message(message),
+            message: read_message(message.as_str()),
             unknown: unknown.collect(),
         }
     }

@@ -181,7 +181,7 @@ impl Generator {
                 source: Arc::clone(&shared),
                 id: self.next_id(now),
                 timestamp: Some(now),
-                message,
+                message: message.into(),
                 extra: extra.clone(),
             })
             .collect();

@@ -113,7 +113,7 @@ fn messages_are_of_every_family() {
     let all: Vec<String> = records(5, Profile::plain(EnvelopeSize::Medium), 200)
         .iter()
         .flat_map(check)
-        .map(|event| event.message)
+        .map(|event| event.message.as_str().to_owned())
         .collect();
     for part in [
         "\"is_save_kinesis\":true",
@@ -157,7 +157,7 @@ fn wraps_given_lines() {
     let lines = ["one".to_owned(), "two\n".to_owned()];
     let record = Generator::new(1, Profile::default()).wrap(&source, lines, NOW);
     let events = check(&record);
-    assert_eq!(events[0].message, "one");
-    assert_eq!(events[1].message, "two\n");
+    assert_eq!(events[0].message.as_str(), "one");
+    assert_eq!(events[1].message.as_str(), "two\n");
     assert_eq!(*events[0].source, source);
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{EpochMillis, Position, ShardId, StreamName};
+use super::{EpochMillis, Message, Position, ShardId, StreamName};
 
 /// What the records of a stream hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,8 +36,8 @@ pub struct LogEvent {
     pub id: String,
     /// When the event happened; `None` when its producer did not say.
     pub timestamp: Option<EpochMillis>,
-    /// The text as it was logged.
-    pub message: String,
+    /// What was logged.
+    pub message: Message,
     /// Fields of the event that this version does not know (`extractedFields` and later ones).
     pub extra: Map<String, Value>,
 }
@@ -220,7 +220,7 @@ mod tests {
             }),
             id: id.to_owned(),
             timestamp: None,
-            message: String::new(),
+            message: "".into(),
             extra: Map::new(),
         };
         assert_eq!(event("all", "7").identity().unwrap(), "111122223333:/app:i-1:all:7");

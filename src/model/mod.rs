@@ -8,6 +8,7 @@ mod event;
 pub mod invariant;
 mod lease;
 mod lease_write;
+mod message;
 mod place;
 mod record;
 mod sequence;
@@ -19,6 +20,7 @@ pub use event::{EventId, Format, LogEvent, LogSource, OutputEvent, RowId, Share}
 pub use invariant::{Breach, Invariant};
 pub use lease::{Lease, LeaseKey, PendingCheckpoint, Progress, WorkerId};
 pub use lease_write::LeaseWrite;
+pub use message::Message;
 pub use place::Place;
 pub use record::{Aggregates, RawRecord, RecordPage, UserRecord};
 pub use sequence::{Position, SequenceNumber, SequenceNumberError};

@@ -128,7 +128,7 @@ impl Printer {
             }
         };
         for event in decoded.events {
-            if self.filter.as_ref().is_none_or(|filter| filter.matches(&event.message)) {
+            if self.filter.as_ref().is_none_or(|filter| filter.matches(event.message.as_str())) {
                 let mut line = Vec::new();
                 render_event(&event, &mut line);
                 self.line(&String::from_utf8_lossy(&line))?;

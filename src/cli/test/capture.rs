@@ -115,7 +115,7 @@ impl Capture<'_> {
     }
 
     fn message(&self, number: u64, line: &[u8]) -> Result<Vec<SourceRecord>, String> {
-        let message = String::from_utf8_lossy(line).into_owned();
+        let message = String::from_utf8_lossy(line).into_owned().into();
         let event = LogEvent { message, ..self.model() };
         self.event(&self.place(number), event)
     }
@@ -219,7 +219,7 @@ impl Capture<'_> {
             source: Arc::new(source),
             id: "0".to_owned(),
             timestamp: Some(self.origin.arrival.unwrap_or(ARRIVAL)),
-            message: String::new(),
+            message: "".into(),
             extra: Map::new(),
         }
     }
@@ -231,7 +231,7 @@ impl Capture<'_> {
                 let source = Arc::clone(&event.source);
                 encode_envelope(&source, &[event])
             }
-            Format::Json | Format::Text | Format::Bytes => Bytes::from(event.message),
+            Format::Json | Format::Text | Format::Bytes => event.message.as_str().to_owned().into(),
         };
         self.payload(place, data)
     }

@@ -192,7 +192,7 @@ const METADATA: [(&str, Metadata); 8] = [
     }),
     ("partition_key", |view| text(&view.record.record.partition_key)),
     ("arrival", |view| Value::Integer(view.record.record.arrival.0)),
-    ("message", |view| text(&view.event.message)),
+    ("message", |view| text(view.event.message.as_str())),
     ("event_id", |view| {
         let identity = view.event.identity();
         text(&identity.unwrap_or_else(|| view.record.event_id(view.index).to_string()))
