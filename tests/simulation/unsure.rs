@@ -19,13 +19,13 @@ fn is_renewal(write: &LeaseWrite) -> bool {
     matches!(write, LeaseWrite::Renew { .. })
 }
 
-fn is_take(write: &LeaseWrite) -> bool {
+pub(crate) fn is_take(write: &LeaseWrite) -> bool {
     matches!(write, LeaseWrite::Take { .. })
 }
 
 impl Calm {
     /// What becomes of a worker's next writes of a kind.
-    fn next(&self, worker: WorkerNo, is: fn(&LeaseWrite) -> bool, fates: &[WriteFate]) {
+    pub(crate) fn next(&self, worker: WorkerNo, is: fn(&LeaseWrite) -> bool, fates: &[WriteFate]) {
         let scripted = fates.iter().map(|fate| Scripted { worker, is, fate: *fate });
         self.world.lock().table.script.extend(scripted);
     }
@@ -38,12 +38,12 @@ impl Calm {
         self.until("a renewal", |calm| counter(calm) > before).await;
     }
 
-    fn cut_off_from_table(&self, worker: WorkerNo) {
+    pub(crate) fn cut_off_from_table(&self, worker: WorkerNo) {
         let until = Instant::now() + params().failover_time * 3;
         self.world.lock().cut_off.insert((worker, Port::Table), until);
     }
 
-    async fn stays_sound(&self, time: Duration) {
+    pub(crate) async fn stays_sound(&self, time: Duration) {
         for _ in 0..300 {
             sleep(time / 300).await;
             self.sound();
