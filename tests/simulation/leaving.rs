@@ -29,7 +29,7 @@ impl Calm {
     /// One worker with so many leases, and something under way in each. It hands none over while its
     /// sinks hang.
     async fn busy(setup: Setup, leases: u128, hang: Duration) -> Self {
-        let mut calm = Self::new(setup, leases, Some(Duration::from_millis(100)));
+        let mut calm = Self::new(setup, leases, Some(Duration::from_millis(400)));
         calm.settled(1).await;
         calm.hang_sinks(0, hang);
         sleep(Duration::from_secs(2)).await;
