@@ -20,8 +20,6 @@ pub(super) struct Held {
     pub(super) lease: Lease,
     pub(super) stream: usize,
     pub(super) acquisition: u64,
-    /// The counter that the acquisition wrote: older images of the row say nothing of it.
-    pub(super) first_counter: u64,
     /// When the last renewal that succeeded was sent.
     pub(super) renewed: Instant,
     /// Until then an old owner may believe in the lease: it was taken by force. It is kept that long
@@ -86,7 +84,6 @@ impl Held {
         let (progress_tx, progress) = watch::channel(None);
         let (prepared, prepared_rx) = watch::channel(lease.pending.clone());
         let held = Self {
-            first_counter: lease.counter,
             lease: lease.clone(),
             stream,
             acquisition,

@@ -27,8 +27,7 @@ pub(super) enum Done {
     Synced { stream: usize, result: Result<Synced, SyncError> },
     Wrote { write: Written, result: Result<Swap, StoreError> },
     NotEnded { key: LeaseKey, acquisition: u64, error: SyncError },
-    Asked { key: LeaseKey, from: WorkerId, result: Result<Swap, StoreError> },
-    Withdrawn { key: LeaseKey, result: Result<Swap, StoreError> },
+    Requested { key: LeaseKey, result: Result<Swap, StoreError> },
     Deleted { key: LeaseKey, result: Result<bool, StoreError> },
     Doubted { key: LeaseKey, error: StreamError },
 }
@@ -155,30 +154,15 @@ pub(super) fn end(
     })
 }
 
-pub(super) fn ask(
-    store: Arc<dyn LeaseStore>,
-    key: LeaseKey,
-    from: WorkerId,
-    to: WorkerId,
-) -> Operation {
+/// Asks for a hand-over, or takes the request back. A worker that leaves must not leave a request
+/// behind, so what failed or was not answered comes to the row as it is.
+pub(super) fn request(store: Arc<dyn LeaseStore>, key: LeaseKey, write: LeaseWrite) -> Operation {
     Box::pin(async move {
-        let write = LeaseWrite::RequestHandOver { from: from.clone(), to };
-        let result = store.write(&key, &write).await;
-        Done::Asked { key, from, result }
-    })
-}
-
-/// Takes a request for a hand-over back.
-pub(super) fn withdraw(
-    store: Arc<dyn LeaseStore>,
-    key: LeaseKey,
-    from: WorkerId,
-    me: WorkerId,
-) -> Operation {
-    Box::pin(async move {
-        let write = LeaseWrite::WithdrawRequest { from, by: me };
-        let result = settled(store.as_ref(), &key, store.write(&key, &write).await).await;
-        Done::Withdrawn { key, result }
+        let result = match store.write(&key, &write).await {
+            Err(error) if error.is_transient() => row(store.as_ref(), &key).await,
+            result => result,
+        };
+        Done::Requested { key, result }
     })
 }
 
@@ -189,18 +173,18 @@ pub(super) fn delete(store: Arc<dyn LeaseStore>, lease: Lease) -> Operation {
     })
 }
 
-/// Finds out by consistent reads what became of a write whose answer was lost. A refusal counts as
-/// applied when the row shows the effect, if an answer was lost before: nothing else explains it. It
-/// then counts from the first of those writes: which of them arrived, and when, nobody knows.
+/// Finds out what became of a write whose answer was lost. A refusal counts as applied when the row
+/// shows the effect, if an answer was lost before: nothing else explains it. It then counts from the
+/// first of those writes: which of them arrived, and when, nobody knows.
 async fn reconcile(
     store: Arc<dyn LeaseStore>,
     mut written: Written,
-    result: Result<Swap, StoreError>,
+    mut result: Result<Swap, StoreError>,
 ) -> Done {
     if matches!(result, Err(StoreError::Unknown(_))) {
         written.unsure.get_or_insert(written.sent);
+        result = row(store.as_ref(), &written.key).await;
     }
-    let mut result = settled(store.as_ref(), &written.key, result).await;
     if let (Ok(Swap::Refused(Some(row))), Some(first)) = (&result, written.unsure)
         && written.write.shows_in(row)
     {
@@ -210,21 +194,12 @@ async fn reconcile(
     Done::Wrote { write: written, result }
 }
 
-/// The row as it is, by consistent reads, in place of an answer that was lost.
-async fn settled(
-    store: &dyn LeaseStore,
-    key: &LeaseKey,
-    result: Result<Swap, StoreError>,
-) -> Result<Swap, StoreError> {
-    if !matches!(result, Err(StoreError::Unknown(_))) {
-        return result;
-    }
+/// The row as it is, by consistent reads, as if it had refused a write.
+async fn row(store: &dyn LeaseStore, key: &LeaseKey) -> Result<Swap, StoreError> {
     loop {
         match store.read(key).await {
             Ok(row) => return Ok(Swap::Refused(row)),
-            Err(StoreError::Throttled | StoreError::Unavailable(_) | StoreError::Unknown(_)) => {
-                sleep(RECONCILE_PAUSE).await;
-            }
+            Err(error) if error.is_transient() => sleep(RECONCILE_PAUSE).await,
             Err(error) => return Err(error),
         }
     }

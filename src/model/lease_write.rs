@@ -289,7 +289,7 @@ mod tests {
         let renewed = LeaseWrite::Renew { by: worker("a"), counter: 5, checkpoint: None }
             .apply(&asked)
             .unwrap();
-        let third = LeaseWrite::RequestHandOver { from: worker("a"), to: worker("c") };
+        let third = LeaseWrite::RequestHandOver { from: worker("b"), to: worker("c") };
         assert_eq!(third.apply(&renewed), None, "one hand-over at a time");
 
         let done = LeaseWrite::FinishHandOver {

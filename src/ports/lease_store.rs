@@ -33,6 +33,13 @@ pub enum StoreError {
     Corrupt(String),
 }
 
+impl StoreError {
+    /// Whether trying again may help.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Throttled | Self::Unavailable(_) | Self::Unknown(_))
+    }
+}
+
 /// The lease table of one application.
 ///
 /// # Guarantees

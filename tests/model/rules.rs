@@ -109,18 +109,14 @@ impl Protocol {
                 worker.asked = None;
                 let wait = self.wait_of(flight).max(worker.wary);
                 worker.wary = 0;
-                let leaving = worker.life == Life::Leaving;
-                if leaving && wait > 0 {
-                    // The row expires: a release would invite the other one in at once.
-                    return;
-                }
                 worker.seen = None;
                 worker.held = Some(Held {
                     behind: image.behind,
                     wanted: false,
                     sent,
                     wait,
-                    finished: leaving,
+                    // Whoever leaves releases it at once, or when the other one's time is over.
+                    finished: worker.life == Life::Leaving,
                     unsure: None,
                     done: image.row.checkpoint,
                     checkpoint: image.row.checkpoint,
@@ -149,14 +145,15 @@ impl Protocol {
                     worker.wary = worker.wary.max(self.wait_of(flight));
                 }
             }
-            // Without an answer it may have been asked for.
-            Kind::Ask => worker.asked = flight.unsure.map(|_| 0),
-            // Handed over in the meantime: taken, to be released.
-            Kind::Withdraw if ours => {
+            // Handed over in the meantime: a worker that leaves takes it to release it.
+            Kind::Ask | Kind::Withdraw if ours => {
                 worker.asked = None;
                 state.take(id, image, false);
             }
-            Kind::Withdraw => worker.asked = (image.row.owner == Some(id)).then_some(0),
+            // What the row says, whatever became of the write.
+            Kind::Ask | Kind::Withdraw => {
+                worker.asked = (image.row.owner == Some(id)).then_some(0);
+            }
             Kind::Renew(_) | Kind::Finish(_) | Kind::Release(_) => {
                 let Some(held) = &mut worker.held else { return };
                 if ours && image.behind == held.behind {

@@ -238,6 +238,14 @@ impl Audit {
         }
         self.rows.insert(after.key.clone(), after.clone());
         self.check(invariant::check_write(before, write, after));
+        // A worker of the KCL would go on with it.
+        if let (Some(pending), Checkpoint::After(position)) = (&after.pending, &after.checkpoint)
+            && pending.position <= *position
+        {
+            let what =
+                format!("{} is prepared up to {}, which is done", after.key, pending.position);
+            self.broken(Invariant::ObjectsHoldOnce, what);
+        }
         if !matches!(write, LeaseWrite::Evict { .. })
             && let Some(next) = write.checkpoint()
         {

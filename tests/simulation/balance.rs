@@ -63,6 +63,26 @@ fn a_worker_holds_no_more_than_it_may() {
     });
 }
 
+/// A lease that is being handed over is nobody's to give: others are asked for.
+#[test]
+fn a_third_worker_gets_its_share_while_a_second_one_waits_for_its() {
+    for seed in 0..5 {
+        simulate(async {
+            let mut calm = Calm::new(Setup::new(seed), 4, Some(Duration::from_millis(100)));
+            calm.settled(1).await;
+            calm.hang_sinks(0, Duration::from_secs(10));
+            sleep(Duration::from_secs(1)).await;
+            for hand_overs in [2, 3] {
+                calm.fleet.join();
+                let asked = calm.until("the asking", |calm| calm.hand_overs() == hand_overs).await;
+                assert!(asked <= take_interval(), "it took {asked:?}");
+            }
+            calm.until("balance", Calm::is_balanced).await;
+            calm.finish().await;
+        });
+    }
+}
+
 #[test]
 fn a_worker_asks_for_no_more_than_it_may_at_a_time() {
     simulate(async {

@@ -11,6 +11,24 @@ use crate::{
     schedule::simulate,
 };
 
+/// A stream that has gone on for long since is not read to its tip.
+#[test]
+fn a_bounded_fleet_is_done_when_it_has_come_to_the_time() {
+    simulate(async {
+        let mut setup = Setup::new(1);
+        setup.until = Some(EpochMillis(2_000));
+        let mut calm = Calm::new(setup, 2, Some(Duration::from_millis(100)));
+        sleep(Duration::from_secs(3)).await;
+        (0..1_000).for_each(|_| calm.put_everywhere());
+        calm.fleet.join();
+        let took = calm.until("its end", |calm| calm.fleet.working.is_empty()).await;
+        assert!(took <= Duration::from_secs(5), "it took {took:?}");
+        let open = calm.world.lock().audit.not_settled();
+        assert!(open.is_empty(), "not read: {open:?}");
+        calm.sound();
+    });
+}
+
 #[test]
 fn a_bounded_fleet_ends_by_itself_with_all_that_came_before_the_time_and_no_more() {
     for seed in 0..10 {

@@ -15,13 +15,17 @@ use crate::{
     stream::Place,
 };
 
-const SHARDS: [&str; 5] = [
-    "shardId-000000000000",
-    "shardId-000000000001",
-    "shardId-000000000002",
-    "shardId-000000000003",
-    "shardId-000000000004",
-];
+fn shard_id(shard: usize) -> ShardId {
+    ShardId::new(format!("shardId-{shard:012}"))
+}
+
+fn lease_key(shard: usize) -> LeaseKey {
+    LeaseKey::new(shard_id(shard).as_str())
+}
+
+fn place(shard: usize) -> Place {
+    Place { stream: 0, shard: shard_id(shard) }
+}
 
 impl Calm {
     /// One worker at rest on a stream of so many shards, which is written to.
@@ -32,14 +36,13 @@ impl Calm {
     }
 
     fn split(&self, shard: usize) {
-        let place = Place { stream: 0, shard: ShardId::new(SHARDS[shard]) };
         let mut state = self.world.lock();
         let now = state.now();
-        state.stream.split(&place, now);
+        state.stream.split(&place(shard), now);
     }
 
-    fn row(&self, shard: usize) -> Option<Lease> {
-        self.world.lock().table.rows.get(&LeaseKey::new(SHARDS[shard])).cloned()
+    pub(crate) fn row(&self, shard: usize) -> Option<Lease> {
+        self.world.lock().table.rows.get(&lease_key(shard)).cloned()
     }
 
     /// Waits until these shards have the only leases, and are read.
@@ -57,17 +60,34 @@ impl Calm {
     /// worker that is gone.
     pub(crate) fn put_back(&self, shard: usize, owner: Option<&str>) {
         let mut state = self.world.lock();
-        let place = Place { stream: 0, shard: ShardId::new(SHARDS[shard]) };
-        let hash_range = Some(state.stream.shard(&place).range);
-        let parents = state.stream.shard(&place).parents.clone();
-        let key = LeaseKey::new(SHARDS[shard]);
-        let lease = Lease::new(key, None, place.shard, state.initial.checkpoint());
+        let of = state.stream.shard(&place(shard));
+        let (hash_range, parents) = (Some(of.range), of.parents.clone());
+        let checkpoint = state.initial.checkpoint();
+        let lease = Lease::new(lease_key(shard), None, shard_id(shard), checkpoint);
         let (counter, owner) = (u64::from(owner.is_some()), owner.map(WorkerId::new));
         state.create(Lease { counter, owner, parents, hash_range, ..lease });
     }
 
     fn delete(&self, shard: usize) {
-        self.world.lock().delete_by_hand(&LeaseKey::new(SHARDS[shard]));
+        self.world.lock().delete_by_hand(&lease_key(shard));
+    }
+
+    /// Puts the lease of a shard that was read to its end, and names no child.
+    fn put_ended(&self, shard: usize) {
+        let lease = Lease::new(lease_key(shard), None, shard_id(shard), Checkpoint::ShardEnd);
+        self.world.lock().create(Lease { counter: 7, ..lease });
+    }
+
+    fn put_into(&self, shards: &[usize]) {
+        let mut state = self.world.lock();
+        shards.iter().for_each(|shard| state.put_into(&place(*shard)));
+    }
+
+    /// What was put so far is not kept any more.
+    fn trim_all(&self) {
+        let mut state = self.world.lock();
+        let now = state.now();
+        state.trim(now);
     }
 
     /// Lets the worker come to the end of its only shard, whose children it cannot find.
@@ -169,6 +189,86 @@ fn a_merged_parent_whose_lease_was_deleted_gets_it_back() {
             calm.delete(1);
             calm.put_back(2, None);
             calm.only(&[2]).await;
+            calm.finish().await;
+        });
+    }
+}
+
+/// Nothing in the table says when it is done with.
+#[test]
+fn the_ended_lease_of_a_shard_that_is_not_listed_is_deleted() {
+    simulate(async {
+        let mut calm = Calm::alone(1, 2).await;
+        calm.world.lock().merge();
+        calm.only(&[2]).await;
+        calm.split(2);
+        calm.only(&[3, 4]).await;
+        calm.trim_all();
+        calm.put_ended(0);
+        // Whoever has just come looks into it, the others once in a while.
+        calm.fleet.join();
+        calm.only(&[3, 4]).await;
+        calm.finish().await;
+    });
+}
+
+/// A row is deleted when its children have started, as their rows say: so these must not go before it.
+#[test]
+fn all_generations_are_deleted_when_they_are_done_with() {
+    let quiet = |seed| Calm::new(Setup::new(seed), 1, None);
+    simulate(async {
+        let mut calm = quiet(1);
+        calm.settled(1).await;
+        calm.split(0);
+        calm.split(1);
+        calm.put_into(&[3, 4]);
+        sleep(Duration::from_secs(20)).await;
+        calm.put_into(&[2]);
+        calm.only(&[2, 3, 4]).await;
+        calm.finish().await;
+    });
+    // Its children are not listed any more: it names theirs, which do not name it.
+    simulate(async {
+        let mut calm = quiet(1);
+        calm.settled(1).await;
+        calm.fleet.crash(0).await;
+        calm.split(0);
+        calm.split(1);
+        calm.split(2);
+        calm.trim_all();
+        calm.split(3);
+        calm.put_into(&[7, 8]);
+        calm.fleet.join();
+        sleep(Duration::from_secs(30)).await;
+        calm.put_into(&[4, 5, 6]);
+        calm.only(&[4, 5, 6, 7, 8]).await;
+        calm.finish().await;
+    });
+}
+
+/// The counter of the new row comes to what it was in the old one. Who has not looked in between would
+/// take it for the row of the worker that died.
+#[test]
+fn a_lease_that_was_deleted_and_has_a_new_owner_is_not_taken_from_it() {
+    for slow_scan in [8_000, 10_500] {
+        simulate(async {
+            let mut calm = Calm::new(Setup::new(1), 1, Some(Duration::from_millis(100)));
+            calm.create_leases();
+            calm.fleet.join();
+            sleep(Duration::from_secs(1)).await;
+            calm.fleet.crash(0).await;
+            let observer = calm.fleet.join();
+            sleep(Duration::from_millis(500)).await;
+            let slow_scan = Duration::from_millis(slow_scan);
+            calm.world.lock().table.slow_scans.insert(observer, slow_scan);
+            sleep(Duration::from_millis(1_500)).await;
+            calm.world.lock().table.slow_scans.clear();
+            calm.delete(0);
+            calm.put_back(0, None);
+            sleep(slow_scan - Duration::from_secs(1)).await;
+            calm.fleet.join();
+            calm.stays_sound(Duration::from_secs(5)).await;
+            assert_eq!(calm.row(0).unwrap().owner, Some(WorkerId::new("w2")));
             calm.finish().await;
         });
     }

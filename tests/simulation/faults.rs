@@ -104,6 +104,7 @@ pub(crate) const MUST_HAPPEN: &[&str] = &[
     "merge",
     "object put again by a later owner",
     "page without records",
+    "prepared batch refused",
     "prepared batch taken over after it was put",
     "prepared batch taken over before it was put",
     "reshard while nobody works",

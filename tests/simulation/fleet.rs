@@ -182,6 +182,12 @@ impl Fleet {
         self.contexts.iter().map(|context| losses(&context.metrics)).sum()
     }
 
+    /// Bytes of records that workers have read.
+    pub(crate) fn bytes_read(&self) -> u64 {
+        let shards = self.contexts.iter().flat_map(|context| context.metrics.shards());
+        shards.map(|(_, reading)| reading.bytes).sum()
+    }
+
     /// How often leases came or went like this.
     pub(crate) fn changes(&self, change: LeaseChange) -> usize {
         let news = self.contexts.iter().flat_map(|context| context.metrics.lease_news());

@@ -11,7 +11,17 @@ use crate::{stream::Place, world::WorkerNo};
 pub(crate) struct Flight {
     /// The budget of every worker.
     pub(crate) budget: u64,
-    fetched: BTreeMap<(WorkerNo, Place), BTreeMap<Position, u64>>,
+    fetched: BTreeMap<(WorkerNo, Place), Fetched>,
+}
+
+/// Records by where they end.
+type Records = BTreeMap<Position, u64>;
+
+#[derive(Default)]
+struct Fetched {
+    kept: Records,
+    /// The last page. What a worker has no bytes for it lets go, and reads it again.
+    last: Records,
 }
 
 impl Flight {
@@ -21,7 +31,12 @@ impl Flight {
         place: &Place,
         records: impl Iterator<Item = (Position, u64)>,
     ) {
-        self.fetched.entry((worker, place.clone())).or_default().extend(records);
+        let page: Records = records.collect();
+        let Some((first, _)) = page.first_key_value() else { return };
+        let Fetched { kept, last } = self.fetched.entry((worker, place.clone())).or_default();
+        last.retain(|position, _| position < first);
+        kept.append(last);
+        *last = page;
     }
 
     /// A lease changes hands: whoever held it (or one worker alone) throws away what it fetched.
@@ -42,17 +57,17 @@ impl Flight {
         sure: impl Fn(&Place) -> bool,
     ) -> Result<(), Breach> {
         let mut bytes = 0;
-        for ((who, place), fetched) in &mut self.fetched {
+        for ((who, place), Fetched { kept, .. }) in &mut self.fetched {
             if *who != worker {
                 continue;
             }
             match open(place) {
-                Some(open) => fetched.retain(|position, _| *position >= open),
-                None => fetched.clear(),
+                Some(open) => kept.retain(|position, _| *position >= open),
+                None => kept.clear(),
             }
             // A record that is larger than a shard's part of the budget is read alone.
-            if sure(place) && fetched.len() > 1 {
-                bytes += fetched.values().sum::<u64>();
+            if sure(place) && kept.len() > 1 {
+                bytes += kept.values().sum::<u64>();
             }
         }
         if bytes <= self.budget {

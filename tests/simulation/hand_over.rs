@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use shardwright::metrics::LeaseChange;
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -63,6 +64,41 @@ fn a_leaving_worker_is_taken_over_from_in_about_a_second_without_a_duplicate() {
             assert!(pause <= bound, "a shard waited for {pause:?}");
             calm.finish().await;
             assert_eq!(calm.duplicates(), 0);
+        });
+    }
+}
+
+/// What it holds, and what it has asked for, is its own whatever a scan shows.
+#[test]
+fn a_worker_does_not_ask_for_more_because_its_scans_are_stale() {
+    for seed in 0..10 {
+        simulate(async {
+            let mut calm = at_rest(seed, 8, 1).await;
+            calm.world.lock().faults.stale_rows = 0.5;
+            calm.fleet.join();
+            sleep(Duration::from_secs(10)).await;
+            assert!(calm.is_balanced());
+            assert_eq!(calm.fleet.changes(LeaseChange::HandedOver), 4);
+            calm.finish().await;
+        });
+    }
+}
+
+/// The lease has come back, and a scan shows the request once more.
+#[test]
+fn a_request_that_was_followed_is_not_followed_again() {
+    for seed in 0..40 {
+        simulate(async {
+            let mut calm = at_rest(seed, 2, 1).await;
+            let thief = calm.fleet.join();
+            calm.until("the hand-over", Calm::is_balanced).await;
+            calm.fleet.drain(thief);
+            let is_back = |calm: &Calm| calm.loads().is_some_and(|loads| loads[&0] == 2);
+            calm.until("the return", is_back).await;
+            calm.world.lock().faults.stale_rows = 0.3;
+            sleep(Duration::from_secs(2)).await;
+            assert_eq!(calm.fleet.changes(LeaseChange::Released), 1, "only what had come");
+            calm.finish().await;
         });
     }
 }

@@ -159,7 +159,12 @@ impl SimSink {
             let faults = state.faults;
             if state.rng.random_bool(faults.sink_down) {
                 state.count("sink down");
-                return Err(down());
+                if part > 0 {
+                    return Err(down());
+                }
+                // Its halves would be other objects.
+                state.count("prepared batch refused");
+                return Err(SinkError::BatchRefused("simulated".to_owned()));
             }
             state.put_object(self.name, grant, &events, part);
         }

@@ -169,6 +169,7 @@ impl State {
         if self.rng.random_bool(faults.empty_page) {
             most = 0;
         }
+        let most = self.stream.page.unwrap_or(most).min(limit as usize);
         let Some(shard) = self.stream.kept(&place) else {
             self.count("shard gone");
             return Err(StreamError::NotFound(format!("{place} is trimmed")));

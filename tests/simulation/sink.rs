@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rand::RngExt;
 use shardwright::{
-    model::OutputEvent,
+    model::{Invariant, OutputEvent},
     ports::{Sink, SinkError, Verdict},
 };
 use tokio::time::{Instant, sleep, sleep_until};
@@ -98,6 +98,11 @@ impl SimSink {
             return Verdict::Retry("simulated".to_owned());
         }
         if self.dead_letters {
+            // Of a record that could not be decoded nothing can be given up, nor of a letter.
+            if has(event, b"gave up") && !has(event, b"\"route\":") {
+                let what = format!("w{} gives up the letter of {}", self.worker, event.id);
+                state.audit.broken(Invariant::AttemptsSpent, what);
+            }
             let now = state.now();
             if state.audit.parked(grant, event, now) {
                 state.count("event given up");

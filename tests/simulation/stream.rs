@@ -40,6 +40,9 @@ impl fmt::Display for Place {
     }
 }
 
+/// What is not UTF-8.
+const POISON: Bytes = Bytes::from_static(b"\xff\xfe");
+
 /// The name of a stream.
 pub(crate) fn name(stream: usize) -> StreamName {
     StreamName::new(format!("stream-{stream}"))
@@ -57,6 +60,10 @@ pub(crate) struct Stream {
     pub(crate) shards: BTreeMap<Place, SimShard>,
     next_sequence: u64,
     next_event: u64,
+    /// Whether all that is put is to be delivered.
+    pub(crate) plain: bool,
+    /// Most records of a page, however many a seed would give.
+    pub(crate) page: Option<usize>,
     /// Bytes that are added to each payload.
     pub(crate) ballast: usize,
     /// Whether `ListShards` does not answer.
@@ -233,7 +240,20 @@ impl State {
                 .collect();
             aggregate(&members)
         };
-        let record = RawRecord { sequence, partition_key, data, arrival: self.now() };
+        self.append(place, RawRecord { sequence, partition_key, data, arrival: self.now() });
+    }
+
+    /// Puts a record that nobody can decode.
+    pub(crate) fn put_poison(&mut self, place: &Place) {
+        self.stream.next_sequence += 1;
+        let sequence: SequenceNumber = self.stream.next_sequence.to_string().parse().unwrap();
+        let position = Position { sequence: sequence.clone(), sub_sequence: 0 };
+        self.audit.put(place.clone(), position, Must::DeadLetter, false);
+        let (partition_key, arrival) = ("key".to_owned(), self.now());
+        self.append(place, RawRecord { sequence, partition_key, data: POISON, arrival });
+    }
+
+    fn append(&mut self, place: &Place, record: RawRecord) {
         self.stream.shards.get_mut(place).unwrap().records.push(record);
     }
 
@@ -242,7 +262,10 @@ impl State {
         let number = self.stream.next_event;
         let ballast = "x".repeat(self.stream.ballast);
         let (data, must) = match self.rng.random_range(0..20) {
-            0 => (Bytes::from_static(b"\xff\xfe"), Must::DeadLetter),
+            _ if self.stream.plain => {
+                (Bytes::from(format!("event {number} {ballast}")), Must::Deliver)
+            }
+            0 => (POISON, Must::DeadLetter),
             1 => (Bytes::from(format!("refuse {number}")), Must::DeadLetter),
             2 | 3 => (Bytes::from(format!("drop {number}")), Must::Nothing),
             _ if self.audit.limits.any() && number.is_multiple_of(19) => {

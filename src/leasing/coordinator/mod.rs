@@ -308,8 +308,7 @@ impl Coordinator {
                 }
                 self.retry_later(&key, acquisition);
             }
-            Done::Asked { key, from, result } => self.hand_over_asked(&key, from, result),
-            Done::Withdrawn { key, result } => self.withdrawn(&key, result),
+            Done::Requested { key, result } => self.requested(&key, result),
             Done::Doubted { key, error } => self.doubted(&key, &error),
             Done::Deleted { key, result } => {
                 self.pending.remove(&key);
@@ -331,13 +330,10 @@ impl Coordinator {
     /// time the row has doubled. When the table is away, each lease would have its own line.
     fn report(&mut self, key: &LeaseKey, problem: &StoreError) {
         let Some(failures) = self.failed_again() else { return };
-        match problem {
-            StoreError::Denied(_) | StoreError::Corrupt(_) => {
-                error!(lease = %key, error = %problem, failures, "lease write impossible, will retry");
-            }
-            StoreError::Throttled | StoreError::Unavailable(_) | StoreError::Unknown(_) => {
-                warn!(lease = %key, error = %problem, failures, "lease write failed, will retry");
-            }
+        if problem.is_transient() {
+            warn!(lease = %key, error = %problem, failures, "lease write failed, will retry");
+        } else {
+            error!(lease = %key, error = %problem, failures, "lease write impossible, will retry");
         }
     }
 

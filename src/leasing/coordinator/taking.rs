@@ -29,7 +29,7 @@ impl Coordinator {
         self.scanning = false;
         let now = Instant::now();
         match result {
-            Ok(leases) => {
+            Ok(mut leases) => {
                 if self.scan_failures > 0 {
                     info!(failures = self.scan_failures, "the lease table answers again");
                 }
@@ -42,14 +42,17 @@ impl Coordinator {
                 let pause = self.params.scan_pause(leases.len()).mul_f64(jitter);
                 // While a hand-over is under way nobody reads the shard in the end: look sooner.
                 let pause = if self.asked.is_empty() { pause } else { pause / 5 };
-                // A counter is news from the end of the scan on, and its age is judged at the begin: a
-                // slow scan must not make a living lease look old.
+                // A counter is news from the end of the scan on (KCL `DynamoDBLeaseTaker`). A slow scan
+                // may make a living lease look old: then its counter has grown, and the take is refused.
                 for breach in self.observations.observe(&leases, started, now) {
                     self.watched.metrics.raise(&breach);
                 }
                 self.next_scan = self.before_next_expiry(now, now + pause);
                 if !self.draining {
-                    self.plan(&leases, started);
+                    self.see_what_others_did(&leases);
+                    self.forget_requests(&leases, now);
+                    self.put_right(&mut leases);
+                    self.plan(&leases, now);
                 }
             }
             Err(error) => {
@@ -73,7 +76,6 @@ impl Coordinator {
     }
 
     fn plan(&mut self, leases: &[Lease], now: Instant) {
-        self.see_what_others_did(leases);
         self.follow_own_requests(leases, now);
         self.start_syncs(leases);
         let ghosts = plan::ghosts(leases);
@@ -110,9 +112,8 @@ impl Coordinator {
             }
         }
         for (key, from) in balance.ask {
-            self.pending.insert(key.clone());
-            let store = Arc::clone(&self.store);
-            self.operations.push(operations::ask(store, key, from, self.me.clone()));
+            let write = LeaseWrite::RequestHandOver { from, to: self.me.clone() };
+            self.request(key, write);
         }
     }
 
@@ -139,7 +140,8 @@ impl Coordinator {
                 continue;
             }
             let asked = lease.checkpoint_owner.as_ref() == Some(&self.me);
-            if asked && lease.counter >= held.first_counter {
+            // An older image may show a hand-over that is done.
+            if asked && lease.counter >= held.lease.counter {
                 held.lease.owner.clone_from(&lease.owner);
                 held.lease.checkpoint_owner.clone_from(&lease.checkpoint_owner);
                 self.start_hand_over(&lease.key);
@@ -147,14 +149,41 @@ impl Coordinator {
         }
     }
 
+    /// Forgets requests that no scan shows by their time-out: they were answered by somebody else, or
+    /// never arrived.
+    fn forget_requests(&mut self, leases: &[Lease], now: Instant) {
+        let time_out = self.params.hand_over_timeout;
+        self.asked.retain(|key, (_, asked)| {
+            let names_me =
+                |lease: &Lease| lease.key == *key && lease.owner.as_ref() == Some(&self.me);
+            now.duration_since(*asked) <= time_out || leases.iter().any(names_me)
+        });
+    }
+
+    /// A scan may be older than what this worker knows: it would ask for more right after it has asked
+    /// for its share, or got it.
+    fn put_right(&self, leases: &mut [Lease]) {
+        for lease in leases {
+            if let Some(held) = self.held.get(&lease.key)
+                && held.lease.counter > lease.counter
+            {
+                lease.clone_from(&held.lease);
+            }
+            if let Some((from, _)) = self.asked.get(&lease.key)
+                && lease.holder() == Some(from)
+            {
+                lease.owner = Some(self.me.clone());
+                lease.checkpoint_owner = Some(from.clone());
+            }
+        }
+    }
+
     /// Takes leases that name this worker and are not held: hand-overs that are done, that timed
     /// out or whose old owner died, and leases that this worker had to give up but nobody took.
     fn follow_own_requests(&mut self, leases: &[Lease], now: Instant) {
-        self.asked.retain(|key, _| leases.iter().any(|lease| lease.key == *key));
         for lease in leases {
             let mine = lease.owner.as_ref() == Some(&self.me);
-            let busy = self.held.contains_key(&lease.key) || self.pending.contains(&lease.key);
-            if !mine || busy || lease.ended() {
+            if !mine || lease.ended() {
                 continue;
             }
             let expired = self.observations.expired(lease, self.params.failover_time, now);
@@ -175,7 +204,7 @@ impl Coordinator {
         self.take_unless(lease, BTreeSet::new(), wait, now);
     }
 
-    /// Takes a lease unless one of `rivals` turns out to go on where its shard ended.
+    /// Takes a lease that is not held, unless one of `rivals` turns out to go on where its shard ended.
     fn take_unless(
         &mut self,
         lease: &Lease,
@@ -183,7 +212,8 @@ impl Coordinator {
         wait: Duration,
         now: Instant,
     ) {
-        if !self.pending.insert(lease.key.clone()) {
+        let held = self.held.contains_key(&lease.key);
+        if held || !self.pending.insert(lease.key.clone()) {
             return;
         }
         let wait = wait.max(self.doubtful_wait(&lease.key));
@@ -285,30 +315,46 @@ impl Coordinator {
         let (mut held, grant) =
             Held::acquire(taken, &self.params, &self.hurry, &self.watched.metrics);
         if self.draining {
-            // A thief that still has to wait must let the row expire: releasing it would invite a
-            // third worker in while the old owner believes in its lease.
-            if written.wait == Duration::ZERO {
-                held.finished = Some(Finished::Drained(None));
-                held.next_write = Instant::now();
-                self.held.insert(written.key.clone(), held);
-            }
-            return;
+            // Released at once, or when the time of an old owner is over.
+            held.finished = Some(Finished::Drained(None));
+            held.next_write = Instant::now();
+        } else {
+            // A closed receiver means that the process is ending; the lease will expire.
+            let _ = self.grants.send(grant);
         }
         self.held.insert(written.key.clone(), held);
-        // A closed receiver means that the process is ending; the lease will expire.
-        let _ = self.grants.send(grant);
     }
 
-    pub(super) fn hand_over_asked(
-        &mut self,
-        key: &LeaseKey,
-        from: WorkerId,
-        result: Result<Swap, StoreError>,
-    ) {
+    fn request(&mut self, key: LeaseKey, write: LeaseWrite) {
+        if self.pending.insert(key.clone()) {
+            let store = Arc::clone(&self.store);
+            self.operations.push(operations::request(store, key, write));
+        }
+    }
+
+    /// Takes requests back when this worker leaves, or their leases would be handed to nobody.
+    pub(super) fn withdraw_requests(&mut self) {
+        for (key, (from, _)) in std::mem::take(&mut self.asked) {
+            let write = LeaseWrite::WithdrawRequest { from, by: self.me.clone() };
+            self.request(key, write);
+        }
+    }
+
+    /// A hand-over was asked for, or such a request taken back. What the row says now matters more than
+    /// whether it was this write that made it so: an answer may have been lost.
+    pub(super) fn requested(&mut self, key: &LeaseKey, result: Result<Swap, StoreError>) {
         self.pending.remove(key);
-        match result {
-            // Without an answer it may have been asked for, and must be taken back on leaving.
-            Ok(Swap::Applied(_)) | Err(StoreError::Unknown(_)) => {
+        let row = match result {
+            Ok(Swap::Applied(row) | Swap::Refused(Some(row))) => row,
+            Ok(Swap::Refused(None)) => return,
+            Err(error) => return self.report(key, &error),
+        };
+        match (row.owner.as_ref() == Some(&self.me), row.checkpoint_owner.clone()) {
+            // Another worker was faster, or it is taken back.
+            (false, _) => {}
+            // Handed over in the meantime: a worker that leaves takes it to release it.
+            (true, None) => self.take(&row, Duration::ZERO, Instant::now()),
+            (true, Some(from)) => {
                 info!(lease = %key, %from, "asked for the lease");
                 self.asked.insert(key.clone(), (from, Instant::now()));
                 self.look_soon();
@@ -316,42 +362,11 @@ impl Coordinator {
                     self.withdraw_requests();
                 }
             }
-            Ok(Swap::Refused(_)) => {}
-            Err(error) => self.report(key, &error),
         }
     }
 
     fn look_soon(&mut self) {
         self.next_scan = self.next_scan.min(Instant::now() + self.params.scan_interval / 5);
-    }
-
-    /// Takes requests back when this worker leaves, or their leases would be handed to nobody.
-    pub(super) fn withdraw_requests(&mut self) {
-        for (key, (from, _)) in std::mem::take(&mut self.asked) {
-            if self.pending.insert(key.clone()) {
-                let store = Arc::clone(&self.store);
-                self.operations.push(operations::withdraw(store, key, from, self.me.clone()));
-            }
-        }
-    }
-
-    pub(super) fn withdrawn(&mut self, key: &LeaseKey, result: Result<Swap, StoreError>) {
-        self.pending.remove(key);
-        match result {
-            // Handed over in the meantime: take it, to release it.
-            Ok(Swap::Refused(Some(row))) if row.holder() == Some(&self.me) => {
-                self.take(&row, Duration::ZERO, Instant::now());
-            }
-            // An answer was lost, and the request still stands.
-            Ok(Swap::Refused(Some(Lease { owner, checkpoint_owner: Some(from), .. })))
-                if owner.as_ref() == Some(&self.me) =>
-            {
-                self.asked.insert(key.clone(), (from, Instant::now()));
-                self.withdraw_requests();
-            }
-            Ok(_) => {}
-            Err(error) => self.report(key, &error),
-        }
     }
 }
 

@@ -84,25 +84,24 @@ fn ask(
     // higher would let two thieves empty one worker in the same round.
     let floor = active.len() / (loads.len() + 1);
     let mut asked: Vec<(LeaseKey, WorkerId)> = Vec::new();
+    let mut movable: BTreeMap<&WorkerId, Vec<&LeaseKey>> = BTreeMap::new();
+    for lease in active.iter().filter(|lease| lease.checkpoint_owner.is_none()) {
+        if let Some(owner) = &lease.owner {
+            movable.entry(owner).or_default().push(&lease.key);
+        }
+    }
+    movable.values_mut().for_each(|keys| keys.shuffle(rng));
     while asked.len() < limit {
         let Some((&busiest, &load)) = loads.iter().max_by_key(|(_, load)| **load) else { break };
         let behind = mine < floor || asked.is_empty();
         if load < mine + 2 || !behind {
             break;
         }
-        let mut movable: Vec<&LeaseKey> = active
-            .iter()
-            .filter(|lease| lease.owner.as_ref() == Some(busiest))
-            .filter(|lease| lease.checkpoint_owner.is_none())
-            .map(|lease| &lease.key)
-            .filter(|key| asked.iter().all(|(other, _)| other != *key))
-            .collect();
-        movable.shuffle(rng);
-        let Some(key) = movable.first() else {
+        let Some(key) = movable.get_mut(busiest).and_then(Vec::pop) else {
             loads.remove(busiest);
             continue;
         };
-        asked.push(((*key).clone(), busiest.clone()));
+        asked.push((key.clone(), busiest.clone()));
         mine += 1;
         loads.insert(busiest, load - 1);
     }
