@@ -90,7 +90,9 @@ fn ask(
             movable.entry(owner).or_default().push(&lease.key);
         }
     }
-    movable.values_mut().for_each(|keys| keys.shuffle(rng));
+    for keys in movable.values_mut() {
+        keys.shuffle(rng);
+    }
     while asked.len() < limit {
         let Some((&busiest, &load)) = loads.iter().max_by_key(|(_, load)| **load) else { break };
         let behind = mine < floor || asked.is_empty();
