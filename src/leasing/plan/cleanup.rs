@@ -5,13 +5,18 @@ use std::collections::BTreeSet;
 use super::by_shard;
 use crate::model::{Lease, LeaseKey, Shard, ShardId};
 
-/// The ended leases that nothing needs any more: every child has a lease and has started, and no other
-/// row names the shard as a child: it would wait for this one for ever.
+/// The ended leases that nothing needs any more: every child has a lease and has started, and every
+/// parent's lease is gone already, and so is that of every shard that named it as going on: the row of
+/// a shard that had left the stream names shards that do not name it. Both are asked, for a stale scan may
+/// show a parent that does not name its children yet.
 pub fn retirable(leases: &[Lease]) -> Vec<LeaseKey> {
     let by_shard = by_shard(leases);
     let started = |lease: &Lease, child: &ShardId| {
         let child = by_shard.get(&(lease.stream.as_deref(), child));
         child.is_some_and(|child| !child.checkpoint.is_start())
+    };
+    let gone = |lease: &Lease, parent: &ShardId| {
+        !by_shard.contains_key(&(lease.stream.as_deref(), parent))
     };
     let ended = leases.iter().filter(|lease| lease.ended());
     let named: BTreeSet<(Option<&str>, &ShardId)> = ended
@@ -22,6 +27,7 @@ pub fn retirable(leases: &[Lease]) -> Vec<LeaseKey> {
         .filter(|lease| lease.ended() && !lease.children.is_empty())
         .filter(|lease| !named.contains(&(lease.stream.as_deref(), &lease.shard)))
         .filter(|lease| lease.children.iter().all(|child| started(lease, child)))
+        .filter(|lease| lease.parents.iter().all(|parent| gone(lease, parent)))
         .map(|lease| lease.key.clone())
         .collect()
 }
@@ -45,7 +51,7 @@ mod tests {
     use crate::{leasing::fixtures::lease, model::Checkpoint};
 
     #[test]
-    fn a_lease_retires_when_its_children_have_started() {
+    fn a_lease_retires_when_its_children_have_started_and_its_parents_are_gone() {
         let at = |name: &str, checkpoint: &str| {
             lease(name).checkpoint(Checkpoint::parse(checkpoint, 0).unwrap())
         };
@@ -59,11 +65,14 @@ mod tests {
         assert_eq!(names(&[parent.clone(), one.clone()]), "", "a child without a lease");
         let two = at("2", "SHARD_END").build();
         assert_eq!(names(&[parent.clone(), one.clone(), two.clone()]), "0");
+        parent.parents = vec![ShardId::new("grandparent")];
+        let grandparent = lease("grandparent").ended().build();
+        assert_eq!(names(&[grandparent, parent, one, two]), "", "grandparents go first");
     }
 
-    /// With the row of its child gone its own would stay for ever.
+    /// A simulation found it: with the successor's row gone its own would have stayed for ever.
     #[test]
-    fn a_child_goes_after_its_parent() {
+    fn a_successor_of_a_shard_that_had_left_goes_after_it() {
         let (mut gone, mut next) = (lease("0").ended().build(), lease("5").ended().build());
         gone.children = vec![ShardId::new("5")];
         next.children = vec![ShardId::new("7")];
