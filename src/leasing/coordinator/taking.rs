@@ -48,6 +48,7 @@ impl Coordinator {
                     self.watched.metrics.raise(&breach);
                 }
                 self.next_scan = self.before_next_expiry(now, now + pause);
+                self.takes.retain(|key, _| leases.iter().any(|lease| lease.key == *key));
                 if !self.draining {
                     self.see_what_others_did(&leases);
                     self.forget_requests(&leases, now);
@@ -231,7 +232,8 @@ impl Coordinator {
         let parents = self.parents_of_new(lease);
         let key = lease.key.clone();
         let sent = Instant::now();
-        let written = Written { key, acquisition: None, write, sent, wait, unsure: None };
+        let unsure = self.taken_before(lease, sent);
+        let written = Written { key, acquisition: None, write, sent, wait, unsure };
         let store = Arc::clone(&self.store);
         let stream = self.streams.iter().find(|stream| stream.identifier.owns(lease));
         self.operations.push(match stream.filter(|_| !rivals.is_empty()) {
@@ -241,6 +243,15 @@ impl Coordinator {
             }
             None => operations::take(store, written, parents),
         });
+    }
+
+    /// When a take was first sent that names the same counter as this one. A scan may be older than what
+    /// that one came to: its row looks as if this one had been applied.
+    fn taken_before(&mut self, lease: &Lease, sent: Instant) -> Option<Instant> {
+        let before = self.takes.get(&lease.key).filter(|(counter, _)| *counter == lease.counter);
+        let first = before.map(|(_, first)| *first);
+        self.takes.insert(lease.key.clone(), (lease.counter, first.unwrap_or(sent)));
+        first
     }
 
     /// For how long an old owner may still believe in a lease that this worker may have taken by force:
