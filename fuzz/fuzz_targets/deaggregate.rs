@@ -23,7 +23,9 @@ fuzz_target!(|input: &[u8]| {
         _ => input.to_vec(),
     };
     let raw = RawRecord {
-        sequence: "49590338271490256608559692538361571095921575989136588898".parse().expect("digits"),
+        sequence: "49590338271490256608559692538361571095921575989136588898"
+            .parse()
+            .expect("digits"),
         partition_key: "key".into(),
         data: Bytes::copy_from_slice(&data),
         arrival: EpochMillis(0),

@@ -33,7 +33,9 @@ fuzz_target!(|line: &[u8]| {
     let Ok(letter) = DeadLetter::parse(line) else { return };
     let (id, attempts, data) = (letter.id(), letter.attempts, letter.data.is_some());
     let event = letter.event.is_some();
-    let Ok(record) = PIPELINE.revive(letter, |_| Some(Format::CloudwatchLogs), false) else { return };
+    let Ok(record) = PIPELINE.revive(letter, |_| Some(Format::CloudwatchLogs), false) else {
+        return;
+    };
     let letters: Vec<DeadLetter> = PIPELINE
         .process(&record)
         .deliveries
