@@ -42,7 +42,8 @@ pub(super) struct Written {
     pub(super) sent: Instant,
     /// For a take: how long its consumer must wait before it delivers.
     pub(super) wait: Duration,
-    /// When the first of the writes was sent whose answers were lost, since the last certain one.
+    /// When the first of the writes was sent whose answers were lost, since the last certain one; for a
+    /// take that of the first one which names the same counter.
     pub(super) unsure: Option<Instant>,
 }
 
@@ -174,8 +175,8 @@ pub(super) fn delete(store: Arc<dyn LeaseStore>, lease: Lease) -> Operation {
 }
 
 /// Finds out what became of a write whose answer was lost. A refusal counts as applied when the row
-/// shows the effect, if an answer was lost before: nothing else explains it. It then counts from the
-/// first of those writes: which of them arrived, and when, nobody knows.
+/// shows the effect, if an answer was lost or the same was tried before: nothing else explains it. It then
+/// counts from the first of those writes: which of them arrived, and when, nobody knows.
 async fn reconcile(
     store: Arc<dyn LeaseStore>,
     mut written: Written,

@@ -19,7 +19,7 @@ fn is_renewal(write: &LeaseWrite) -> bool {
     matches!(write, LeaseWrite::Renew { .. })
 }
 
-pub(crate) fn is_take(write: &LeaseWrite) -> bool {
+fn is_take(write: &LeaseWrite) -> bool {
     matches!(write, LeaseWrite::Take { .. })
 }
 
@@ -38,7 +38,7 @@ impl Calm {
         self.until("a renewal", |calm| counter(calm) > before).await;
     }
 
-    pub(crate) fn cut_off_from_table(&self, worker: WorkerNo) {
+    fn cut_off_from_table(&self, worker: WorkerNo) {
         let until = Instant::now() + params().failover_time * 3;
         self.world.lock().cut_off.insert((worker, Port::Table), until);
     }
