@@ -1,7 +1,7 @@
 //! The lease store over a DynamoDB table with the KCL's schema.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     sync::{Mutex, PoisonError},
 };
 
@@ -209,11 +209,11 @@ impl LeaseStore for DynamoLeases {
             .delete_item()
             .table_name(&self.table)
             .key(LEASE_KEY, s(lease.key.as_str()))
-            .condition_expression("attribute_not_exists(leaseKey) OR leaseCounter = :seen")
-            .set_expression_attribute_values(Some(HashMap::from([(
-                ":seen".to_owned(),
-                n(lease.counter),
-            )])))
+            .condition_expression(
+                "attribute_not_exists(leaseKey) OR (leaseCounter = :seen AND checkpoint = :checkpoint)",
+            )
+            .expression_attribute_values(":seen", n(lease.counter))
+            .expression_attribute_values(":checkpoint", s(lease.checkpoint.text()))
             .send()
             .await;
         answer.map_or_else(

@@ -73,7 +73,8 @@ impl Place {
 /// that is half done; what was processed is dropped by its position (KCL `IteratorBuilder`).
 ///
 /// `LATEST` means now only once: a shard on which nothing came before a restart is read from where it
-/// was first taken (the KCL skips what came in between). `first` is whether this is the first take.
+/// was first taken (the KCL skips what came in between), and a shard of that stream whose lease was
+/// created later, from when the first of the stream was. `first` is whether this is the first take.
 pub fn start_at(lease: &Lease, first: bool, initial: InitialPosition) -> StartAt {
     match (&lease.checkpoint, initial) {
         (Checkpoint::After(position), _) => StartAt::At(position.sequence.clone()),
@@ -82,6 +83,6 @@ pub fn start_at(lease: &Lease, first: bool, initial: InitialPosition) -> StartAt
             None => StartAt::Latest,
         },
         (Checkpoint::AtTimestamp, InitialPosition::AtTimestamp(time)) => StartAt::Timestamp(time),
-        _ => StartAt::TrimHorizon,
+        _ => lease.latest_since.map_or(StartAt::TrimHorizon, StartAt::Timestamp),
     }
 }

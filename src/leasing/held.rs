@@ -1,6 +1,6 @@
 //! One lease that this worker holds, and what it owes the table.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Notify, watch},
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{LeaseGrant, LeaseParams, shard_sync::Successors};
 use crate::{
     metrics::Metrics,
-    model::{Lease, LeaseWrite, PendingCheckpoint, Progress, WorkerId},
+    model::{Lease, LeaseWrite, PendingCheckpoint, Progress, ShardId, WorkerId},
 };
 
 /// A lease from its acquisition until it is released, handed over, ended or lost.
@@ -32,10 +32,14 @@ pub(super) struct Held {
     pub(super) unsure: Option<Instant>,
     /// The next write is not made before this.
     pub(super) next_write: Instant,
-    /// Whether the shard could not be ended since the last renewal.
-    end_failed: bool,
     /// What the consumer has left behind; set once it has finished.
-    pub(super) finished: Option<Finished>,
+    finished: Option<Finished>,
+    /// Whether the leases of the shards that go on are being created. Renewals go on meanwhile.
+    creating: bool,
+    /// They are not created before this.
+    next_creation: Instant,
+    /// How often they could not be created.
+    failed_creations: u32,
     valid_until: watch::Sender<Instant>,
     draining: CancellationToken,
     lost: CancellationToken,
@@ -43,13 +47,15 @@ pub(super) struct Held {
     prepared: watch::Sender<Option<PendingCheckpoint>>,
 }
 
-/// What is left to write for a consumer that has finished.
+/// What is left to do for a consumer that has finished.
 #[derive(Clone, Debug)]
 pub(super) enum Finished {
     /// Give the lease up, or hand it over if that was asked.
     Drained(Option<Progress>),
-    /// Write the shard's end.
+    /// Create the leases of the shards that go on.
     ShardEnded(Successors),
+    /// Write the shard's end: the leases of these are there.
+    Succeeded(Vec<ShardId>),
 }
 
 /// A lease as a take left it.
@@ -62,12 +68,6 @@ pub(super) struct Taken {
     /// When the take was sent.
     pub(super) sent: Instant,
     pub(super) not_before: Instant,
-}
-
-/// The next thing to do for a held lease.
-pub(super) enum Due {
-    Write(LeaseWrite),
-    EndShard(Successors),
 }
 
 impl Held {
@@ -92,8 +92,10 @@ impl Held {
             busy: false,
             unsure: None,
             next_write: sent + params.renew_interval(),
-            end_failed: false,
             finished: None,
+            creating: false,
+            next_creation: sent,
+            failed_creations: 0,
             valid_until,
             draining: CancellationToken::new(),
             lost: CancellationToken::new(),
@@ -125,7 +127,6 @@ impl Held {
             news
         });
         self.lease = row;
-        self.end_failed = false;
         self.renewed = sent;
         self.valid_until.send_replace(sent + params.validity());
     }
@@ -133,10 +134,12 @@ impl Held {
     /// When to write next after a renewal; `next` is when the next one is due.
     pub(super) fn after_renewal(&self, next: Instant) -> Instant {
         match self.finished {
-            Some(_) => self.not_before.max(Instant::now()).min(next),
+            Some(Finished::Drained(_) | Finished::Succeeded(_)) => {
+                self.not_before.max(Instant::now()).min(next)
+            }
             // Prepared while the renewal was under way.
-            None if self.is_waited_for() => Instant::now(),
-            None => next,
+            _ if self.is_waited_for() => Instant::now(),
+            _ => next,
         }
     }
 
@@ -157,13 +160,43 @@ impl Held {
         self.lost.cancel();
     }
 
-    /// The shard could not be ended. Whoever leaves, or is asked for the lease, does not wait until it
-    /// can: the next owner finds the end again.
-    pub(super) fn leave_unended(&mut self) {
-        self.end_failed = true;
+    /// The consumer has finished.
+    pub(super) fn finish(&mut self, finished: Finished) {
+        self.finished = Some(finished);
+        self.next_write = Instant::now();
+    }
+
+    /// When the leases of the shards that go on are to be created, unless that is under way.
+    pub(super) fn next_creation(&self) -> Option<Instant> {
+        let ended = matches!(self.finished, Some(Finished::ShardEnded(_)));
+        (ended && !self.creating).then_some(self.next_creation)
+    }
+
+    /// Begins to create the leases of the shards that go on, if that is due: answers which they are.
+    pub(super) fn start_creation(&mut self, now: Instant) -> Option<Successors> {
+        self.next_creation().filter(|at| *at <= now)?;
+        let Some(Finished::ShardEnded(next)) = &self.finished else { return None };
+        self.creating = true;
+        Some(next.clone())
+    }
+
+    /// The shards that go on have their leases.
+    pub(super) fn succeeded(&mut self, children: Vec<ShardId>) {
+        self.creating = false;
+        self.finish(Finished::Succeeded(children));
+    }
+
+    /// They could not be created, and are tried again after a pause. Whoever leaves, or is asked for the
+    /// lease, does not wait for that: the next owner finds the end again. Answers how often they could not.
+    pub(super) fn not_succeeded(&mut self, pause: Duration) -> u32 {
+        self.creating = false;
+        self.next_creation = Instant::now() + pause;
+        self.failed_creations = self.failed_creations.saturating_add(1);
         if self.draining.is_cancelled() {
-            self.finished = Some(Finished::Drained(self.progress.borrow().clone()));
+            let progress = self.progress.borrow().clone();
+            self.finish(Finished::Drained(progress));
         }
+        self.failed_creations
     }
 
     /// Who waits for this lease, when a hand-over was asked for.
@@ -173,29 +206,29 @@ impl Held {
     }
 
     /// What to write now, if anything.
-    pub(super) fn due(&self, me: &WorkerId, params: &LeaseParams, now: Instant) -> Option<Due> {
+    pub(super) fn due(&self, me: &WorkerId, now: Instant) -> Option<LeaseWrite> {
         if self.busy || now < self.next_write {
             return None;
         }
         let counter = self.lease.counter;
         let by = me.clone();
-        let renew_first = self.end_failed && now >= self.renewed + params.renew_interval();
         Some(match self.finished.as_ref().filter(|_| now >= self.not_before) {
-            Some(Finished::ShardEnded(next)) if !renew_first => Due::EndShard(next.clone()),
-            // Also between two tries to end a shard: the lease is kept until it can be ended.
-            None | Some(Finished::ShardEnded(_)) => Due::Write(LeaseWrite::Renew {
+            None | Some(Finished::ShardEnded(_)) => LeaseWrite::Renew {
                 by,
                 counter,
                 checkpoint: self.news(self.progress.borrow().as_ref()),
-            }),
+            },
+            Some(Finished::Succeeded(children)) => {
+                LeaseWrite::End { by, counter, children: children.clone() }
+            }
             Some(Finished::Drained(checkpoint)) => {
                 let checkpoint = self.news(checkpoint.as_ref());
-                Due::Write(match self.wanted_by(me) {
+                match self.wanted_by(me) {
                     Some(to) => {
                         LeaseWrite::FinishHandOver { by, to: to.clone(), counter, checkpoint }
                     }
                     None => LeaseWrite::Release { by, counter, checkpoint },
-                })
+                }
             }
         })
     }

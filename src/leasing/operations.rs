@@ -10,10 +10,10 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     LeasedStream, plan,
-    shard_sync::{EndError, Successors, SyncError, Synced, end_shard, sync_stream},
+    shard_sync::{self, Successors, SyncError, Synced, sync_stream},
 };
 use crate::{
-    model::{Lease, LeaseKey, LeaseWrite, ShardId, WorkerId},
+    model::{EpochMillis, Lease, LeaseKey, LeaseWrite, Shard, ShardId},
     ports::{LeaseStore, StoreError, StreamError, Swap},
 };
 
@@ -26,10 +26,11 @@ pub(super) enum Done {
     Scanned { started: Instant, result: Result<Vec<Lease>, StoreError> },
     Synced { stream: usize, result: Result<Synced, SyncError> },
     Wrote { write: Written, result: Result<Swap, StoreError> },
-    NotEnded { key: LeaseKey, acquisition: u64, error: SyncError },
+    Succeeded { key: LeaseKey, acquisition: u64, result: Result<Vec<ShardId>, SyncError> },
     Requested { key: LeaseKey, result: Result<Swap, StoreError> },
     Deleted { key: LeaseKey, result: Result<bool, StoreError> },
-    Doubted { key: LeaseKey, error: StreamError },
+    Doubted { key: LeaseKey, error: SyncError },
+    NotYet { key: LeaseKey },
 }
 
 /// A write to a lease, as it was sent.
@@ -42,9 +43,21 @@ pub(super) struct Written {
     pub(super) sent: Instant,
     /// For a take: how long its consumer must wait before it delivers.
     pub(super) wait: Duration,
+    /// For a take: whether the time that it names is now, so that its shard is read from `LATEST`.
+    pub(super) from_now_on: bool,
     /// When the first of the writes was sent whose answers were lost, since the last certain one; for a
     /// take that of the first one which names the same counter.
     pub(super) unsure: Option<Instant>,
+}
+
+impl Written {
+    /// Makes a take begin its shard since a time.
+    fn begin_since(&mut self, time: Option<EpochMillis>) {
+        if let (LeaseWrite::Take { latest_since, .. }, Some(time)) = (&mut self.write, time) {
+            *latest_since = Some(time);
+            self.from_now_on = false;
+        }
+    }
 }
 
 /// Pause between consistent reads while the outcome of a write is unknown.
@@ -76,30 +89,78 @@ pub(super) fn write(store: Arc<dyn LeaseStore>, written: Written) -> Operation {
     })
 }
 
-/// A lease that may have come back after its shard was done with.
+/// A lease that nobody has held, and that may not be needed: the listed lineage says so.
 pub(super) struct Doubt {
     pub(super) stream: LeasedStream,
     pub(super) lease: Lease,
-    /// The started shards that may go on where it ended.
+    /// The shards begun that may go on where it ended.
     pub(super) rivals: BTreeSet<ShardId>,
 }
 
-/// Takes a lease, or deletes it if its shard has started descendants: the listed lineage says so.
-pub(super) fn take_or_delete(
+/// Whether a lease that nobody has held is needed.
+enum Need {
+    /// Not any more: its shard is done with.
+    Gone,
+    /// Not yet: its line is at an earlier shard.
+    Later,
+    /// It is, for what was put since then; `None` for what its checkpoint says.
+    Now(Option<EpochMillis>),
+}
+
+/// Takes a lease, unless it is not needed yet, or deletes it if it is not needed any more.
+pub(super) fn take_if_needed(
     store: Arc<dyn LeaseStore>,
-    written: Written,
+    mut written: Written,
     parents: Vec<LeaseKey>,
     doubt: Doubt,
 ) -> Operation {
     Box::pin(async move {
-        let Doubt { stream, lease, rivals } = doubt;
-        let done_with = match stream.reader.shards().await {
-            Ok(listed) => plan::descends(&rivals, &lease.shard, &listed),
-            Err(StreamError::NotFound(_)) => false,
-            Err(error) => return Done::Doubted { key: lease.key, error },
-        };
-        if done_with { delete(store, lease).await } else { take(store, written, parents).await }
+        match doubt.need(store.as_ref()).await {
+            Ok(Need::Gone) => delete(store, doubt.lease).await,
+            Ok(Need::Later) => Done::NotYet { key: written.key },
+            Ok(Need::Now(since)) => {
+                written.begin_since(since);
+                take(store, written, parents).await
+            }
+            Err(error) => Done::Doubted { key: written.key, error },
+        }
     })
+}
+
+impl Doubt {
+    async fn need(&self, store: &dyn LeaseStore) -> Result<Need, SyncError> {
+        let listed = match self.stream.reader.shards().await {
+            Ok(listed) => listed,
+            Err(StreamError::NotFound(_)) => return Ok(Need::Now(None)),
+            Err(error) => return Err(error.into()),
+        };
+        if plan::descends(&self.rivals, &self.lease.shard, &listed) {
+            return Ok(Need::Gone);
+        }
+        if !self.lease.awaits_latest() {
+            return Ok(Need::Now(None));
+        }
+        Ok(self.need_from_now_on(store, &listed).await?)
+    }
+
+    /// Whether to begin a lease that stands for "from now on". Of workers that begin at the same time one
+    /// may have listed the shards later than the other, without having seen its leases: then the line of
+    /// this shard is at an earlier one. To begin here would be to skip what lies between. Once the line has
+    /// come here, the shard is read since the line was begun.
+    async fn need_from_now_on(
+        &self,
+        store: &dyn LeaseStore,
+        listed: &[Shard],
+    ) -> Result<Need, StoreError> {
+        let mut line = Vec::new();
+        for shard in plan::line_before(&self.lease, listed) {
+            match store.read(&self.stream.lease_key(shard)).await? {
+                Some(row) if !row.ended() => return Ok(Need::Later),
+                row => line.extend(row),
+            }
+        }
+        Ok(Need::Now(plan::carried_on(&line)))
+    }
 }
 
 /// Takes a lease once its `parents` are known to be done with.
@@ -127,31 +188,18 @@ pub(super) fn take(
     })
 }
 
-pub(super) fn end(
+/// Creates the leases of the shards that go on where the one of a held lease ended.
+pub(super) fn create_successors(
     store: Arc<dyn LeaseStore>,
     stream: LeasedStream,
-    held: (LeaseKey, u64, Lease),
-    unsure: Option<Instant>,
-    me: WorkerId,
+    (lease, acquisition): (Lease, u64),
     next: Successors,
+    since: Option<EpochMillis>,
 ) -> Operation {
     Box::pin(async move {
-        let (key, acquisition, lease) = held;
-        let sent = Instant::now();
-        let (write, result) = match end_shard(&stream, store.as_ref(), &lease, &me, next).await {
-            Ok((write, swap)) => (write, Ok(swap)),
-            Err(EndError::Write { write, error }) => (write, Err(error)),
-            Err(EndError::Children(error)) => return Done::NotEnded { key, acquisition, error },
-        };
-        let written = Written {
-            key,
-            acquisition: Some(acquisition),
-            write,
-            sent,
-            wait: Duration::ZERO,
-            unsure,
-        };
-        reconcile(store, written, result).await
+        let created = shard_sync::create_successors(&stream, store.as_ref(), &lease, next, since);
+        let result = created.await;
+        Done::Succeeded { key: lease.key, acquisition, result }
     })
 }
 

@@ -4,7 +4,7 @@ use tracing::info;
 
 use super::{LeasedStream, plan};
 use crate::{
-    model::{Checkpoint, ChildShard, Lease, LeaseWrite, Shard, ShardId, WorkerId},
+    model::{Checkpoint, ChildShard, EpochMillis, Lease, LeaseWrite, Shard, ShardId},
     ports::{LeaseStore, StoreError, StreamError, Swap},
 };
 
@@ -40,8 +40,10 @@ pub(super) async fn sync_stream(
 ) -> Result<Synced, SyncError> {
     let shards = stream.reader.shards().await?;
     let mut synced = Synced::default();
+    let since = plan::latest_since(leases);
     for (shard, checkpoint) in plan::missing_leases(&shards, leases, stream.initial_position) {
-        let lease = new_lease(stream, shard, checkpoint);
+        let since = since.filter(|_| checkpoint == Checkpoint::TrimHorizon);
+        let lease = new_lease(stream, shard, checkpoint, since);
         synced.created += 1;
         if store.create(&lease).await? {
             info!(stream = %stream.name, shard = %shard.id, checkpoint = %lease.checkpoint,
@@ -74,17 +76,19 @@ pub(super) enum Successors {
     OfGoneShard,
 }
 
-/// Ends a shard: creates its children's leases, then writes `SHARD_END` with their names.
+/// Creates the leases of the shards that go on where the one of `lease` ended, and answers which they
+/// are.
 ///
-/// The order is the KCL's (`ShutdownTask`): a crash in between leaves children that wait for their
-/// parent, never a stretch of keys that nobody owns.
-pub(super) async fn end_shard(
+/// The shard's end is written afterwards, with their names. The order is the KCL's (`ShutdownTask`): a
+/// crash in between leaves children that wait for their parent, never a stretch of keys that nobody owns.
+/// `since` is when the stream was begun, if it is read from `LATEST`: lines meet further down.
+pub(super) async fn create_successors(
     stream: &LeasedStream,
     store: &dyn LeaseStore,
     lease: &Lease,
-    me: &WorkerId,
     next: Successors,
-) -> Result<(LeaseWrite, Swap), EndError> {
+    since: Option<EpochMillis>,
+) -> Result<Vec<ShardId>, SyncError> {
     let children = match next {
         Successors::Named(children) if !children.is_empty() => {
             children.into_iter().map(child_as_shard).collect()
@@ -98,88 +102,71 @@ pub(super) async fn end_shard(
         _ => Checkpoint::TrimHorizon,
     };
     for child in &children {
-        other_parents_have_leases(stream, store, child, &lease.shard).await?;
-        if store.create(&new_lease(stream, child, start.clone())).await? {
+        let parents = other_parents(stream, store, child, &lease.shard).await?;
+        let carried_on = plan::carried_on(parents.iter().chain([lease]));
+        let since = carried_on.map(|time| since.map_or(time, |since| since.min(time)));
+        if store.create(&new_lease(stream, child, start.clone(), since)).await? {
             info!(stream = %stream.name, shard = %child.id, parent = %lease.shard,
                 "created lease of a child shard");
         }
     }
-    let write = LeaseWrite::End {
-        by: me.clone(),
-        counter: lease.counter,
-        children: children.into_iter().map(|child| child.id).collect(),
-    };
-    match store.write(&lease.key, &write).await {
-        Ok(swap) => Ok((write, swap)),
-        Err(error) => Err(EndError::Write { write, error }),
-    }
+    Ok(children.into_iter().map(|child| child.id).collect())
 }
 
-/// Checks that a merged shard's other parent has a lease, or needs none: it is not listed any more, or
-/// was read to its end before (the shard that ends now came back after it was done with).
-async fn other_parents_have_leases(
+/// The lease of a merged shard's other parent. It has one, or needs none: it is not listed any more, or was
+/// read to its end before (the shard that ends now came back after it was done with).
+async fn other_parents(
     stream: &LeasedStream,
     store: &dyn LeaseStore,
     child: &Shard,
     parent: &ShardId,
-) -> Result<(), EndError> {
+) -> Result<Vec<Lease>, SyncError> {
+    let mut found = Vec::new();
     for other in child.parents.iter().filter(|other| *other != parent) {
-        if store.read(&stream.lease_key(other)).await?.is_some() {
+        if let Some(row) = store.read(&stream.lease_key(other)).await? {
+            found.push(row);
             continue;
         }
-        let listed = stream.reader.shards().await.map_err(SyncError::from)?;
+        let listed = stream.reader.shards().await?;
         if !listed.iter().any(|shard| shard.id == *other) {
             continue;
         }
-        let mut leases = store.scan().await?;
-        leases.retain(|lease| stream.identifier.owns(lease));
+        let leases = leases_of(stream, store).await?;
         if !plan::gone_on(&leases, &listed).contains(other) {
             let (child, parent) = (child.id.clone(), other.clone());
-            return Err(SyncError::ParentWithoutLease { child, parent }.into());
+            return Err(SyncError::ParentWithoutLease { child, parent });
         }
     }
-    Ok(())
+    Ok(found)
 }
 
-/// Why a shard could not be ended yet.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum EndError {
-    /// Nothing was written to the shard's own lease.
-    #[error("children of the shard: {0}")]
-    Children(#[from] SyncError),
-    /// The write itself failed.
-    #[error("{error}")]
-    Write {
-        /// What was tried.
-        write: LeaseWrite,
-        /// What came of it.
-        error: StoreError,
-    },
-}
-
-impl From<StoreError> for EndError {
-    fn from(error: StoreError) -> Self {
-        Self::Children(error.into())
-    }
+/// The leases of a stream.
+async fn leases_of(
+    stream: &LeasedStream,
+    store: &dyn LeaseStore,
+) -> Result<Vec<Lease>, StoreError> {
+    let mut leases = store.scan().await?;
+    leases.retain(|lease| stream.identifier.owns(lease));
+    Ok(leases)
 }
 
 /// The children by lineage, for servers that do not name them with the last page.
-async fn children_of(stream: &LeasedStream, lease: &Lease) -> Result<Vec<Shard>, EndError> {
+async fn children_of(stream: &LeasedStream, lease: &Lease) -> Result<Vec<Shard>, SyncError> {
     let shards = listed(stream).await?;
     Ok(shards.into_iter().filter(|shard| shard.parents.contains(&lease.shard)).collect())
 }
 
 /// The shards that go on for one that is not listed any more.
-async fn successors_of(stream: &LeasedStream, lease: &Lease) -> Result<Vec<Shard>, EndError> {
+async fn successors_of(stream: &LeasedStream, lease: &Lease) -> Result<Vec<Shard>, SyncError> {
     Ok(plan::successors(&listed(stream).await?, lease).into_iter().cloned().collect())
 }
 
 /// The listed shards; none of a stream that is gone.
-async fn listed(stream: &LeasedStream) -> Result<Vec<Shard>, EndError> {
+async fn listed(stream: &LeasedStream) -> Result<Vec<Shard>, SyncError> {
     match stream.reader.shards().await {
         Ok(shards) => Ok(shards),
         Err(StreamError::NotFound(_)) => Ok(Vec::new()),
-        Err(error) => Err(EndError::Children(error.into())),
+        Err(error) => Err(error.into()),
     }
 }
 
@@ -187,12 +174,19 @@ fn child_as_shard(child: ChildShard) -> Shard {
     Shard { id: child.id, parents: child.parents, hash_range: child.hash_range, open: true }
 }
 
-/// The lease of a shard that nobody has processed yet.
-fn new_lease(stream: &LeasedStream, shard: &Shard, checkpoint: Checkpoint) -> Lease {
+/// The lease of a shard that nobody has processed yet. In a stream that is read from `LATEST` it says since
+/// when, where its line has begun.
+fn new_lease(
+    stream: &LeasedStream,
+    shard: &Shard,
+    checkpoint: Checkpoint,
+    latest_since: Option<EpochMillis>,
+) -> Lease {
     let key = stream.lease_key(&shard.id);
     let stream = stream.identifier.text().cloned();
     let mut lease = Lease::new(key, stream, shard.id.clone(), checkpoint);
     lease.parents.clone_from(&shard.parents);
     lease.hash_range = shard.hash_range;
+    lease.latest_since = latest_since;
     lease
 }

@@ -244,16 +244,18 @@ pub fn check_start<'l>(
 ///
 /// # Errors
 /// When the shard has not ended, or one of its children has not started. A lease that nobody held
-/// may go when a child has started: its shard was done with before it was created.
+/// may go when reading of a child has begun: its shard was done with before it was created.
 pub fn check_retirement<'l>(
     lease: &Lease,
     rows: impl Iterator<Item = &'l Lease> + Clone,
 ) -> Result<(), Breach> {
-    let started = rows.filter(|row| row.stream == lease.stream && !row.checkpoint.is_start());
-    if lease.never_held() && started.clone().any(|row| row.parents.contains(&lease.shard)) {
+    let rows = rows.filter(|row| row.stream == lease.stream);
+    let goes_on = |row: &Lease| row.begun() && row.parents.contains(&lease.shard);
+    if lease.never_held() && rows.clone().any(goes_on) {
         return Ok(());
     }
-    let started = |child: &ShardId| started.clone().any(|row| row.shard == *child);
+    let has_started = |row: &Lease| !row.checkpoint.is_start();
+    let started = |child: &ShardId| rows.clone().any(|row| row.shard == *child && has_started(row));
     let what = if lease.checkpoint != Checkpoint::ShardEnd {
         format!("{} is deleted at {}", lease.key, lease.checkpoint)
     } else if let Some(child) = lease.children.iter().find(|child| !started(child)) {

@@ -43,8 +43,9 @@ pub struct Lease {
     pub watermarks: Option<Arc<str>>,
     /// `pendingCheckpoint…`: what the holder has prepared and not checkpointed yet.
     pub pending: Option<PendingCheckpoint>,
-    /// `latestSince`, an attribute of ours: when a shard was first taken that is read from `LATEST`.
-    /// While it has no checkpoint a later reader begins there, so that what came in between is read.
+    /// `latestSince`, an attribute of ours: when a shard was first taken that is read from `LATEST`, or
+    /// the one from which it descends. While it has no checkpoint a later reader begins there, so that
+    /// what came in between is read.
     pub latest_since: Option<EpochMillis>,
     /// `ownerSwitchesSinceCheckpoint`.
     pub owner_switches: u64,
@@ -115,6 +116,19 @@ impl Lease {
     /// Whether nobody has held this lease since it was created.
     pub fn never_held(&self) -> bool {
         self.counter == 0 && self.holder().is_none() && self.checkpoint.is_start()
+    }
+
+    /// Whether reading of the shard has begun: it has a checkpoint of a position, or a worker of ours took
+    /// it to read it from `LATEST`, which leaves no checkpoint while nothing comes.
+    pub fn begun(&self) -> bool {
+        let from_latest = self.checkpoint == Checkpoint::Latest && self.latest_since.is_some();
+        from_latest || !self.checkpoint.is_start()
+    }
+
+    /// Whether the shard is to be read from `LATEST`, and no worker of ours has begun: it stands for
+    /// "from now on".
+    pub fn awaits_latest(&self) -> bool {
+        self.checkpoint == Checkpoint::Latest && self.latest_since.is_none()
     }
 
     /// Whether the shard has been processed to its end.

@@ -56,6 +56,9 @@ pub struct HashKeyRange {
 }
 
 impl HashKeyRange {
+    /// All keys.
+    pub const ALL: Self = Self { start: HashKey(0), end: HashKey(u128::MAX) };
+
     /// Reads both ends from decimal text; `None` unless both are keys and in order.
     pub fn parse(start: &str, end: &str) -> Option<Self> {
         let start = HashKey(start.parse().ok()?);
@@ -66,6 +69,23 @@ impl HashKeyRange {
     /// Whether the two have a key in common.
     pub fn overlaps(&self, other: &Self) -> bool {
         self.start <= other.end && other.start <= self.end
+    }
+
+    /// The parts of it that none of these takes, in order.
+    pub fn without(&self, taken: &[Self]) -> Vec<Self> {
+        let mut taken: Vec<&Self> = taken.iter().filter(|other| self.overlaps(other)).collect();
+        taken.sort_unstable();
+        let mut left = Vec::new();
+        let mut next = Some(self.start);
+        for other in taken {
+            let Some(start) = next else { break };
+            if start < other.start {
+                left.push(Self { start, end: HashKey(other.start.0 - 1) });
+            }
+            next = other.end.0.checked_add(1).map(|after| start.max(HashKey(after)));
+        }
+        left.extend(next.filter(|start| *start <= self.end).map(|start| Self { start, ..*self }));
+        left
     }
 
     /// Its part of the key space, in thousandths.

@@ -83,20 +83,15 @@ pub(crate) struct Audit {
     orders: BTreeMap<SinkName, Order>,
     /// Shards that are not listed any more.
     trimmed: BTreeSet<Place>,
-    /// Whether the streams are read from `LATEST`: what was put before the fleet began is not read.
+    /// Whether the streams are read from `LATEST`: what was put into a line of shards before somebody
+    /// took the lease of one is not owed.
     pub(crate) from_latest: bool,
-    /// Shards that ever had a lease.
-    leased: BTreeSet<Place>,
-    /// Shards that are read from `LATEST`.
-    latest: BTreeMap<Place, Latest>,
+    /// When the lease of each shard was first taken.
+    begun: BTreeMap<Place, EpochMillis>,
+    /// Shards of which somebody has asked for what comes from now on.
+    from_now_on: BTreeSet<Place>,
     /// Deliveries of events that had an outcome already.
     pub(crate) duplicates: u64,
-}
-
-/// A shard that is read from `LATEST`: when it was first taken, and whether it was read since.
-struct Latest {
-    taken: EpochMillis,
-    read: bool,
 }
 
 /// How wrong the clocks of machines are at most, in milliseconds.
@@ -122,8 +117,8 @@ impl Audit {
             orders: BTreeMap::new(),
             trimmed: BTreeSet::new(),
             from_latest: false,
-            leased: BTreeSet::new(),
-            latest: BTreeMap::new(),
+            begun: BTreeMap::new(),
+            from_now_on: BTreeSet::new(),
             duplicates: 0,
         }
     }
@@ -140,17 +135,27 @@ impl Audit {
     }
 
     /// A record is put; `readable` is whether there is an event in it.
-    pub(crate) fn put(&mut self, place: Place, position: Position, must: Must, readable: bool) {
-        let book = self.books.entry(place).or_default();
+    pub(crate) fn put(
+        &mut self,
+        stream: &Stream,
+        place: &Place,
+        position: Position,
+        must: Must,
+        readable: bool,
+    ) {
+        let owed = !self.from_latest
+            || self.begun.contains_key(place)
+            || stream.before(place).iter().any(|place| self.begun.contains_key(place));
+        let book = self.books.entry(place.clone()).or_default();
         let is_open = matches!(must, Must::Deliver | Must::DeadLetter);
         let copied = self.preparing.contains(&AGAIN) && is_open && readable;
-        if is_open {
+        if is_open && owed {
             book.open.insert(position.clone());
         }
-        if copied {
+        if copied && owed {
             book.copies.insert(position.clone());
         }
-        let entry = Entry { must, refused: false, outcomes: 0, copied, lost: false };
+        let entry = Entry { must, refused: false, outcomes: 0, copied, lost: !owed };
         book.entries.insert(position, entry);
     }
 
@@ -173,36 +178,43 @@ impl Audit {
 
     /// Somebody asks for a place in a shard. The first reader of one that is read from `LATEST` leaves
     /// out what was put before; if it is a later owner of the lease, what was put before the first
-    /// take.
+    /// take. What came after its line had begun at an earlier shard is owed all the same.
     pub(crate) fn begins(
         &mut self,
+        stream: &Stream,
         place: &Place,
         start: &StartAt,
         records: &[RawRecord],
         index: usize,
     ) {
-        let Some(Latest { taken, read }) = self.latest.get_mut(place) else { return };
-        let first = !std::mem::replace(read, true);
-        let skipped = match start {
-            StartAt::Latest if first => index,
-            StartAt::Timestamp(time) => {
-                // The time is by the clock of whoever took it first.
-                let certain = EpochMillis(taken.0 + CLOCKS);
-                records.partition_point(|record| record.arrival < *time && record.arrival < certain)
-            }
+        if !self.from_latest {
+            return;
+        }
+        let line = stream.before(place);
+        let first_take = |own: Option<&Place>| {
+            let places = line.iter().chain(own);
+            places.filter_map(|place| self.begun.get(place)).min().copied()
+        };
+        let owed_from = match start {
+            // What came to the shard between its first take and now does not count.
+            StartAt::Latest if !self.from_now_on.contains(place) => first_take(None),
+            StartAt::Latest => first_take(Some(place)),
+            // The time is by the clock of whoever took the first.
+            StartAt::Timestamp(_) => first_take(Some(place)).map(|at| EpochMillis(at.0 + CLOCKS)),
             _ => return,
         };
-        for record in &records[..skipped] {
-            self.lost(place, &record.sequence);
+        if *start == StartAt::Latest {
+            self.from_now_on.insert(place.clone());
+        }
+        for record in &records[..index] {
+            if owed_from.is_none_or(|from| record.arrival < from) {
+                self.lost(place, &record.sequence);
+            }
         }
     }
 
     /// The first record of a shard, up to `limit`, that has no outcome and must have one.
     pub(crate) fn open(&self, place: &Place, limit: Option<&Position>) -> Option<&Position> {
-        if self.from_latest && !self.leased.contains(place) {
-            // It was closed before the fleet began.
-            return None;
-        }
         let book = self.books.get(place)?;
         let first = book.open.first().into_iter().chain(book.copies.first()).min()?;
         limit.is_none_or(|limit| first <= limit).then_some(first)
@@ -218,7 +230,6 @@ impl Audit {
     // === The table ===
 
     pub(crate) fn created(&mut self, lease: &Lease) {
-        self.leased.insert(Place::of(lease));
         self.rows.insert(lease.key.clone(), lease.clone());
     }
 
@@ -260,10 +271,7 @@ impl Audit {
                 if before.checkpoint.is_start() {
                     self.starts(before);
                 }
-                if before.checkpoint == Checkpoint::Latest && before.latest_since.is_none() {
-                    let latest = Latest { taken: now, read: false };
-                    self.latest.insert(Place::of(before), latest);
-                }
+                self.begun.entry(Place::of(before)).or_insert(now);
                 self.flight.left(&Place::of(before), None);
                 let place = Place::of(before);
                 self.beliefs.took(&place, worker, sent);
@@ -328,8 +336,11 @@ impl Audit {
     fn starts(&mut self, child: &Lease) {
         let row_of = |shard: &_| {
             let mut rows = self.rows.values().filter(|row| row.stream == child.stream);
-            // What came back after it was retired is of no account.
-            rows.find(|row| row.shard == *shard && !self.retired.contains(&row.key))
+            // What came back after it was retired is of no account, nor is a first lease that stands for
+            // "from now on" and came too late: its shard is closed.
+            let too_late = |row: &Lease| row.never_held() && row.awaits_latest();
+            let counts = |row: &Lease| !self.retired.contains(&row.key) && !too_late(row);
+            rows.find(|row| row.shard == *shard && counts(row))
         };
         let checked = invariant::check_start(child, row_of);
         self.check(checked);
@@ -391,7 +402,7 @@ impl Audit {
     fn has_gone_on(&self, stream: &Stream, place: &Place) -> bool {
         let below = |shard: &ShardId| Place { shard: shard.clone(), ..place.clone() };
         let started: BTreeSet<Place> =
-            self.rows.values().filter(|row| !row.checkpoint.is_start()).map(Place::of).collect();
+            self.rows.values().filter(|row| row.begun()).map(Place::of).collect();
         let mut to_visit: Vec<_> = stream.shard(place).children.iter().map(below).collect();
         while let Some(place) = to_visit.pop() {
             if started.contains(&place) {
@@ -474,10 +485,9 @@ impl Audit {
     // === The stream ===
 
     pub(crate) fn reads(&mut self, stream: &Stream, worker: WorkerNo, place: &Place) {
-        for parent in &stream.shard(place).parents {
-            let parent = Place { shard: parent.clone(), ..place.clone() };
-            if let Some(open) = self.open(&parent, None) {
-                let what = format!("w{worker} reads {place} while {open} of {parent} is open");
+        for before in stream.before(place) {
+            if let Some(open) = self.open(&before, None) {
+                let what = format!("w{worker} reads {place} while {open} of {before} is open");
                 self.broken(Invariant::ParentsFirst, what);
             }
         }

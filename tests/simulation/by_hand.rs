@@ -35,7 +35,7 @@ impl Calm {
         calm
     }
 
-    fn split(&self, shard: usize) {
+    pub(crate) fn split(&self, shard: usize) {
         let mut state = self.world.lock();
         let now = state.now();
         state.stream.split(&place(shard), now);

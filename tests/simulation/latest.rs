@@ -92,3 +92,47 @@ fn a_merge_while_the_first_leases_are_created_stops_nobody() {
         });
     }
 }
+
+/// A worker listed the shards when two generations had followed, and had seen an empty table before: its
+/// lease stands for "from now on" in a line that is read further up, where no row says that it waits.
+#[test]
+fn a_lease_ahead_of_its_line_is_not_begun() {
+    for seed in 0..5 {
+        simulate(async {
+            let mut calm = idle(seed, 1);
+            calm.settled(1).await;
+            calm.hang_sinks(0, Duration::from_secs(10));
+            for split in [0, 1] {
+                calm.put_somewhere();
+                sleep(Duration::from_secs(1)).await;
+                calm.split(split);
+            }
+            calm.put_somewhere();
+            calm.put_back(3, None);
+            calm.finish().await;
+            let delivered = calm.world.lock().audit.delivered_events();
+            assert!(delivered.iter().any(|(place, _)| place.shard.as_str().ends_with('3')));
+        });
+    }
+}
+
+/// A worker had listed the shards before they were split, and stood still; the children have been begun,
+/// and nothing has come yet.
+#[test]
+fn a_lease_behind_its_line_is_deleted_unread() {
+    for seed in 0..5 {
+        simulate(async {
+            let mut calm = idle(seed, 1);
+            calm.split(0);
+            if seed % 2 == 1 {
+                calm.split(1);
+            }
+            calm.settled(1).await;
+            calm.put_back(0, None);
+            calm.until("its end", |calm| calm.row(0).is_none()).await;
+            calm.put_somewhere();
+            calm.finish().await;
+            assert_eq!(calm.world.lock().counter("shard end"), 0);
+        });
+    }
+}

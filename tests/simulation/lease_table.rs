@@ -373,17 +373,22 @@ impl SimTable {
         let deleted = {
             let mut state = self.world.lock();
             state.arrive();
-            let row = state.table.rows.get(&lease.key);
-            let (is_there, changed) =
-                (row.is_some(), row.is_some_and(|row| row.counter != lease.counter));
-            if is_there && !changed {
+            let row = state.table.rows.get(&lease.key).cloned();
+            let unchanged =
+                |row: &Lease| row.counter == lease.counter && row.checkpoint == lease.checkpoint;
+            let gone = row.as_ref().is_none_or(unchanged);
+            if let Some(row) = row.filter(|_| gone) {
                 state.note(format!("w{} deletes {}", self.worker, lease.key));
-                state.count("lease retired");
+                state.count(if row.never_held() {
+                    "unheld lease deleted"
+                } else {
+                    "lease retired"
+                });
                 let State { audit, stream, .. } = &mut *state;
-                audit.deleted(stream, &lease);
+                audit.deleted(stream, &row);
                 state.put(lease.key.clone(), None);
             }
-            !changed
+            gone
         };
         self.world.answer().await;
         Ok(deleted)

@@ -87,7 +87,7 @@ impl SimStream {
             StartAt::At(_) if index < shard.trimmed => "read from a trimmed position",
             _ => "read from a position",
         };
-        audit.begins(&place, &start, records, index);
+        audit.begins(stream, &place, &start, records, index);
         let index = index.max(shard.trimmed);
         state.count(what);
         Ok(state.new_iterator(place, index))

@@ -1,6 +1,10 @@
 //! Streams that are written to, split and merged while they are read: the truth of them.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use rand::RngExt;
@@ -109,6 +113,21 @@ impl Stream {
     /// A shard that can be read; `None` when it has been trimmed.
     pub(crate) fn kept(&self, place: &Place) -> Option<&SimShard> {
         self.shards.get(place).filter(|shard| !shard.gone)
+    }
+
+    /// The shards from which one descends.
+    pub(crate) fn before(&self, place: &Place) -> BTreeSet<Place> {
+        let mut found = BTreeSet::new();
+        let mut to_visit = vec![place.clone()];
+        while let Some(visited) = to_visit.pop() {
+            for shard in &self.shard(&visited).parents {
+                let parent = Place { shard: shard.clone(), ..place.clone() };
+                if found.insert(parent.clone()) {
+                    to_visit.push(parent);
+                }
+            }
+        }
+        found
     }
 
     pub(crate) fn is_open(&self, place: &Place) -> bool {
@@ -248,7 +267,7 @@ impl State {
         self.stream.next_sequence += 1;
         let sequence: SequenceNumber = self.stream.next_sequence.to_string().parse().unwrap();
         let position = Position { sequence: sequence.clone(), sub_sequence: 0 };
-        self.audit.put(place.clone(), position, Must::DeadLetter, false);
+        self.audit.put(&self.stream, place, position, Must::DeadLetter, false);
         let (partition_key, arrival) = ("key".to_owned(), self.now());
         self.append(place, RawRecord { sequence, partition_key, data: POISON, arrival });
     }
@@ -279,7 +298,7 @@ impl State {
         };
         let position = Position { sequence: sequence.clone(), sub_sequence };
         let must = if self.is_wanted() { must } else { Must::Unwanted };
-        self.audit.put(place.clone(), position, must, data.is_ascii());
+        self.audit.put(&self.stream, place, position, must, data.is_ascii());
         data
     }
 

@@ -77,7 +77,7 @@ impl<'a> Seeker<'a> {
     pub(in crate::cli) async fn lag(&mut self, lease: &Lease) -> Result<Option<Lag>, StreamError> {
         let start = match &lease.checkpoint {
             Checkpoint::After(position) => StartAt::After(position.sequence.clone()),
-            _ if lease.ended() || is_open(lease) => return Ok(None),
+            _ if lease.ended() || lease.awaits_latest() => return Ok(None),
             _ => start_at(lease, false, self.initial),
         };
         let page = self.page_from(&start, 1).await?;
@@ -88,7 +88,7 @@ impl<'a> Seeker<'a> {
     /// The checkpoint of a lease with the first user record that a worker would process which takes
     /// it.
     pub(super) async fn reading(&mut self, lease: &Lease) -> Result<Reading, StreamError> {
-        let open = is_open(lease);
+        let open = lease.awaits_latest();
         let unread = if open || lease.ended() { None } else { self.unread(lease).await? };
         Ok(Reading { checkpoint: lease.checkpoint.clone(), unread, open })
     }
@@ -271,11 +271,6 @@ fn reaches(page: &Page, target: Option<&SequenceNumber>) -> bool {
 fn last_below(page: Page, target: Option<&SequenceNumber>) -> Option<RawRecord> {
     let below = |record: &RawRecord| target.is_none_or(|target| record.sequence < *target);
     page.records.into_iter().rev().find(below)
-}
-
-/// Whether the lease begins with what is put after a worker has taken it.
-fn is_open(lease: &Lease) -> bool {
-    lease.checkpoint == Checkpoint::Latest && lease.latest_since.is_none()
 }
 
 /// The checkpoint of a record with all its user records.

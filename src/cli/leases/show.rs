@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     cli::talk::{complain, print},
-    model::{Checkpoint, Lease, Shard, ShardId},
+    model::{Lease, Shard, ShardId},
 };
 
 #[derive(clap::Args)]
@@ -93,8 +93,8 @@ fn render(entry: &Entry<'_>, rows: &Rows, asked: Option<&Asked>, pulse: Option<&
     add("owner", text::owner(lease));
     let arrived = lease.arrival.map(|time| format!(", arrived {time}")).unwrap_or_default();
     add("checkpoint", format!("{}{arrived}", lease.checkpoint));
-    if let (Checkpoint::Latest, Some(since)) = (&lease.checkpoint, lease.latest_since) {
-        add("", format!("which is since {since}, when a worker first took it"));
+    if let Some(since) = lease.latest_since.filter(|_| lease.checkpoint.is_start()) {
+        add("", format!("which is since {since}, when a worker first took it, or its parent"));
     }
     if let Some(pending) = &lease.pending {
         add("prepared", format!("up to {}", pending.position));

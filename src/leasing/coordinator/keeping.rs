@@ -4,16 +4,17 @@ use std::{sync::Arc, time::Duration};
 
 use rand::RngExt;
 use tokio::time::Instant;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::Coordinator;
 use crate::{
     leasing::{
-        held::Due,
         operations::{self, Written},
+        plan,
+        shard_sync::SyncError,
     },
     metrics::LeaseChange,
-    model::{Lease, LeaseKey, LeaseWrite, invariant},
+    model::{Lease, LeaseKey, LeaseWrite, ShardId, invariant},
     ports::{StoreError, Swap},
 };
 
@@ -23,17 +24,37 @@ const RETRY_MIN: Duration = Duration::from_millis(200);
 impl Coordinator {
     pub(super) fn start_due(&mut self, now: Instant) {
         self.drop_expired(now);
-        let due: Vec<(LeaseKey, Due)> = self
-            .held
-            .iter()
-            .filter_map(|(key, held)| Some((key.clone(), held.due(&self.me, &self.params, now)?)))
-            .collect();
-        for (key, due) in due {
-            self.start_write(key, due, now);
-        }
+        self.start_writes(now);
+        self.start_creations(now);
         if !self.draining && !self.scanning && now >= self.next_scan {
             self.scanning = true;
             self.operations.push(operations::scan(Arc::clone(&self.store)));
+        }
+    }
+
+    fn start_writes(&mut self, now: Instant) {
+        for (key, held) in &mut self.held {
+            let Some(write) = held.due(&self.me, now) else { continue };
+            held.busy = true;
+            let (key, acquisition) = (key.clone(), Some(held.acquisition));
+            let (wait, from_now_on, unsure) = (Duration::ZERO, false, held.unsure);
+            let written = Written { key, acquisition, write, sent: now, wait, from_now_on, unsure };
+            self.operations.push(operations::write(Arc::clone(&self.store), written));
+        }
+    }
+
+    /// Where shards have ended: begins to create the leases of those that go on.
+    fn start_creations(&mut self, now: Instant) {
+        for held in self.held.values_mut() {
+            let Some(stream) = self.streams.get(held.stream) else { continue };
+            let Some(next) = held.start_creation(now) else { continue };
+            let store = Arc::clone(&self.store);
+            let ended = (held.lease.clone(), held.acquisition);
+            let seen = Arc::clone(&self.watched.status.borrow().leases);
+            let since = plan::latest_since(seen.iter().filter(|row| stream.identifier.owns(row)));
+            let stream = stream.clone();
+            let create = operations::create_successors(store, stream, ended, next, since);
+            self.operations.push(create);
         }
     }
 
@@ -53,29 +74,6 @@ impl Coordinator {
             }
             self.lose(&key);
         }
-    }
-
-    fn start_write(&mut self, key: LeaseKey, due: Due, now: Instant) {
-        let Some(held) = self.held.get_mut(&key) else { return };
-        held.busy = true;
-        let acquisition = held.acquisition;
-        let store = Arc::clone(&self.store);
-        let operation = match due {
-            Due::Write(write) => {
-                let acquisition = Some(acquisition);
-                let wait = Duration::ZERO;
-                let unsure = held.unsure;
-                let written = Written { key, acquisition, write, sent: now, wait, unsure };
-                operations::write(store, written)
-            }
-            Due::EndShard(next) => {
-                let Some(stream) = self.streams.get(held.stream).cloned() else { return };
-                let unsure = held.unsure;
-                let held = (key, acquisition, held.lease.clone());
-                operations::end(store, stream, held, unsure, self.me.clone(), next)
-            }
-        };
-        self.operations.push(operation);
     }
 
     pub(super) fn wrote(&mut self, written: &Written, result: Result<Swap, StoreError>) {
@@ -155,6 +153,30 @@ impl Coordinator {
             | LeaseWrite::WithdrawRequest { .. }
             | LeaseWrite::FillHashRange { .. }
             | LeaseWrite::Evict { .. } => {}
+        }
+    }
+
+    /// The leases of the shards that go on where one ended were created, or could not be.
+    pub(super) fn succeeded(
+        &mut self,
+        key: &LeaseKey,
+        acquisition: u64,
+        result: Result<Vec<ShardId>, SyncError>,
+    ) {
+        let pause = self.rng.random_range(RETRY_MIN..RETRY_MIN * 4);
+        let held = self.held.get_mut(key).filter(|held| held.acquisition == acquisition);
+        let Some(held) = held else { return };
+        let error = match result {
+            Ok(children) => return held.succeeded(children),
+            Err(error) => error,
+        };
+        let failures = held.not_succeeded(pause);
+        let stream = held.stream;
+        if failures.is_power_of_two() {
+            warn!(lease = %key, %error, failures, "could not end the shard yet, will retry");
+        }
+        if let SyncError::ParentWithoutLease { .. } = error {
+            self.ask_for_sync(stream);
         }
     }
 

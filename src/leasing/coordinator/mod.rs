@@ -26,7 +26,7 @@ use super::{
     held::{Finished, Held},
     operations::{Done, Operation},
     plan::Observations,
-    shard_sync::{Successors, SyncError},
+    shard_sync::Successors,
 };
 use crate::{
     metrics::{LeaseChange, Metrics},
@@ -249,10 +249,11 @@ impl Coordinator {
     /// When something is due even if nothing happens.
     fn next_wake(&self) -> Instant {
         let writes = self.held.values().filter(|held| !held.busy).map(|held| held.next_write);
+        let creations = self.held.values().filter_map(Held::next_creation);
         let expiries = self.held.values().map(Held::valid_until);
         let scan = (!self.scanning && !self.draining).then_some(self.next_scan);
         let far = Instant::now() + self.params.failover_time;
-        writes.chain(expiries).chain(scan).min().unwrap_or(far)
+        writes.chain(creations).chain(expiries).chain(scan).min().unwrap_or(far)
     }
 
     fn command(&mut self, command: Command) {
@@ -269,7 +270,7 @@ impl Coordinator {
                 if held.acquisition != acquisition {
                     return;
                 }
-                held.finished = Some(match exit {
+                held.finish(match exit {
                     ConsumerExit::Drained(checkpoint) => Finished::Drained(checkpoint),
                     ConsumerExit::Reached(checkpoint) => {
                         info!(lease = %key, "read up to where reading ends");
@@ -282,7 +283,6 @@ impl Coordinator {
                     ConsumerExit::ShardGone => Finished::ShardEnded(Successors::OfGoneShard),
                     ConsumerExit::Lost => return,
                 });
-                held.next_write = Instant::now();
             }
         }
     }
@@ -298,21 +298,12 @@ impl Coordinator {
                 self.took(&write, result);
             }
             Done::Wrote { write, result } => self.wrote(&write, result),
-            Done::NotEnded { key, acquisition, error } => {
-                if let Some(failures) = self.failed_again() {
-                    warn!(lease = %key, %error, failures, "could not end the shard yet, will retry");
-                }
-                let stream = self.held.get_mut(&key).map(|held| {
-                    held.leave_unended();
-                    held.stream
-                });
-                if let (Some(stream), SyncError::ParentWithoutLease { .. }) = (stream, error) {
-                    self.ask_for_sync(stream);
-                }
-                self.retry_later(&key, acquisition);
+            Done::Succeeded { key, acquisition, result } => {
+                self.succeeded(&key, acquisition, result);
             }
             Done::Requested { key, result } => self.requested(&key, result),
             Done::Doubted { key, error } => self.doubted(&key, &error),
+            Done::NotYet { key } => self.not_yet(&key),
             Done::Deleted { key, result } => {
                 self.pending.remove(&key);
                 self.reasons.remove(&key);

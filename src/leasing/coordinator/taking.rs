@@ -13,10 +13,11 @@ use crate::{
         held::{Finished, Held, Taken},
         operations::{self, Doubt, Written},
         plan,
+        shard_sync::SyncError,
     },
     metrics::LeaseChange,
-    model::{Checkpoint, Lease, LeaseKey, LeaseWrite, ShardId, WorkerId, rounded},
-    ports::{StoreError, StreamError, Swap},
+    model::{Lease, LeaseKey, LeaseWrite, ShardId, WorkerId, rounded},
+    ports::{StoreError, Swap},
 };
 
 /// First pause after a scan that failed, doubled up to [`RETRY_MAX`].
@@ -205,7 +206,8 @@ impl Coordinator {
         self.take_unless(lease, BTreeSet::new(), wait, now);
     }
 
-    /// Takes a lease that is not held, unless one of `rivals` turns out to go on where its shard ended.
+    /// Takes a lease that is not held, unless one of `rivals` turns out to go on where its shard ended, or
+    /// its line to be at an earlier shard.
     fn take_unless(
         &mut self,
         lease: &Lease,
@@ -223,23 +225,26 @@ impl Coordinator {
         let (change, why) = why(lease, &self.me, wait, age, asked);
         debug!(lease = %lease.key, why, "taking the lease");
         self.reasons.insert(lease.key.clone(), (change, why));
+        let from_now_on = lease.awaits_latest();
         let write = LeaseWrite::Take {
             by: self.me.clone(),
             counter: lease.counter,
             from: lease.owner.clone(),
-            latest_since: never_taken(lease).then(|| self.clock.now()),
+            latest_since: from_now_on.then(|| self.clock.now()),
         };
         let parents = self.parents_of_new(lease);
         let key = lease.key.clone();
         let sent = Instant::now();
         let unsure = self.taken_before(lease, sent);
-        let written = Written { key, acquisition: None, write, sent, wait, unsure };
+        let written = Written { key, acquisition: None, write, sent, wait, from_now_on, unsure };
         let store = Arc::clone(&self.store);
         let stream = self.streams.iter().find(|stream| stream.identifier.owns(lease));
-        self.operations.push(match stream.filter(|_| !rivals.is_empty()) {
+        let may_be_ahead = lease.never_held() && lease.awaits_latest() && !lease.parents.is_empty();
+        let in_doubt = !rivals.is_empty() || may_be_ahead;
+        self.operations.push(match stream.filter(|_| in_doubt) {
             Some(stream) => {
                 let doubt = Doubt { stream: stream.clone(), lease: lease.clone(), rivals };
-                operations::take_or_delete(store, written, parents, doubt)
+                operations::take_if_needed(store, written, parents, doubt)
             }
             None => operations::take(store, written, parents),
         });
@@ -270,11 +275,18 @@ impl Coordinator {
         lease.parents.iter().map(|parent| stream.lease_key(parent)).collect()
     }
 
-    /// The stream did not say whether a lease is needed; the next scan finds it again.
-    pub(super) fn doubted(&mut self, key: &LeaseKey, error: &StreamError) {
+    /// Nobody said whether a lease is needed; the next scan finds it again.
+    pub(super) fn doubted(&mut self, key: &LeaseKey, error: &SyncError) {
         self.pending.remove(key);
         self.reasons.remove(key);
         warn!(lease = %key, %error, "cannot tell whether the lease is still needed, will retry");
+    }
+
+    /// The line of a shard is at an earlier one.
+    pub(super) fn not_yet(&mut self, key: &LeaseKey) {
+        self.pending.remove(key);
+        self.reasons.remove(key);
+        debug!(lease = %key, "its shard comes later: one before it is not read to its end");
     }
 
     pub(super) fn took(&mut self, written: &Written, result: Result<Swap, StoreError>) {
@@ -314,11 +326,10 @@ impl Coordinator {
             return;
         };
         self.acquisitions += 1;
-        let since = written.write.latest_since();
         let taken = Taken {
             stream,
             acquisition: self.acquisitions,
-            first: since.is_some() && since == row.latest_since,
+            first: written.from_now_on && written.write.latest_since() == row.latest_since,
             sent: written.sent,
             not_before: written.sent + written.wait,
             lease: row,
@@ -327,8 +338,7 @@ impl Coordinator {
             Held::acquire(taken, &self.params, &self.hurry, &self.watched.metrics);
         if self.draining {
             // Released at once, or when the time of an old owner is over.
-            held.finished = Some(Finished::Drained(None));
-            held.next_write = Instant::now();
+            held.finish(Finished::Drained(None));
         } else {
             // A closed receiver means that the process is ending; the lease will expire.
             let _ = self.grants.send(grant);
@@ -379,11 +389,6 @@ impl Coordinator {
     fn look_soon(&mut self) {
         self.next_scan = self.next_scan.min(Instant::now() + self.params.scan_interval / 5);
     }
-}
-
-/// Whether the shard is to be read from `LATEST`, and nobody has begun.
-fn never_taken(lease: &Lease) -> bool {
-    lease.checkpoint == Checkpoint::Latest && lease.latest_since.is_none()
 }
 
 /// How and why a lease is taken, for the log line that an operator reads at night. `asked` is whom

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{HashKey, HashKeyRange, Lease, Shard};
+use crate::model::{HashKeyRange, Lease, Shard};
 
 /// The first part of the key space that the leases still to be processed leave to nobody.
 ///
@@ -14,18 +14,7 @@ pub fn first_hole<'l>(leases: impl IntoIterator<Item = &'l Lease>) -> Option<Has
     for lease in leases.into_iter().filter(|lease| !lease.ended()) {
         ranges.push(lease.hash_range?);
     }
-    ranges.sort_unstable();
-    let mut next = HashKey(0);
-    for range in ranges {
-        if range.start > next {
-            return Some(HashKeyRange { start: next, end: HashKey(range.start.0 - 1) });
-        }
-        if range.end == HashKey(u128::MAX) {
-            return None;
-        }
-        next = next.max(HashKey(range.end.0 + 1));
-    }
-    Some(HashKeyRange { start: next, end: HashKey(u128::MAX) })
+    HashKeyRange::ALL.without(&ranges).into_iter().next()
 }
 
 /// The leases still to be processed that have no hash range although their shards do.
@@ -42,7 +31,10 @@ pub fn missing_ranges<'l>(shards: &[Shard], leases: &'l [Lease]) -> Vec<(&'l Lea
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{leasing::fixtures::lease, model::ShardId};
+    use crate::{
+        leasing::fixtures::lease,
+        model::{HashKey, ShardId},
+    };
 
     fn keys(start: u128, end: u128) -> HashKeyRange {
         HashKeyRange { start: HashKey(start), end: HashKey(end) }

@@ -5,29 +5,30 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::by_shard;
 use crate::model::{Lease, LeaseKey, Shard, ShardId};
 
-/// The leases that nobody has held although a child of their shard has started: everything in them
-/// was processed. A worker that stood still between the listing of shards and the creating of their
-/// leases puts them back after they were retired; whoever took one would read the shard again.
+/// The leases that nobody has held although reading of a child of their shard has begun: everything in
+/// them was processed, or was there before a fleet that begins at `LATEST`. A worker that stood still
+/// between the listing of shards and the creating of their leases puts them back after they were
+/// retired; whoever took one would read the shard again.
 pub fn ghosts(leases: &[Lease]) -> BTreeSet<LeaseKey> {
-    let started: BTreeSet<(Option<&str>, &ShardId)> = leases
+    let begun: BTreeSet<(Option<&str>, &ShardId)> = leases
         .iter()
-        .filter(|lease| !lease.checkpoint.is_start())
+        .filter(|lease| lease.begun())
         .flat_map(|lease| lease.parents.iter().map(|parent| (lease.stream.as_deref(), parent)))
         .collect();
     leases
         .iter()
         .filter(|lease| lease.never_held())
-        .filter(|lease| started.contains(&(lease.stream.as_deref(), &lease.shard)))
+        .filter(|lease| begun.contains(&(lease.stream.as_deref(), &lease.shard)))
         .map(|lease| lease.key.clone())
         .collect()
 }
 
-/// The started shards that have keys of a lease which nobody has held, though the table does not show
+/// The shards begun that have keys of a lease which nobody has held, though the table does not show
 /// that they come before it.
 ///
 /// A ghost may outlive its children's leases too: then no row names its shard, and only the listed
 /// lineage can say whether these shards go on where it ended ([`descends`]). There always is one, for
-/// a lease is retired only once all its children have started. A shard's own ancestors do not count:
+/// a lease is retired only once all its children have begun. A shard's own ancestors do not count:
 /// they are retired in order, so that its rows lead to them. Leases without a hash range say nothing.
 pub fn rivals(lease: &Lease, leases: &[Lease]) -> BTreeSet<ShardId> {
     let Some(keys) = lease.hash_range.filter(|_| lease.never_held()) else {
@@ -36,7 +37,7 @@ pub fn rivals(lease: &Lease, leases: &[Lease]) -> BTreeSet<ShardId> {
     let rivals = leases
         .iter()
         .filter(|row| row.stream == lease.stream && row.shard != lease.shard)
-        .filter(|row| !row.checkpoint.is_start())
+        .filter(|row| row.begun())
         .filter(|row| row.hash_range.is_some_and(|range| range.overlaps(&keys)));
     let mut rivals: BTreeSet<ShardId> = rivals.map(|row| row.shard.clone()).collect();
     if !rivals.is_empty() {
@@ -72,11 +73,31 @@ pub fn descends(rivals: &BTreeSet<ShardId>, shard: &ShardId, listed: &[Shard]) -
 }
 
 /// The shards that are done with whatever their leases say, or if they have none any more: one that
-/// descends from them, by the lineage of the listed shards, has started, and a shard starts only after
+/// descends from them, by the lineage of the listed shards, has begun, and a shard begins only after
 /// its parents' ends.
 pub fn gone_on<'s>(leases: &[Lease], listed: &'s [Shard]) -> BTreeSet<&'s ShardId> {
-    let started = leases.iter().filter(|lease| !lease.checkpoint.is_start());
-    before(started.map(|lease| &lease.shard), listed)
+    let begun = leases.iter().filter(|lease| lease.begun());
+    before(begun.map(|lease| &lease.shard), listed)
+}
+
+/// The shards before a lease's own, the oldest first, by the lineage of the listed shards: parents come
+/// before their children, so that reading their rows in this order finds one of a line that is being
+/// worked on, wherever the work has got to meanwhile.
+pub fn line_before<'s>(lease: &'s Lease, listed: &'s [Shard]) -> Vec<&'s ShardId> {
+    let listed: BTreeMap<&ShardId, &Shard> = listed.iter().map(|one| (&one.id, one)).collect();
+    let mut found = Vec::new();
+    let mut visited = BTreeSet::new();
+    let mut to_visit: Vec<_> = lease.parents.iter().map(|id| (id, false)).collect();
+    while let Some((id, parents_found)) = to_visit.pop() {
+        if parents_found {
+            found.push(id);
+        } else if visited.insert(id) {
+            to_visit.push((id, true));
+            let parents = listed.get(id).into_iter().flat_map(|shard| &shard.parents);
+            to_visit.extend(parents.map(|id| (id, false)));
+        }
+    }
+    found
 }
 
 /// The shards from which one of these descends, by the lineage of the listed shards.
@@ -101,7 +122,7 @@ mod tests {
     use super::*;
     use crate::{
         leasing::fixtures::lease,
-        model::{Checkpoint, HashKey, HashKeyRange},
+        model::{Checkpoint, EpochMillis, HashKey, HashKeyRange},
     };
 
     fn keys(start: u128, end: u128) -> HashKeyRange {
@@ -157,6 +178,36 @@ mod tests {
         assert!(is_ghost(&back, &[row("4", "SHARD_END"), row("5", "TRIM_HORIZON")]));
         assert!(is_ghost(&back, &[row("5", "7"), row("6", "TRIM_HORIZON")]), "great-grandchild");
         assert!(is_ghost(&back, &[row("0", "TRIM_HORIZON"), row("6", "SHARD_END")]));
+    }
+
+    #[test]
+    fn a_shard_that_waits_at_latest_has_not_begun_before_it_is_taken() {
+        let back = row("1", "TRIM_HORIZON");
+        let mut child = row("3", "LATEST");
+        assert!(ghosts(&[back.clone(), child.clone()]).is_empty());
+        assert!(!is_ghost(&back, &[row("5", "LATEST")]));
+        child.latest_since = Some(EpochMillis(7));
+        assert_eq!(ghosts(&[back.clone(), child]), BTreeSet::from([back.key.clone()]));
+        let mut grandchild = row("5", "LATEST");
+        grandchild.latest_since = Some(EpochMillis(7));
+        assert!(is_ghost(&back, &[grandchild]));
+    }
+
+    #[test]
+    fn the_line_before_a_shard_has_parents_before_their_children() {
+        let line = |id: &str| {
+            let (row, listed) = (row(id, "LATEST"), listed());
+            line_before(&row, &listed)
+                .into_iter()
+                .map(ShardId::as_str)
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
+        assert_eq!(line("0"), "");
+        assert_eq!(line("6"), "2 1 3 0 4");
+        let mut unlisted = row("1", "LATEST");
+        unlisted.parents = ids("gone");
+        assert_eq!(line_before(&unlisted, &listed()), [&unlisted.parents[0]]);
     }
 
     #[test]

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::gone_on;
-use crate::model::{Checkpoint, InitialPosition, Lease, Shard, ShardId};
+use crate::model::{Checkpoint, EpochMillis, HashKeyRange, InitialPosition, Lease, Shard, ShardId};
 
 /// Whether the shard of `lease` may be processed: all its parents' leases have ended or are gone
 /// (KCL `BlockOnParentShardTask`).
@@ -52,6 +52,19 @@ pub fn missing_leases<'a>(
         graph.want(shard, &mut wanted);
     }
     wanted.into_values().collect()
+}
+
+/// Since when a stream is read from `LATEST`: when a lease of it was first taken, as far as its rows tell.
+/// Each row carries that on to those of its shard's children.
+pub fn latest_since<'l>(leases: impl IntoIterator<Item = &'l Lease>) -> Option<EpochMillis> {
+    leases.into_iter().filter_map(|lease| lease.latest_since).min()
+}
+
+/// What the leases before a shard carry on to its own: the earliest of their times. One that was never taken
+/// stands for a later time; one without such a time was read from its beginning.
+pub fn carried_on<'l>(before: impl IntoIterator<Item = &'l Lease>) -> Option<EpochMillis> {
+    let begun = before.into_iter().filter(|lease| !lease.awaits_latest());
+    begun.map(|lease| lease.latest_since).min().flatten()
 }
 
 struct Graph<'a, 'l> {
@@ -136,17 +149,20 @@ impl<'a> Graph<'a, '_> {
 }
 
 /// The shards that go on for one that left the listing before it was read to its end: its children by
-/// lineage, or, when they are gone too, the oldest listed shards that take any of its keys.
+/// lineage, and where they are gone too, the oldest listed shards that take any of the keys they took.
 pub fn successors<'a>(shards: &'a [Shard], gone: &Lease) -> Vec<&'a Shard> {
-    let children: Vec<&Shard> =
+    let mut found: Vec<&Shard> =
         shards.iter().filter(|shard| shard.parents.contains(&gone.shard)).collect();
-    if !children.is_empty() {
-        return children;
-    }
-    let Some(range) = gone.hash_range else { return Vec::new() };
+    let taken: Option<Vec<HashKeyRange>> = found.iter().map(|child| child.hash_range).collect();
+    let (Some(keys), Some(taken)) = (gone.hash_range, taken) else { return found };
+    let left = keys.without(&taken);
     let listed: BTreeSet<&ShardId> = shards.iter().map(|shard| &shard.id).collect();
     let oldest = shards.iter().filter(|s| s.parents.iter().all(|id| !listed.contains(id)));
-    oldest.filter(|shard| shard.hash_range.is_some_and(|keys| keys.overlaps(&range))).collect()
+    let takes_any = |shard: &&Shard| {
+        shard.hash_range.is_some_and(|keys| left.iter().any(|left| left.overlaps(&keys)))
+    };
+    found.extend(oldest.filter(takes_any));
+    found
 }
 
 #[cfg(test)]
@@ -177,13 +193,18 @@ mod tests {
             .collect()
     }
 
-    /// `0$ 1+ 2`: shard 0 has ended, shard 1 has started, shard 2 has not.
+    /// `0$ 1+ 2 3~`: shard 0 has ended, shard 1 has started, shard 2 has not; shard 3 is read from `LATEST`,
+    /// and nothing has come yet.
     fn leases(text: &str) -> Vec<Lease> {
         let started = || Checkpoint::parse("7", 0).unwrap();
         text.split_whitespace()
-            .map(|word| match (word.strip_suffix('$'), word.strip_suffix('+')) {
-                (Some(id), _) => lease(id).ended().build(),
-                (_, Some(id)) => lease(id).checkpoint(started()).build(),
+            .map(|word| match word.split_at(word.len() - 1) {
+                (id, "$") => lease(id).ended().build(),
+                (id, "+") => lease(id).checkpoint(started()).build(),
+                (id, "~") => Lease {
+                    latest_since: Some(EpochMillis(7)),
+                    ..lease(id).checkpoint(Checkpoint::Latest).build()
+                },
                 _ => lease(word).build(),
             })
             .collect()
@@ -228,6 +249,13 @@ mod tests {
     }
 
     #[test]
+    fn the_line_of_a_shard_that_has_begun_is_not_begun_again() {
+        check("0! 9!", "0~", LATEST, "9=LATEST");
+        check("0 1<0! 2<0!", "1~", LATEST, "2=LATEST");
+        check("0 1<0! 2<0!", "1~ 0", LATEST, "");
+    }
+
+    #[test]
     fn a_child_that_was_never_created_is_found() {
         check("0 1<0! 2<0!", "0$ 1", HORIZON, "2=TRIM_HORIZON");
         check("0 1<0! 2<0!", "0$ 1", LATEST, "2=TRIM_HORIZON");
@@ -259,6 +287,23 @@ mod tests {
         check("3 5<3,4!", "3+ 5", HORIZON, "");
         check("3 4 5<3,4!", "3+ 5+", HORIZON, "");
         check("3 4 5<3,4!", "5", LATEST, "");
+    }
+
+    #[test]
+    fn a_merged_shard_is_read_since_the_first_of_its_parents_was() {
+        let check = |parents: &str, expect: Option<i64>| {
+            let mut leases = leases(parents);
+            for (lease, time) in leases.iter_mut().filter(|l| l.latest_since.is_some()).zip(7..) {
+                lease.latest_since = Some(EpochMillis(time));
+            }
+            assert_eq!(carried_on(&leases), expect.map(EpochMillis), "{parents}");
+        };
+        check("0~ 1~", Some(7));
+        check("0~", Some(7));
+        check("0~ 1+", None);
+        check("0+", None);
+        let unread = lease("1").checkpoint(Checkpoint::Latest).build();
+        assert_eq!(carried_on(&[leases("0~").remove(0), unread]), Some(EpochMillis(7)));
     }
 
     #[test]
@@ -299,6 +344,7 @@ mod tests {
             "grandchildren, for the children are gone too"
         );
         assert_eq!(names("9", keys(30, 45)), "3 4");
+        assert_eq!(names("2", keys(41, 99)), "5 4", "its other child is gone");
         assert_eq!(names("0", None), "", "a hole that a shard sync fills");
     }
 }

@@ -188,7 +188,8 @@ pub(crate) async fn a_lease_is_created_once(store: Store) {
     assert_eq!(store.scan().await.unwrap(), [lease]);
 }
 
-/// Deleting needs the counter that was seen; deleting again is as good as having deleted.
+/// Deleting needs the counter and the checkpoint that were seen; deleting again is as good as having
+/// deleted.
 pub(crate) async fn only_an_unchanged_lease_is_deleted(store: Store) {
     let seen = fresh("shardId-1");
     store.create(&seen).await.unwrap();
@@ -199,6 +200,10 @@ pub(crate) async fn only_an_unchanged_lease_is_deleted(store: Store) {
     assert!(store.delete(&taken).await.unwrap());
     assert_eq!(store.read(&seen.key).await.unwrap(), None);
     assert!(store.delete(&taken).await.unwrap());
+    let created_again = Lease { checkpoint: Checkpoint::Latest, ..seen.clone() };
+    store.create(&created_again).await.unwrap();
+    assert!(!store.delete(&seen).await.unwrap());
+    assert_eq!(store.read(&seen.key).await.unwrap(), Some(created_again));
 }
 
 /// Of workers that create or take the same lease at the same time, one wins, and the others learn
