@@ -8,10 +8,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{LeaseGrant, LeaseParams, shard_sync::Successors};
+use super::{LeaseGrant, LeaseParams};
 use crate::{
     metrics::Metrics,
-    model::{Lease, LeaseWrite, PendingCheckpoint, Progress, ShardId, WorkerId},
+    model::{ChildShard, Lease, LeaseWrite, PendingCheckpoint, Progress, ShardId, WorkerId},
 };
 
 /// A lease from its acquisition until it is released, handed over, ended or lost.
@@ -52,8 +52,8 @@ pub(super) struct Held {
 pub(super) enum Finished {
     /// Give the lease up, or hand it over if that was asked.
     Drained(Option<Progress>),
-    /// Create the leases of the shards that go on.
-    ShardEnded(Successors),
+    /// Create the leases of the shards that go on: its children, if the stream named them.
+    ShardEnded(Vec<ChildShard>),
     /// Write the shard's end: the leases of these are there.
     Succeeded(Vec<ShardId>),
 }
@@ -160,10 +160,12 @@ impl Held {
         self.lost.cancel();
     }
 
-    /// The consumer has finished.
+    /// The consumer has finished. What is left to write is written now.
     pub(super) fn finish(&mut self, finished: Finished) {
+        if !matches!(finished, Finished::ShardEnded(_)) {
+            self.next_write = Instant::now();
+        }
         self.finished = Some(finished);
-        self.next_write = Instant::now();
     }
 
     /// When the leases of the shards that go on are to be created, unless that is under way.
@@ -172,12 +174,12 @@ impl Held {
         (ended && !self.creating).then_some(self.next_creation)
     }
 
-    /// Begins to create the leases of the shards that go on, if that is due: answers which they are.
-    pub(super) fn start_creation(&mut self, now: Instant) -> Option<Successors> {
+    /// Begins to create the leases of the shards that go on, if that is due: answers which were named.
+    pub(super) fn start_creation(&mut self, now: Instant) -> Option<Vec<ChildShard>> {
         self.next_creation().filter(|at| *at <= now)?;
-        let Some(Finished::ShardEnded(next)) = &self.finished else { return None };
+        let Some(Finished::ShardEnded(named)) = &self.finished else { return None };
         self.creating = true;
-        Some(next.clone())
+        Some(named.clone())
     }
 
     /// The shards that go on have their leases.

@@ -10,10 +10,10 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     LeasedStream, plan,
-    shard_sync::{self, Successors, SyncError, Synced, sync_stream},
+    shard_sync::{self, SyncError, Synced, sync_stream},
 };
 use crate::{
-    model::{EpochMillis, Lease, LeaseKey, LeaseWrite, Shard, ShardId},
+    model::{ChildShard, EpochMillis, Lease, LeaseKey, LeaseWrite, Shard, ShardId},
     ports::{LeaseStore, StoreError, StreamError, Swap},
 };
 
@@ -95,6 +95,8 @@ pub(super) struct Doubt {
     pub(super) lease: Lease,
     /// The shards begun that may go on where it ended.
     pub(super) rivals: BTreeSet<ShardId>,
+    /// All shards begun that have keys of it.
+    pub(super) sharing_keys: BTreeSet<ShardId>,
 }
 
 /// Whether a lease that nobody has held is needed.
@@ -146,20 +148,23 @@ impl Doubt {
     /// Whether to begin a lease that stands for "from now on". Of workers that begin at the same time one
     /// may have listed the shards later than the other, without having seen its leases: then the line of
     /// this shard is at an earlier one. To begin here would be to skip what lies between. Once the line has
-    /// come here, the shard is read since the line was begun.
+    /// come here, the shard is read since the line was begun. Where retention has broken the listed
+    /// lineage, the keys tell: none of those that share some comes after this one, so they come before.
     async fn need_from_now_on(
         &self,
         store: &dyn LeaseStore,
         listed: &[Shard],
     ) -> Result<Need, StoreError> {
         let mut line = Vec::new();
-        for shard in plan::line_before(&self.lease, listed) {
+        for shard in self.sharing_keys.iter().chain(plan::line_before(&self.lease, listed)) {
             match store.read(&self.stream.lease_key(shard)).await? {
                 Some(row) if !row.ended() => return Ok(Need::Later),
                 row => line.extend(row),
             }
         }
-        Ok(Need::Now(plan::carried_on(&line)))
+        // A line that carries no time was read from its beginning.
+        let since = || plan::carried_on(&line).unwrap_or(EpochMillis(0));
+        Ok(Need::Now((!line.is_empty()).then(since)))
     }
 }
 
@@ -193,11 +198,11 @@ pub(super) fn create_successors(
     store: Arc<dyn LeaseStore>,
     stream: LeasedStream,
     (lease, acquisition): (Lease, u64),
-    next: Successors,
+    named: Vec<ChildShard>,
     since: Option<EpochMillis>,
 ) -> Operation {
     Box::pin(async move {
-        let created = shard_sync::create_successors(&stream, store.as_ref(), &lease, next, since);
+        let created = shard_sync::create_successors(&stream, store.as_ref(), &lease, named, since);
         let result = created.await;
         Done::Succeeded { key: lease.key, acquisition, result }
     })

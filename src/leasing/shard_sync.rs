@@ -67,34 +67,23 @@ pub(super) async fn sync_stream(
     Ok(synced)
 }
 
-/// Which shards go on where one ended.
-#[derive(Clone, Debug)]
-pub(super) enum Successors {
-    /// These, or its children by lineage if the server did not name them.
-    Named(Vec<ChildShard>),
-    /// The shard is not listed any more: whatever listed shards now cover its keys.
-    OfGoneShard,
-}
-
 /// Creates the leases of the shards that go on where the one of `lease` ended, and answers which they
 /// are.
 ///
 /// The shard's end is written afterwards, with their names. The order is the KCL's (`ShutdownTask`): a
 /// crash in between leaves children that wait for their parent, never a stretch of keys that nobody owns.
-/// `since` is when the stream was begun, if it is read from `LATEST`: lines meet further down.
+/// `named` are its children if the server named them, as not all do, and none does for a shard that has left
+/// the listing. `since` is when the stream was begun, if it is read from `LATEST`: lines meet further down.
 pub(super) async fn create_successors(
     stream: &LeasedStream,
     store: &dyn LeaseStore,
     lease: &Lease,
-    next: Successors,
+    named: Vec<ChildShard>,
     since: Option<EpochMillis>,
 ) -> Result<Vec<ShardId>, SyncError> {
-    let children = match next {
-        Successors::Named(children) if !children.is_empty() => {
-            children.into_iter().map(child_as_shard).collect()
-        }
-        Successors::Named(_) => children_of(stream, lease).await?,
-        Successors::OfGoneShard => successors_of(stream, lease).await?,
+    let children = match named.is_empty() {
+        true => successors_of(stream, lease).await?,
+        false => named.into_iter().map(child_as_shard).collect(),
     };
     // A parent whose start time was never reached says nothing of where its children begin.
     let start = match lease.checkpoint {
@@ -150,21 +139,10 @@ async fn leases_of(
     Ok(leases)
 }
 
-/// The children by lineage, for servers that do not name them with the last page.
-async fn children_of(stream: &LeasedStream, lease: &Lease) -> Result<Vec<Shard>, SyncError> {
-    let shards = listed(stream).await?;
-    Ok(shards.into_iter().filter(|shard| shard.parents.contains(&lease.shard)).collect())
-}
-
-/// The shards that go on for one that is not listed any more.
+/// The listed shards that go on; none of a stream that is gone.
 async fn successors_of(stream: &LeasedStream, lease: &Lease) -> Result<Vec<Shard>, SyncError> {
-    Ok(plan::successors(&listed(stream).await?, lease).into_iter().cloned().collect())
-}
-
-/// The listed shards; none of a stream that is gone.
-async fn listed(stream: &LeasedStream) -> Result<Vec<Shard>, SyncError> {
     match stream.reader.shards().await {
-        Ok(shards) => Ok(shards),
+        Ok(listed) => Ok(plan::successors(&listed, lease).into_iter().cloned().collect()),
         Err(StreamError::NotFound(_)) => Ok(Vec::new()),
         Err(error) => Err(error.into()),
     }

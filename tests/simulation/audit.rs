@@ -76,7 +76,7 @@ pub(crate) struct Audit {
     /// The table as the writes that were seen must have left it.
     rows: BTreeMap<LeaseKey, Lease>,
     /// Leases that were deleted, as it should be.
-    retired: BTreeSet<LeaseKey>,
+    retired: BTreeMap<LeaseKey, Place>,
     pub(crate) limits: Limits,
     /// The sinks that prepare what they put.
     pub(crate) preparing: &'static [SinkName],
@@ -111,7 +111,7 @@ impl Audit {
             stood_still: BTreeSet::new(),
             books: BTreeMap::new(),
             rows: BTreeMap::new(),
-            retired: BTreeSet::new(),
+            retired: BTreeMap::new(),
             limits: Limits::default(),
             preparing: &[],
             orders: BTreeMap::new(),
@@ -339,7 +339,7 @@ impl Audit {
             // What came back after it was retired is of no account, nor is a first lease that stands for
             // "from now on" and came too late: its shard is closed.
             let too_late = |row: &Lease| row.never_held() && row.awaits_latest();
-            let counts = |row: &Lease| !self.retired.contains(&row.key) && !too_late(row);
+            let counts = |row: &Lease| !self.retired.contains_key(&row.key) && !too_late(row);
             rows.find(|row| row.shard == *shard && counts(row))
         };
         let checked = invariant::check_start(child, row_of);
@@ -382,10 +382,17 @@ impl Audit {
                 self.broken(Invariant::RetiredLast, what);
             }
             self.rows.remove(&lease.key);
-            self.retired.insert(lease.key.clone());
+            self.retired.insert(lease.key.clone(), place);
             return;
         }
-        let checked = invariant::check_retirement(lease, self.rows.values());
+        // A child that was done with before its parent came back, or that is not kept any more, needs no lease.
+        let mut waits_for = lease.clone();
+        waits_for.children.retain(|child| {
+            let child = Place { shard: child.clone(), ..place.clone() };
+            let has_lease = self.rows.values().any(|row| Place::of(row) == child);
+            has_lease || !(self.was_retired(&child) || self.trimmed.contains(&child))
+        });
+        let checked = invariant::check_retirement(&waits_for, self.rows.values());
         self.check(checked);
         if let Some(child) = children.iter().find(|child| {
             let gone = Place { shard: (*child).clone(), ..place.clone() };
@@ -395,7 +402,11 @@ impl Audit {
             self.broken(Invariant::RetiredLast, what);
         }
         self.rows.remove(&lease.key);
-        self.retired.insert(lease.key.clone());
+        self.retired.insert(lease.key.clone(), place);
+    }
+
+    fn was_retired(&self, place: &Place) -> bool {
+        self.retired.values().any(|retired| retired == place)
     }
 
     /// Whether a descendant of a shard has started.

@@ -6,13 +6,14 @@ use shardwright::{
     metrics::LeaseChange,
     model::{Checkpoint, Lease, LeaseKey, ShardId, WorkerId},
 };
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::{
     calm::Calm,
     fleet::{Setup, params},
     schedule::simulate,
     stream::Place,
+    world::Port,
 };
 
 fn shard_id(shard: usize) -> ShardId {
@@ -86,7 +87,7 @@ impl Calm {
     }
 
     /// What was put so far is not kept any more.
-    fn trim_all(&self) {
+    pub(crate) fn trim_all(&self) {
         let mut state = self.world.lock();
         let now = state.now();
         state.trim(now);
@@ -127,6 +128,10 @@ fn a_merged_parent_that_came_back_and_was_taken_is_ended_again() {
             calm.put_back(0, Some("gone"));
             let ended = |calm: &Calm| calm.row(0).is_none_or(|row| row.ended());
             calm.until("the end of what came back", ended).await;
+            // Its row goes when nothing can bring it back again. Whoever has just come looks into it.
+            calm.trim_all();
+            calm.fleet.join();
+            calm.until("no row of it", |calm| calm.row(0).is_none()).await;
             calm.finish().await;
         });
     }
@@ -289,6 +294,34 @@ fn a_shard_that_cannot_be_ended_keeps_its_lease() {
         calm.finish().await;
         assert_eq!(calm.duplicates(), 0);
     });
+}
+
+/// Who has lost a lease in the meantime and holds it again is not done with the shard yet.
+#[test]
+fn an_end_that_is_late_does_not_count_for_the_next_grant() {
+    for seed in 0..5 {
+        simulate(async {
+            let mut calm = Calm::alone(seed, 1).await;
+            {
+                let mut state = calm.world.lock();
+                state.faults.unnamed_children = 1.0;
+                state.stream.slow_listing = Duration::from_secs(20);
+                let until = Instant::now() + Duration::from_secs(12);
+                state.cut_off.insert((0, Port::Table), until);
+            }
+            sleep(Duration::from_millis(500)).await;
+            calm.split(0);
+            let expired = |calm: &Calm| calm.fleet.changes(LeaseChange::Expired) > 0;
+            calm.until("the loss of the lease", expired).await;
+            calm.hang_sinks(0, Duration::from_secs(30));
+            let again = |calm: &Calm| calm.world.lock().counter("take") > 1;
+            calm.until("the next grant", again).await;
+            calm.stays_sound(Duration::from_secs(15)).await;
+            calm.world.lock().stream.slow_listing = Duration::ZERO;
+            calm.only(&[1, 2]).await;
+            calm.finish().await;
+        });
+    }
 }
 
 #[test]

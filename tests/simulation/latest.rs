@@ -136,3 +136,24 @@ fn a_lease_behind_its_line_is_deleted_unread() {
         });
     }
 }
+
+/// Nobody worked for so long that a part of the line has left the stream. What is kept of the rest was put
+/// after the fleet had begun.
+#[test]
+fn what_retention_has_left_of_a_line_is_read() {
+    for seed in 0..5 {
+        simulate(async {
+            let mut calm = idle(seed, 1);
+            calm.settled(1).await;
+            calm.fleet.crash(0).await;
+            calm.split(0);
+            calm.split(1);
+            calm.trim_all();
+            calm.put_somewhere();
+            calm.fleet.join();
+            calm.finish().await;
+            let delivered = calm.world.lock().audit.delivered_events();
+            assert!(delivered.iter().any(|(place, _)| place.shard.as_str().ends_with('3')));
+        });
+    }
+}

@@ -99,6 +99,7 @@ impl State {
             LeaseWrite::FinishHandOver { .. } => self.count("hand-over finished"),
             LeaseWrite::End { .. } => self.count("shard end"),
             LeaseWrite::Take { by, .. } => {
+                self.count("take");
                 self.taken_over(&before);
                 match before.holder() {
                     Some(holder) if holder != by && before.owner.as_ref() == Some(by) => {

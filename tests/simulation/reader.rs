@@ -8,7 +8,7 @@ use shardwright::{
     model::{ChildShard, Position, RawRecord, RecordPage, Shard, ShardId},
     ports::{ShardIterator, StartAt, StreamError, StreamReader},
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::{
     stream::Place,
@@ -49,14 +49,15 @@ impl SimStream {
 
     async fn list(self) -> Result<Vec<Shard>, StreamError> {
         self.reach().await?;
-        let listed = {
+        let (listed, slow) = {
             let mut state = self.world.lock();
             if state.stream.unlisted {
                 state.count("listing refused");
                 return Err(StreamError::Unavailable("simulated".to_owned()));
             }
-            state.stream.listed(self.stream)
+            (state.stream.listed(self.stream), state.stream.slow_listing)
         };
+        sleep(slow).await;
         self.world.answer().await;
         Ok(listed)
     }

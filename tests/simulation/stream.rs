@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -72,6 +73,8 @@ pub(crate) struct Stream {
     pub(crate) ballast: usize,
     /// Whether `ListShards` does not answer.
     pub(crate) unlisted: bool,
+    /// For how long it makes others wait.
+    pub(crate) slow_listing: Duration,
     /// Whether events say when they happened, and a route has windows of them.
     pub(crate) windowed: bool,
 }

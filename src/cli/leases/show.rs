@@ -94,7 +94,10 @@ fn render(entry: &Entry<'_>, rows: &Rows, asked: Option<&Asked>, pulse: Option<&
     let arrived = lease.arrival.map(|time| format!(", arrived {time}")).unwrap_or_default();
     add("checkpoint", format!("{}{arrived}", lease.checkpoint));
     if let Some(since) = lease.latest_since.filter(|_| lease.checkpoint.is_start()) {
-        add("", format!("which is since {since}, when a worker first took it, or its parent"));
+        add(
+            "",
+            format!("which is since {since}, when a worker first took it or a shard before it"),
+        );
     }
     if let Some(pending) = &lease.pending {
         add("prepared", format!("up to {}", pending.position));

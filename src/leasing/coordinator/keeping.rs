@@ -47,13 +47,13 @@ impl Coordinator {
     fn start_creations(&mut self, now: Instant) {
         for held in self.held.values_mut() {
             let Some(stream) = self.streams.get(held.stream) else { continue };
-            let Some(next) = held.start_creation(now) else { continue };
+            let Some(named) = held.start_creation(now) else { continue };
             let store = Arc::clone(&self.store);
             let ended = (held.lease.clone(), held.acquisition);
             let seen = Arc::clone(&self.watched.status.borrow().leases);
             let since = plan::latest_since(seen.iter().filter(|row| stream.identifier.owns(row)));
             let stream = stream.clone();
-            let create = operations::create_successors(store, stream, ended, next, since);
+            let create = operations::create_successors(store, stream, ended, named, since);
             self.operations.push(create);
         }
     }

@@ -26,7 +26,6 @@ use super::{
     held::{Finished, Held},
     operations::{Done, Operation},
     plan::Observations,
-    shard_sync::Successors,
 };
 use crate::{
     metrics::{LeaseChange, Metrics},
@@ -277,10 +276,8 @@ impl Coordinator {
                         self.reached.insert(key);
                         Finished::Drained(checkpoint)
                     }
-                    ConsumerExit::ShardEnded(children) => {
-                        Finished::ShardEnded(Successors::Named(children))
-                    }
-                    ConsumerExit::ShardGone => Finished::ShardEnded(Successors::OfGoneShard),
+                    ConsumerExit::ShardEnded(children) => Finished::ShardEnded(children),
+                    ConsumerExit::ShardGone => Finished::ShardEnded(Vec::new()),
                     ConsumerExit::Lost => return,
                 });
             }

@@ -12,7 +12,7 @@ use crate::{
         LeasedStream, operations, plan,
         shard_sync::{SyncError, Synced},
     },
-    model::{HashKeyRange, Lease, LeaseKey, rounded},
+    model::{HashKeyRange, Lease, LeaseKey, ShardId, rounded},
 };
 
 /// First pause after a listing of shards that failed or changed nothing, doubled up to
@@ -62,7 +62,7 @@ impl SyncState {
         self.hole = plan::first_hole(own.iter().copied());
         self.scans = if self.hole.is_some() { self.scans + 1 } else { 0 };
         let lacking = self.scans > 0 && (own.is_empty() || self.scans >= SCANS_BEFORE_SYNC);
-        let unclear = now >= self.next_audit && own.iter().any(|lease| unclear(lease));
+        let unclear = now >= self.next_audit && any_unclear(own);
         !self.running && now >= self.not_before && (lacking || unclear || self.asked)
     }
 
@@ -75,9 +75,13 @@ impl SyncState {
     }
 }
 
-/// Whether only the stream can say what a lease is worth.
-fn unclear(lease: &Lease) -> bool {
-    plan::may_be_garbage(lease) || (!lease.ended() && lease.hash_range.is_none())
+/// Whether there is a lease of which only the stream can say what it is worth.
+fn any_unclear(own: &[&Lease]) -> bool {
+    let leased: BTreeSet<&ShardId> = own.iter().map(|lease| &lease.shard).collect();
+    let unclear = |lease: &&Lease| {
+        plan::may_be_garbage(lease, &leased) || (!lease.ended() && lease.hash_range.is_none())
+    };
+    own.iter().any(unclear)
 }
 
 impl Coordinator {

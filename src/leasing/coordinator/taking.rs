@@ -16,7 +16,7 @@ use crate::{
         shard_sync::SyncError,
     },
     metrics::LeaseChange,
-    model::{Lease, LeaseKey, LeaseWrite, ShardId, WorkerId, rounded},
+    model::{Lease, LeaseKey, LeaseWrite, WorkerId, rounded},
     ports::{StoreError, Swap},
 };
 
@@ -109,8 +109,8 @@ impl Coordinator {
         let balance = plan::balance(left, &available, &self.me, limits, &mut self.rng);
         for lease in leases {
             if balance.take.contains(&lease.key) {
-                let rivals = plan::rivals(lease, leases);
-                self.take_unless(lease, rivals, Duration::ZERO, now);
+                let doubt = self.doubt(lease, leases);
+                self.take_unless(lease, doubt, Duration::ZERO, now);
             }
         }
         for (key, from) in balance.ask {
@@ -202,19 +202,22 @@ impl Coordinator {
         }
     }
 
-    fn take(&mut self, lease: &Lease, wait: Duration, now: Instant) {
-        self.take_unless(lease, BTreeSet::new(), wait, now);
+    /// Why a lease that is nobody's may not be needed, if anything speaks for that.
+    fn doubt(&self, lease: &Lease, leases: &[Lease]) -> Option<Doubt> {
+        let rivals = plan::rivals(lease, leases);
+        let may_be_ahead = lease.never_held() && lease.awaits_latest() && !lease.parents.is_empty();
+        let stream = self.streams.iter().find(|stream| stream.identifier.owns(lease));
+        let stream = stream.filter(|_| !rivals.is_empty() || may_be_ahead)?;
+        let sharing_keys = plan::sharing_keys(lease, leases);
+        Some(Doubt { stream: stream.clone(), lease: lease.clone(), rivals, sharing_keys })
     }
 
-    /// Takes a lease that is not held, unless one of `rivals` turns out to go on where its shard ended, or
-    /// its line to be at an earlier shard.
-    fn take_unless(
-        &mut self,
-        lease: &Lease,
-        rivals: BTreeSet<ShardId>,
-        wait: Duration,
-        now: Instant,
-    ) {
+    fn take(&mut self, lease: &Lease, wait: Duration, now: Instant) {
+        self.take_unless(lease, None, wait, now);
+    }
+
+    /// Takes a lease that is not held, unless it turns out that it is not needed.
+    fn take_unless(&mut self, lease: &Lease, doubt: Option<Doubt>, wait: Duration, now: Instant) {
         let held = self.held.contains_key(&lease.key);
         if held || !self.pending.insert(lease.key.clone()) {
             return;
@@ -238,14 +241,8 @@ impl Coordinator {
         let unsure = self.taken_before(lease, sent);
         let written = Written { key, acquisition: None, write, sent, wait, from_now_on, unsure };
         let store = Arc::clone(&self.store);
-        let stream = self.streams.iter().find(|stream| stream.identifier.owns(lease));
-        let may_be_ahead = lease.never_held() && lease.awaits_latest() && !lease.parents.is_empty();
-        let in_doubt = !rivals.is_empty() || may_be_ahead;
-        self.operations.push(match stream.filter(|_| in_doubt) {
-            Some(stream) => {
-                let doubt = Doubt { stream: stream.clone(), lease: lease.clone(), rivals };
-                operations::take_if_needed(store, written, parents, doubt)
-            }
+        self.operations.push(match doubt {
+            Some(doubt) => operations::take_if_needed(store, written, parents, doubt),
             None => operations::take(store, written, parents),
         });
     }

@@ -1,48 +1,63 @@
 //! Which leases are done with (KCL `LeaseCleanupManager`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::by_shard;
+use super::{by_shard, gone_on};
 use crate::model::{Lease, LeaseKey, Shard, ShardId};
 
-/// The ended leases that nothing needs any more: every child has a lease and has started, and every
-/// parent's lease is gone already, and so is that of every shard that named it as going on: the row of
-/// a shard that had left the stream names shards that do not name it. Both are asked, for a stale scan may
-/// show a parent that does not name its children yet.
+/// The ended leases that nothing needs any more: every child has a lease and has started.
 pub fn retirable(leases: &[Lease]) -> Vec<LeaseKey> {
-    let by_shard = by_shard(leases);
+    let rows = by_shard(leases);
     let started = |lease: &Lease, child: &ShardId| {
-        let child = by_shard.get(&(lease.stream.as_deref(), child));
+        let child = rows.get(&(lease.stream.as_deref(), child));
         child.is_some_and(|child| !child.checkpoint.is_start())
     };
-    let gone = |lease: &Lease, parent: &ShardId| {
-        !by_shard.contains_key(&(lease.stream.as_deref(), parent))
-    };
+    let retirable = last_of_their_lines(leases)
+        .filter(|lease| !lease.children.is_empty())
+        .filter(|lease| lease.children.iter().all(|child| started(lease, child)));
+    retirable.map(|lease| lease.key.clone()).collect()
+}
+
+/// The ended leases whose parents' leases are gone already, and so are those of every shard that named
+/// theirs as going on: the row of a shard that had left the stream names shards that do not name it. Both
+/// are asked, for a stale scan may show a parent that does not name its children yet.
+fn last_of_their_lines(leases: &[Lease]) -> impl Iterator<Item = &Lease> {
+    let rows = by_shard(leases);
     let ended = leases.iter().filter(|lease| lease.ended());
     let named: BTreeSet<(Option<&str>, &ShardId)> = ended
+        .clone()
         .flat_map(|lease| lease.children.iter().map(|child| (lease.stream.as_deref(), child)))
         .collect();
-    leases
-        .iter()
-        .filter(|lease| lease.ended() && !lease.children.is_empty())
-        .filter(|lease| !named.contains(&(lease.stream.as_deref(), &lease.shard)))
-        .filter(|lease| lease.children.iter().all(|child| started(lease, child)))
-        .filter(|lease| lease.parents.iter().all(|parent| gone(lease, parent)))
-        .map(|lease| lease.key.clone())
-        .collect()
+    ended.filter(move |lease| {
+        let stream = lease.stream.as_deref();
+        let gone = |parent| !rows.contains_key(&(stream, parent));
+        !named.contains(&(stream, &lease.shard)) && lease.parents.iter().all(gone)
+    })
 }
 
-/// Whether a lease has ended without naming a child: only the stream can say whether it is needed.
-pub fn may_be_garbage(lease: &Lease) -> bool {
-    lease.ended() && lease.children.is_empty()
+/// Whether only the stream can say whether the ended lease of a shard is needed: it names no child, or one
+/// that has no lease.
+pub fn may_be_garbage(lease: &Lease, leased: &BTreeSet<&ShardId>) -> bool {
+    let without_lease = |child: &ShardId| !leased.contains(child);
+    lease.ended() && (lease.children.is_empty() || lease.children.iter().any(without_lease))
 }
 
-/// The ended leases of a stream that name no child, and whose shards are not listed any more.
+/// The ended leases of a stream whose shards are not listed any more, and that wait for no child: each has
+/// started, is not listed any more either, or was done with before the shard came back and was ended again.
 pub fn garbage<'l>(shards: &[Shard], leases: &'l [Lease]) -> Vec<&'l Lease> {
     let listed: BTreeSet<&ShardId> = shards.iter().map(|shard| &shard.id).collect();
-    let ended = leases.iter().filter(|lease| may_be_garbage(lease));
+    let rows: BTreeMap<&ShardId, &Lease> =
+        leases.iter().map(|lease| (&lease.shard, lease)).collect();
+    let gone_on = gone_on(leases, shards);
+    let done_with = |child: &ShardId| match rows.get(child) {
+        Some(row) => !row.checkpoint.is_start(),
+        None => !listed.contains(child) || gone_on.contains(child),
+    };
     // A listing that is empty is no proof of anything.
-    ended.filter(|lease| !listed.is_empty() && !listed.contains(&lease.shard)).collect()
+    last_of_their_lines(leases)
+        .filter(|lease| !listed.is_empty() && !listed.contains(&lease.shard))
+        .filter(|lease| lease.children.iter().all(done_with))
+        .collect()
 }
 
 #[cfg(test)]
@@ -90,14 +105,38 @@ mod tests {
             hash_range: None,
             open: false,
         };
-        let mut parent = lease("parent").ended().build();
-        parent.children = vec![ShardId::new("2")];
-        let leases = [lease("1").ended().build(), lease("0").ended().build(), parent];
+        let leases = [lease("1").ended().build(), lease("0").ended().build()];
         assert_eq!(garbage(&[shard("1")], &leases), [&leases[1]]);
         assert!(garbage(&[], &leases).is_empty());
         assert!(
             garbage(&[shard("1")], &[lease("9").build()]).is_empty(),
             "it is not processed yet"
         );
+    }
+
+    /// It came back after its child was retired, and was ended again.
+    #[test]
+    fn an_end_whose_child_has_gone_on_goes_when_its_shard_has_gone() {
+        let shard = |id: &str, parents: &[&str]| Shard {
+            id: ShardId::new(id),
+            parents: parents.iter().map(ShardId::new).collect(),
+            hash_range: None,
+            open: false,
+        };
+        let mut back = lease("0").ended().build();
+        back.children = vec![ShardId::new("2")];
+        let last = lease("3").checkpoint(Checkpoint::parse("7", 0).unwrap()).build();
+        let leases = [back, last.clone()];
+        let leased = BTreeSet::from([&leases[0].shard, &leases[1].shard]);
+        assert!(may_be_garbage(&leases[0], &leased));
+        let all = [shard("0", &[]), shard("2", &["0", "1"]), shard("3", &["2"])];
+        assert!(garbage(&all, &leases).is_empty(), "it may come back again");
+        assert_eq!(garbage(&all[1..], &leases), [&leases[0]]);
+        assert_eq!(garbage(&all[2..], &leases), [&leases[0]]);
+        assert!(garbage(&all[1..], &leases[..1]).is_empty(), "a child that lost its lease");
+        let waits = lease("2").build();
+        let leased = BTreeSet::from([&waits.shard]);
+        assert!(!may_be_garbage(&leases[0], &leased));
+        assert!(garbage(&all[1..], &[leases[0].clone(), waits]).is_empty());
     }
 }

@@ -31,21 +31,26 @@ pub fn ghosts(leases: &[Lease]) -> BTreeSet<LeaseKey> {
 /// a lease is retired only once all its children have begun. A shard's own ancestors do not count:
 /// they are retired in order, so that its rows lead to them. Leases without a hash range say nothing.
 pub fn rivals(lease: &Lease, leases: &[Lease]) -> BTreeSet<ShardId> {
-    let Some(keys) = lease.hash_range.filter(|_| lease.never_held()) else {
-        return BTreeSet::new();
-    };
-    let rivals = leases
-        .iter()
-        .filter(|row| row.stream == lease.stream && row.shard != lease.shard)
-        .filter(|row| row.begun())
-        .filter(|row| row.hash_range.is_some_and(|range| range.overlaps(&keys)));
-    let mut rivals: BTreeSet<ShardId> = rivals.map(|row| row.shard.clone()).collect();
+    let mut rivals = sharing_keys(lease, leases);
     if !rivals.is_empty() {
         for ancestor in ancestors(lease, leases) {
             rivals.remove(ancestor);
         }
     }
     rivals
+}
+
+/// The shards begun that have keys of a lease which nobody has held: they come before it or after it.
+pub fn sharing_keys(lease: &Lease, leases: &[Lease]) -> BTreeSet<ShardId> {
+    let Some(keys) = lease.hash_range.filter(|_| lease.never_held()) else {
+        return BTreeSet::new();
+    };
+    let begun = leases
+        .iter()
+        .filter(|row| row.stream == lease.stream && row.shard != lease.shard)
+        .filter(|row| row.begun())
+        .filter(|row| row.hash_range.is_some_and(|range| range.overlaps(&keys)));
+    begun.map(|row| row.shard.clone()).collect()
 }
 
 /// The shards before a lease's own, as far as the rows tell.

@@ -13,7 +13,7 @@ pub use balance::{Balance, BalanceLimits, balance};
 pub use cleanup::{garbage, may_be_garbage, retirable};
 pub use coverage::{first_hole, missing_ranges};
 pub use expiry::Observations;
-pub use ghosts::{descends, ghosts, gone_on, line_before, rivals};
+pub use ghosts::{descends, ghosts, gone_on, line_before, rivals, sharing_keys};
 pub use shard_graph::{
     ByShard, by_shard, carried_on, latest_since, missing_leases, ready, successors,
 };

@@ -148,13 +148,13 @@ impl<'a> Graph<'a, '_> {
     }
 }
 
-/// The shards that go on for one that left the listing before it was read to its end: its children by
-/// lineage, and where they are gone too, the oldest listed shards that take any of the keys they took.
-pub fn successors<'a>(shards: &'a [Shard], gone: &Lease) -> Vec<&'a Shard> {
+/// The shards that go on where one ended: its children by lineage, and where they have left the listing
+/// already, the oldest listed shards that take any of the keys they took.
+pub fn successors<'a>(shards: &'a [Shard], ended: &Lease) -> Vec<&'a Shard> {
     let mut found: Vec<&Shard> =
-        shards.iter().filter(|shard| shard.parents.contains(&gone.shard)).collect();
+        shards.iter().filter(|shard| shard.parents.contains(&ended.shard)).collect();
     let taken: Option<Vec<HashKeyRange>> = found.iter().map(|child| child.hash_range).collect();
-    let (Some(keys), Some(taken)) = (gone.hash_range, taken) else { return found };
+    let (Some(keys), Some(taken)) = (ended.hash_range, taken) else { return found };
     let left = keys.without(&taken);
     let listed: BTreeSet<&ShardId> = shards.iter().map(|shard| &shard.id).collect();
     let oldest = shards.iter().filter(|s| s.parents.iter().all(|id| !listed.contains(id)));
@@ -269,7 +269,7 @@ mod tests {
     /// ghost, which is deleted, and the hole would stay.
     #[test]
     fn a_shard_whose_parents_are_done_with_begins_at_its_own_start() {
-        let time = InitialPosition::AtTimestamp(crate::model::EpochMillis(0));
+        let time = InitialPosition::AtTimestamp(EpochMillis(0));
         check("0 1<0! 2<0!", "1+", HORIZON, "2=TRIM_HORIZON");
         check("0 1<0! 2<0!", "1+", time, "2=AT_TIMESTAMP");
         check("0 1<0! 2<0!", "1", HORIZON, "0=TRIM_HORIZON");
