@@ -12,6 +12,7 @@
 //! counter change, so their period ends later: two workers never hold valid grants of one shard.
 
 mod coordinator;
+mod doubt;
 mod grant;
 mod held;
 mod operations;

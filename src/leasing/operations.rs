@@ -3,18 +3,19 @@
 //! The coordinator keeps them in one set and applies their results one by one, so its state has one
 //! owner and no lock.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    LeasedStream, plan,
+    LeasedStream,
+    doubt::{Doubt, Need},
     shard_sync::{self, SyncError, Synced, sync_stream},
 };
 use crate::{
-    model::{ChildShard, EpochMillis, Lease, LeaseKey, LeaseWrite, Shard, ShardId},
-    ports::{LeaseStore, StoreError, StreamError, Swap},
+    model::{ChildShard, EpochMillis, Lease, LeaseKey, LeaseWrite, ShardId},
+    ports::{LeaseStore, StoreError, Swap},
 };
 
 /// A call under way.
@@ -89,26 +90,6 @@ pub(super) fn write(store: Arc<dyn LeaseStore>, written: Written) -> Operation {
     })
 }
 
-/// A lease that nobody has held, and that may not be needed: the listed lineage says so.
-pub(super) struct Doubt {
-    pub(super) stream: LeasedStream,
-    pub(super) lease: Lease,
-    /// The shards begun that may go on where it ended.
-    pub(super) rivals: BTreeSet<ShardId>,
-    /// All shards begun that have keys of it.
-    pub(super) sharing_keys: BTreeSet<ShardId>,
-}
-
-/// Whether a lease that nobody has held is needed.
-enum Need {
-    /// Not any more: its shard is done with.
-    Gone,
-    /// Not yet: its line is at an earlier shard.
-    Later,
-    /// It is, for what was put since then; `None` for what its checkpoint says.
-    Now(Option<EpochMillis>),
-}
-
 /// Takes a lease, unless it is not needed yet, or deletes it if it is not needed any more.
 pub(super) fn take_if_needed(
     store: Arc<dyn LeaseStore>,
@@ -117,7 +98,7 @@ pub(super) fn take_if_needed(
     doubt: Doubt,
 ) -> Operation {
     Box::pin(async move {
-        match doubt.need(store.as_ref()).await {
+        match doubt.resolve(store.as_ref()).await {
             Ok(Need::Gone) => delete(store, doubt.lease).await,
             Ok(Need::Later) => Done::NotYet { key: written.key },
             Ok(Need::Now(since)) => {
@@ -127,45 +108,6 @@ pub(super) fn take_if_needed(
             Err(error) => Done::Doubted { key: written.key, error },
         }
     })
-}
-
-impl Doubt {
-    async fn need(&self, store: &dyn LeaseStore) -> Result<Need, SyncError> {
-        let listed = match self.stream.reader.shards().await {
-            Ok(listed) => listed,
-            Err(StreamError::NotFound(_)) => return Ok(Need::Now(None)),
-            Err(error) => return Err(error.into()),
-        };
-        if plan::descends(&self.rivals, &self.lease.shard, &listed) {
-            return Ok(Need::Gone);
-        }
-        if !self.lease.awaits_latest() {
-            return Ok(Need::Now(None));
-        }
-        Ok(self.need_from_now_on(store, &listed).await?)
-    }
-
-    /// Whether to begin a lease that stands for "from now on". Of workers that begin at the same time one
-    /// may have listed the shards later than the other, without having seen its leases: then the line of
-    /// this shard is at an earlier one. To begin here would be to skip what lies between. Once the line has
-    /// come here, the shard is read since the line was begun. Where retention has broken the listed
-    /// lineage, the keys tell: none of those that share some comes after this one, so they come before.
-    async fn need_from_now_on(
-        &self,
-        store: &dyn LeaseStore,
-        listed: &[Shard],
-    ) -> Result<Need, StoreError> {
-        let mut line = Vec::new();
-        for shard in self.sharing_keys.iter().chain(plan::line_before(&self.lease, listed)) {
-            match store.read(&self.stream.lease_key(shard)).await? {
-                Some(row) if !row.ended() => return Ok(Need::Later),
-                row => line.extend(row),
-            }
-        }
-        // A line that carries no time was read from its beginning.
-        let since = || plan::carried_on(&line).unwrap_or(EpochMillis(0));
-        Ok(Need::Now((!line.is_empty()).then(since)))
-    }
 }
 
 /// Takes a lease once its `parents` are known to be done with.

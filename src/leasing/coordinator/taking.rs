@@ -1,6 +1,10 @@
 //! Taking leases: what a scan shows, and what to do about it.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use rand::RngExt;
 use tokio::time::Instant;
@@ -10,8 +14,9 @@ use super::{Command, Coordinator};
 use crate::{
     leasing::{
         LeasedStream,
+        doubt::{self, Doubt, Listing},
         held::{Finished, Held, Taken},
-        operations::{self, Doubt, Written},
+        operations::{self, Written},
         plan,
         shard_sync::SyncError,
     },
@@ -107,9 +112,10 @@ impl Coordinator {
         limits.max_hand_overs = limits.max_hand_overs.saturating_sub(self.asked.len());
         let left = leases.iter().filter(|lease| !self.reached.contains(&lease.key));
         let balance = plan::balance(left, &available, &self.me, limits, &mut self.rng);
+        let mut listings = BTreeMap::new();
         for lease in leases {
             if balance.take.contains(&lease.key) {
-                let doubt = self.doubt(lease, leases);
+                let doubt = self.doubt(lease, leases, &mut listings);
                 self.take_unless(lease, doubt, Duration::ZERO, now);
             }
         }
@@ -202,14 +208,18 @@ impl Coordinator {
         }
     }
 
-    /// Why a lease that is nobody's may not be needed, if anything speaks for that.
-    fn doubt(&self, lease: &Lease, leases: &[Lease]) -> Option<Doubt> {
-        let rivals = plan::rivals(lease, leases);
-        let may_be_ahead = lease.never_held() && lease.awaits_latest() && !lease.parents.is_empty();
-        let stream = self.streams.iter().find(|stream| stream.identifier.owns(lease));
-        let stream = stream.filter(|_| !rivals.is_empty() || may_be_ahead)?;
-        let sharing_keys = plan::sharing_keys(lease, leases);
-        Some(Doubt { stream: stream.clone(), lease: lease.clone(), rivals, sharing_keys })
+    /// Why a lease that is nobody's may not be needed, if anything speaks for that. `listings` are those
+    /// of this round, by stream.
+    fn doubt(
+        &self,
+        lease: &Lease,
+        leases: &[Lease],
+        listings: &mut BTreeMap<usize, Listing>,
+    ) -> Option<Doubt> {
+        let index = self.streams.iter().position(|stream| stream.identifier.owns(lease))?;
+        let stream = self.streams.get(index)?;
+        let listing = || listings.entry(index).or_insert_with(|| doubt::listing(stream)).clone();
+        Doubt::about(lease, leases, stream, listing)
     }
 
     fn take(&mut self, lease: &Lease, wait: Duration, now: Instant) {
