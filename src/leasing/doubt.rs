@@ -29,7 +29,7 @@ pub(super) struct Doubt {
     listing: Listing,
     /// The shards begun that may go on where it ended.
     rivals: BTreeSet<ShardId>,
-    /// All shards begun that have keys of it.
+    /// All shards with leases that have keys of it.
     sharing_keys: BTreeSet<ShardId>,
 }
 
@@ -75,6 +75,10 @@ impl Doubt {
         if !self.lease.awaits_latest() {
             return Ok(Need::Now(None));
         }
+        // Nothing of it is kept. A listing that is empty is no proof of anything.
+        if !listed.is_empty() && listed.iter().all(|shard| shard.id != self.lease.shard) {
+            return Ok(Need::Gone);
+        }
         Ok(self.from_now_on(store, &listed).await?)
     }
 
@@ -82,14 +86,17 @@ impl Doubt {
     /// may have listed the shards later than the other, without having seen its leases: then the line of
     /// this shard is at an earlier one. To begin here would be to skip what lies between. Once the line has
     /// come here, the shard is read since the line was begun. Where retention has broken the listed
-    /// lineage, the keys tell: none of those that share some comes after this one, so they come before.
+    /// lineage, the keys tell: of two shards that share some one comes before the other.
     async fn from_now_on(
         &self,
         store: &dyn LeaseStore,
         listed: &[Shard],
     ) -> Result<Need, StoreError> {
+        let shares = self.sharing_keys.iter();
+        let comes_before = |shard: &&ShardId| !plan::descends([*shard], &self.lease.shard, listed);
+        let by_lineage = plan::line_before(&self.lease, listed);
         let mut line = Vec::new();
-        for shard in self.sharing_keys.iter().chain(plan::line_before(&self.lease, listed)) {
+        for shard in shares.filter(comes_before).chain(by_lineage) {
             match store.read(&self.stream.lease_key(shard)).await? {
                 Some(row) if !row.ended() => return Ok(Need::Later),
                 row => line.extend(row),

@@ -24,8 +24,9 @@ pub(crate) struct History {
 const STEPS: usize = 60;
 /// Virtual time before the first worker comes.
 const BEFORE: Duration = Duration::from_secs(10);
-/// Virtual time in which a healed fleet must reach the end of everything.
-const PATIENCE: Duration = Duration::from_mins(5);
+/// Virtual time in which a healed fleet must reach the end of everything: one shard may have hundreds of
+/// batches of one event each, for a sink that takes a second for one.
+const PATIENCE: Duration = Duration::from_mins(20);
 /// Workers at a time.
 const MOST_WORKERS: usize = 4;
 

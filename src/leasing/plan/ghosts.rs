@@ -31,7 +31,8 @@ pub fn ghosts(leases: &[Lease]) -> BTreeSet<LeaseKey> {
 /// a lease is retired only once all its children have begun. A shard's own ancestors do not count:
 /// they are retired in order, so that its rows lead to them. Leases without a hash range say nothing.
 pub fn rivals(lease: &Lease, leases: &[Lease]) -> BTreeSet<ShardId> {
-    let mut rivals = sharing_keys(lease, leases);
+    let begun = rows_sharing_keys(lease, leases).filter(|row| row.begun());
+    let mut rivals: BTreeSet<ShardId> = begun.map(|row| row.shard.clone()).collect();
     if !rivals.is_empty() {
         for ancestor in ancestors(lease, leases) {
             rivals.remove(ancestor);
@@ -40,17 +41,17 @@ pub fn rivals(lease: &Lease, leases: &[Lease]) -> BTreeSet<ShardId> {
     rivals
 }
 
-/// The shards begun that have keys of a lease which nobody has held: they come before it or after it.
+/// The shards of other leases that have keys of one which nobody has held: they come before it or after it.
 pub fn sharing_keys(lease: &Lease, leases: &[Lease]) -> BTreeSet<ShardId> {
-    let Some(keys) = lease.hash_range.filter(|_| lease.never_held()) else {
-        return BTreeSet::new();
-    };
-    let begun = leases
-        .iter()
-        .filter(|row| row.stream == lease.stream && row.shard != lease.shard)
-        .filter(|row| row.begun())
-        .filter(|row| row.hash_range.is_some_and(|range| range.overlaps(&keys)));
-    begun.map(|row| row.shard.clone()).collect()
+    rows_sharing_keys(lease, leases).map(|row| row.shard.clone()).collect()
+}
+
+fn rows_sharing_keys<'l>(lease: &'l Lease, leases: &'l [Lease]) -> impl Iterator<Item = &'l Lease> {
+    let keys = lease.hash_range.filter(|_| lease.never_held());
+    let others = leases.iter().filter(|row| row.stream == lease.stream && row.shard != lease.shard);
+    others.filter(move |row| {
+        row.hash_range.zip(keys).is_some_and(|(range, keys)| range.overlaps(&keys))
+    })
 }
 
 /// The shards before a lease's own, as far as the rows tell.
@@ -72,9 +73,13 @@ fn ancestors<'l>(lease: &'l Lease, leases: &'l [Lease]) -> BTreeSet<&'l ShardId>
     found
 }
 
-/// Whether one of `rivals` descends from `shard`, by the lineage of the listed shards.
-pub fn descends(rivals: &BTreeSet<ShardId>, shard: &ShardId, listed: &[Shard]) -> bool {
-    before(rivals, listed).contains(shard)
+/// Whether one of these descends from `shard`, by the lineage of the listed shards.
+pub fn descends<'i>(
+    those: impl IntoIterator<Item = &'i ShardId>,
+    shard: &ShardId,
+    listed: &[Shard],
+) -> bool {
+    before(those, listed).contains(shard)
 }
 
 /// The shards that are done with whatever their leases say, or if they have none any more: one that

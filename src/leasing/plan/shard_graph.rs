@@ -34,8 +34,8 @@ pub fn by_shard(leases: &[Lease]) -> ByShard<'_> {
 ///   needed, so that its keys are covered from the right point; descendants follow at the shard's
 ///   end (KCL `HierarchicalShardSyncer`, non-empty lease table). An ancestor without a lease is not
 ///   needed when another shard has [gone on](gone_on) where it ended: its lease would be a ghost.
-/// - Else, for a merged shard that waits for one of its parents, the other parent: the first cannot be
-///   ended while the second has no lease.
+/// - Else, where a merged shard waits for one of its parents, the other parent: the first cannot be ended
+///   while the second has no lease.
 pub fn missing_leases<'a>(
     shards: &'a [Shard],
     leases: &[Lease],
@@ -106,15 +106,15 @@ impl<'a> Graph<'a, '_> {
         }
     }
 
-    /// The parents without a lease of a merged shard that has one and waits for a parent that has one
-    /// too. Two workers come to that when they begin at `LATEST` and list shards on both sides of a
-    /// merge, or an operator who deletes a lease.
+    /// The parents of a shard whose lease waits for a shard before it: one of them may lack a lease, and
+    /// hold up the end of the other one. Two workers come to that when they begin at `LATEST` and list
+    /// shards on both sides of a merge, or an operator who deletes a lease.
     fn parents_lacking(&self, shard: &'a Shard, lease: &Lease) -> Vec<&'a Shard> {
+        let listed = shard.parents.iter().filter_map(|id| self.shards.get(id).copied());
         let waits = lease.checkpoint.is_start()
-            && shard.parents.iter().any(|parent| self.leases.contains_key(parent));
-        let parents = shard.parents.iter().filter(|_| waits);
-        let listed = parents.filter_map(|id| self.shards.get(id).copied());
-        listed.filter(|parent| !self.gone_on.contains(&parent.id)).collect()
+            && (listed.clone().any(|parent| self.line_has_lease(parent))
+                || shard.parents.iter().any(|parent| self.leases.contains_key(parent)));
+        listed.filter(|parent| waits && !self.gone_on.contains(&parent.id)).collect()
     }
 
     fn reads_history(&self) -> bool {
@@ -287,6 +287,8 @@ mod tests {
         check("3 5<3,4!", "3+ 5", HORIZON, "");
         check("3 4 5<3,4!", "3+ 5+", HORIZON, "");
         check("3 4 5<3,4!", "5", LATEST, "");
+        // The leases of 3 and 7 are from lists of different ages.
+        check("3 4 5<3,4 6<5 7<5! 8<6!", "3~ 7 8", LATEST, "4=LATEST");
     }
 
     #[test]
