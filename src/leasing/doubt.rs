@@ -79,7 +79,7 @@ impl Doubt {
         if !listed.is_empty() && listed.iter().all(|shard| shard.id != self.lease.shard) {
             return Ok(Need::Gone);
         }
-        Ok(self.from_now_on(store, &listed).await?)
+        Ok(self.need_at_latest(store, &listed).await?)
     }
 
     /// Whether to begin a lease that stands for "from now on". Of workers that begin at the same time one
@@ -87,7 +87,7 @@ impl Doubt {
     /// this shard is at an earlier one. To begin here would be to skip what lies between. Once the line has
     /// come here, the shard is read since the line was begun. Where retention has broken the listed
     /// lineage, the keys tell: of two shards that share some one comes before the other.
-    async fn from_now_on(
+    async fn need_at_latest(
         &self,
         store: &dyn LeaseStore,
         listed: &[Shard],

@@ -127,16 +127,15 @@ mod tests {
         back.children = vec![ShardId::new("2")];
         let last = lease("3").checkpoint(Checkpoint::parse("7", 0).unwrap()).build();
         let leases = [back, last.clone()];
-        let leased = BTreeSet::from([&leases[0].shard, &leases[1].shard]);
-        assert!(may_be_garbage(&leases[0], &leased));
+        let both = BTreeSet::from([&leases[0].shard, &leases[1].shard]);
+        assert!(may_be_garbage(&leases[0], &both));
         let all = [shard("0", &[]), shard("2", &["0", "1"]), shard("3", &["2"])];
         assert!(garbage(&all, &leases).is_empty(), "it may come back again");
         assert_eq!(garbage(&all[1..], &leases), [&leases[0]]);
         assert_eq!(garbage(&all[2..], &leases), [&leases[0]]);
         assert!(garbage(&all[1..], &leases[..1]).is_empty(), "a child that lost its lease");
         let waits = lease("2").build();
-        let leased = BTreeSet::from([&waits.shard]);
-        assert!(!may_be_garbage(&leases[0], &leased));
+        assert!(!may_be_garbage(&leases[0], &BTreeSet::from([&waits.shard])));
         assert!(garbage(&all[1..], &[leases[0].clone(), waits]).is_empty());
     }
 }
