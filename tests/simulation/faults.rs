@@ -128,6 +128,7 @@ pub(crate) const MUST_HAPPEN: &[&str] = &[
     "throttled",
     "trim of unread records",
     "unavailable",
+    "unheld lease deleted",
     "windows beside a sink that prepares",
     "windows with late events, audited",
     "write by somebody who is gone",

@@ -157,3 +157,25 @@ fn what_retention_has_left_of_a_line_is_read() {
         });
     }
 }
+
+/// The first lease is of a shard that was closed before the fleet began: its children were written to then.
+#[test]
+fn what_was_put_before_the_fleet_began_is_not_read() {
+    for seed in 0..5 {
+        simulate(async {
+            let mut calm = idle(seed, 1);
+            calm.split(0);
+            calm.put_somewhere();
+            sleep(Duration::from_secs(5)).await;
+            calm.put_back(0, None);
+            calm.fleet.join();
+            let taken = |calm: &Calm, shard| calm.row(shard).is_some_and(|row| row.counter > 0);
+            calm.until("the children", |calm| taken(calm, 1) && taken(calm, 2)).await;
+            sleep(Duration::from_secs(5)).await;
+            assert!(calm.world.lock().audit.delivered_events().is_empty());
+            calm.put_somewhere();
+            calm.finish().await;
+            assert!(!calm.world.lock().audit.delivered_events().is_empty());
+        });
+    }
+}
