@@ -148,15 +148,18 @@ impl<'a> Graph<'a, '_> {
     }
 }
 
-/// The shards that go on where one ended: its children by lineage, and where they have left the listing
-/// already, the oldest listed shards that take any of the keys they took.
+/// The shards that go on where one ended: its children by lineage, and, if it has left the listing and some
+/// of them too, the oldest listed shards that take any of the keys they took.
 pub fn successors<'a>(shards: &'a [Shard], ended: &Lease) -> Vec<&'a Shard> {
     let mut found: Vec<&Shard> =
         shards.iter().filter(|shard| shard.parents.contains(&ended.shard)).collect();
+    let listed: BTreeSet<&ShardId> = shards.iter().map(|shard| &shard.id).collect();
     let taken: Option<Vec<HashKeyRange>> = found.iter().map(|child| child.hash_range).collect();
     let (Some(keys), Some(taken)) = (ended.hash_range, taken) else { return found };
+    if listed.contains(&ended.shard) {
+        return found;
+    }
     let left = keys.without(&taken);
-    let listed: BTreeSet<&ShardId> = shards.iter().map(|shard| &shard.id).collect();
     let oldest = shards.iter().filter(|s| s.parents.iter().all(|id| !listed.contains(id)));
     let takes_any = |shard: &&Shard| {
         shard.hash_range.is_some_and(|keys| left.iter().any(|left| left.overlaps(&keys)))
@@ -346,6 +349,7 @@ mod tests {
             "grandchildren, for the children are gone too"
         );
         assert_eq!(names("9", keys(30, 45)), "3 4");
+        assert_eq!(names("3", keys(0, 50)), "6 7", "it is listed, and so are all its children");
         assert_eq!(names("2", keys(41, 99)), "5 4", "its other child is gone");
         assert_eq!(names("0", None), "", "a hole that a shard sync fills");
     }
