@@ -69,7 +69,7 @@ impl Calm {
         state.create(Lease { counter, owner, parents, hash_range, ..lease });
     }
 
-    fn delete(&self, shard: usize) {
+    pub(crate) fn delete(&self, shard: usize) {
         self.world.lock().delete_by_hand(&lease_key(shard));
     }
 
