@@ -104,8 +104,9 @@ impl GapWatch {
     }
 }
 
-/// Pages that are looked at for the oldest record: empty ones happen on the way.
-const PAGES: usize = 10;
+/// Pages that are looked at for the oldest record: empty ones happen on the way, many where little was
+/// written. Who gives up too early reports a loss that there was not.
+const PAGES: usize = 100;
 /// Between two of them.
 const PAUSE: Duration = Duration::from_millis(250);
 

@@ -145,7 +145,7 @@ impl Audit {
     ) {
         let owed = !self.from_latest
             || self.begun.contains_key(place)
-            || stream.before(place).iter().any(|place| self.begun.contains_key(place));
+            || stream.line_before(place).iter().any(|place| self.begun.contains_key(place));
         let book = self.books.entry(place.clone()).or_default();
         let is_open = matches!(must, Must::Deliver | Must::DeadLetter);
         let copied = self.preparing.contains(&AGAIN) && is_open && readable;
@@ -190,7 +190,7 @@ impl Audit {
         if !self.from_latest {
             return;
         }
-        let line = stream.before(place);
+        let line = stream.line_before(place);
         let first_take = |own: Option<&Place>| {
             let places = line.iter().chain(own);
             places.filter_map(|place| self.begun.get(place)).min().copied()
@@ -386,12 +386,15 @@ impl Audit {
             self.retired.insert(lease.key.clone(), place);
             return;
         }
-        // A child that was done with before its parent came back, or that is not kept any more, needs no lease.
+        // A child that was done with before its parent came back, or that is not kept any more, needs no
+        // lease, and one that came back with its parent is of no account.
         let mut waits_for = lease.clone();
         waits_for.children.retain(|child| {
             let child = Place { shard: child.clone(), ..place.clone() };
-            let has_lease = self.rows.values().any(|row| Place::of(row) == child);
-            has_lease || !(self.was_retired(&child) || self.trimmed.contains(&child))
+            match self.rows.values().find(|row| Place::of(row) == child) {
+                Some(row) => !(row.never_held() && self.has_gone_on(stream, &child)),
+                None => !(self.was_retired(&child) || self.trimmed.contains(&child)),
+            }
         });
         let checked = invariant::check_retirement(&waits_for, self.rows.values());
         self.check(checked);

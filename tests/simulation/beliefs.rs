@@ -1,7 +1,10 @@
 //! From when until when each worker may believe that it owns a lease, as an observer who sees every
 //! write knows it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
@@ -15,6 +18,8 @@ pub(crate) struct Beliefs {
     /// Workers whose lease an operator set free, until they must have noticed: what they deliver till
     /// then is on the operator.
     disowned: BTreeMap<(Place, WorkerNo), Instant>,
+    /// Workers that are gone. Writes of theirs may still arrive; nobody believes in them.
+    gone: BTreeSet<WorkerNo>,
 }
 
 #[derive(Clone, Copy)]
@@ -25,11 +30,14 @@ struct Belief {
 
 impl Beliefs {
     pub(crate) fn new(validity: Duration) -> Self {
-        let (held, grants, disowned) = Default::default();
-        Self { validity, held, grants, disowned }
+        let (held, grants, disowned, gone) = Default::default();
+        Self { validity, held, grants, disowned, gone }
     }
 
     pub(crate) fn renewed(&mut self, place: &Place, worker: WorkerNo, sent: Instant) {
+        if self.gone.contains(&worker) {
+            return;
+        }
         let belief = (place.clone(), worker);
         let from = self.held.get(&belief).map_or(sent, |belief| belief.from);
         self.held.insert(belief, Belief { from, until: sent + self.validity });
@@ -42,6 +50,9 @@ impl Beliefs {
         let belief = (place.clone(), worker);
         self.disowned.remove(&belief);
         *self.grants.entry(belief.clone()).or_default() += 1;
+        if self.gone.contains(&worker) {
+            return;
+        }
         self.held.insert(belief, Belief { from, until: sent + self.validity });
     }
 
@@ -61,6 +72,7 @@ impl Beliefs {
     }
 
     pub(crate) fn gone(&mut self, worker: WorkerNo) {
+        self.gone.insert(worker);
         self.held.retain(|(_, who), _| *who != worker);
         self.disowned.retain(|(_, who), _| *who != worker);
     }

@@ -133,6 +133,14 @@ impl Stream {
         found
     }
 
+    /// Those of them that took keys of it.
+    pub(crate) fn line_before(&self, place: &Place) -> BTreeSet<Place> {
+        let keys = self.shard(place).range;
+        let mut line = self.before(place);
+        line.retain(|before| self.shard(before).range.overlaps(&keys));
+        line
+    }
+
     pub(crate) fn is_open(&self, place: &Place) -> bool {
         self.shards[place].open
     }
