@@ -5,7 +5,10 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use futures_util::{FutureExt, future::BoxFuture, future::Shared};
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Shared},
+};
 
 use super::{LeasedStream, plan, shard_sync::SyncError};
 use crate::{

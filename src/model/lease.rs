@@ -136,6 +136,12 @@ impl Lease {
         self.checkpoint == Checkpoint::ShardEnd
     }
 
+    /// The condition of a delete: whether the row is as it was when it was `seen`. One that was deleted and
+    /// created again begins at the same counter.
+    pub fn is_as(&self, seen: &Self) -> bool {
+        self.counter == seen.counter && self.checkpoint == seen.checkpoint
+    }
+
     /// Takes in what a write tells of the shard's progress.
     pub(super) fn set_checkpoint(&mut self, progress: Option<&Progress>) {
         if let Some(Progress { checkpoint, arrival, watermarks, pending }) = progress {

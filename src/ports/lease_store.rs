@@ -74,8 +74,7 @@ pub trait LeaseStore: Send + Sync {
     /// The write may have been applied when this future is dropped.
     async fn write(&self, key: &LeaseKey, write: &LeaseWrite) -> Result<Swap, StoreError>;
 
-    /// Deletes a lease if it has not changed since it was seen: its counter and its checkpoint are the
-    /// same, for one that was deleted and created again begins at the same counter. `true` when it is gone.
+    /// Deletes a lease if it has not changed since it was seen ([`Lease::is_as`]). `true` when it is gone.
     ///
     /// # Errors
     /// After [`StoreError::Unknown`] the call may simply be made again.

@@ -75,8 +75,8 @@ pub(crate) struct Audit {
     books: BTreeMap<Place, Book>,
     /// The table as the writes that were seen must have left it.
     rows: BTreeMap<LeaseKey, Lease>,
-    /// Leases that were deleted, as it should be.
-    retired: BTreeMap<LeaseKey, Place>,
+    /// Shards whose leases were deleted, as it should be.
+    retired: BTreeSet<Place>,
     pub(crate) limits: Limits,
     /// The sinks that prepare what they put.
     pub(crate) preparing: &'static [SinkName],
@@ -111,7 +111,7 @@ impl Audit {
             stood_still: BTreeSet::new(),
             books: BTreeMap::new(),
             rows: BTreeMap::new(),
-            retired: BTreeMap::new(),
+            retired: BTreeSet::new(),
             limits: Limits::default(),
             preparing: &[],
             orders: BTreeMap::new(),
@@ -339,7 +339,7 @@ impl Audit {
             // What came back after it was retired is of no account, nor is a first lease that stands for
             // "from now on" and came too late: its shard is closed.
             let too_late = |row: &Lease| row.never_held() && row.awaits_latest();
-            let counts = |row: &Lease| !self.retired.contains_key(&row.key) && !too_late(row);
+            let counts = |row: &Lease| !self.retired.contains(&Place::of(row)) && !too_late(row);
             rows.find(|row| row.shard == *shard && counts(row))
         };
         let checked = invariant::check_start(child, row_of);
@@ -383,7 +383,7 @@ impl Audit {
                 self.broken(Invariant::RetiredLast, what);
             }
             self.rows.remove(&lease.key);
-            self.retired.insert(lease.key.clone(), place);
+            self.retired.insert(place);
             return;
         }
         // A child that was done with before its parent came back, or that is not kept any more, needs no
@@ -393,7 +393,7 @@ impl Audit {
             let child = Place { shard: child.clone(), ..place.clone() };
             match self.rows.values().find(|row| Place::of(row) == child) {
                 Some(row) => !(row.never_held() && self.has_gone_on(stream, &child)),
-                None => !(self.was_retired(&child) || self.trimmed.contains(&child)),
+                None => !(self.retired.contains(&child) || self.trimmed.contains(&child)),
             }
         });
         let checked = invariant::check_retirement(&waits_for, self.rows.values());
@@ -406,11 +406,7 @@ impl Audit {
             self.broken(Invariant::RetiredLast, what);
         }
         self.rows.remove(&lease.key);
-        self.retired.insert(lease.key.clone(), place);
-    }
-
-    fn was_retired(&self, place: &Place) -> bool {
-        self.retired.values().any(|retired| retired == place)
+        self.retired.insert(place);
     }
 
     /// Whether a descendant of a shard has started.

@@ -24,7 +24,7 @@ fn lease_key(shard: usize) -> LeaseKey {
     LeaseKey::new(shard_id(shard).as_str())
 }
 
-fn place(shard: usize) -> Place {
+pub(crate) fn place(shard: usize) -> Place {
     Place { stream: 0, shard: shard_id(shard) }
 }
 

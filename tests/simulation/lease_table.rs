@@ -375,9 +375,7 @@ impl SimTable {
             let mut state = self.world.lock();
             state.arrive();
             let row = state.table.rows.get(&lease.key).cloned();
-            let unchanged =
-                |row: &Lease| row.counter == lease.counter && row.checkpoint == lease.checkpoint;
-            let gone = row.as_ref().is_none_or(unchanged);
+            let gone = row.as_ref().is_none_or(|row| row.is_as(&lease));
             if let Some(row) = row.filter(|_| gone) {
                 state.note(format!("w{} deletes {}", self.worker, lease.key));
                 state.count(if row.never_held() {

@@ -90,9 +90,7 @@ impl LeaseStore for FakeTable {
     async fn delete(&self, lease: &Lease) -> Result<bool, StoreError> {
         self.interfere(&lease.key);
         let mut rows = self.rows.lock().unwrap();
-        let unchanged =
-            |row: &Lease| row.counter == lease.counter && row.checkpoint == lease.checkpoint;
-        let fine = rows.get(&lease.key).is_none_or(unchanged);
+        let fine = rows.get(&lease.key).is_none_or(|row| row.is_as(lease));
         if fine {
             rows.remove(&lease.key);
         }

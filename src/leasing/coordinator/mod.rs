@@ -302,8 +302,7 @@ impl Coordinator {
             Done::Doubted { key, error } => self.doubted(&key, &error),
             Done::NotYet { key } => self.not_yet(&key),
             Done::Deleted { key, result } => {
-                self.pending.remove(&key);
-                self.reasons.remove(&key);
+                self.not_pending(&key);
                 match result {
                     Ok(true) => {
                         info!(lease = %key, "deleted the lease of a shard that is done with");

@@ -284,21 +284,24 @@ impl Coordinator {
 
     /// Nobody said whether a lease is needed; the next scan finds it again.
     pub(super) fn doubted(&mut self, key: &LeaseKey, error: &SyncError) {
-        self.pending.remove(key);
-        self.reasons.remove(key);
+        self.not_pending(key);
         warn!(lease = %key, %error, "cannot tell whether the lease is still needed, will retry");
     }
 
     /// The line of a shard is at an earlier one.
     pub(super) fn not_yet(&mut self, key: &LeaseKey) {
-        self.pending.remove(key);
-        self.reasons.remove(key);
+        self.not_pending(key);
         debug!(lease = %key, "its shard comes later: one before it is not read to its end");
     }
 
+    /// A take or a delete has come to its end; answers why the lease was to be taken.
+    pub(super) fn not_pending(&mut self, key: &LeaseKey) -> Option<(LeaseChange, String)> {
+        self.pending.remove(key);
+        self.reasons.remove(key)
+    }
+
     pub(super) fn took(&mut self, written: &Written, result: Result<Swap, StoreError>) {
-        self.pending.remove(&written.key);
-        let why = self.reasons.remove(&written.key);
+        let why = self.not_pending(&written.key);
         if result.is_ok() {
             // Leases are moving, and others move theirs: the next round need not wait.
             self.look_soon();

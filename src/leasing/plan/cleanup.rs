@@ -1,6 +1,6 @@
 //! Which leases are done with (KCL `LeaseCleanupManager`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::{by_shard, gone_on};
 use crate::model::{Lease, LeaseKey, Shard, ShardId};
@@ -46,17 +46,16 @@ pub fn may_be_garbage(lease: &Lease, leased: &BTreeSet<&ShardId>) -> bool {
 /// started, is not listed any more either, or was done with before the shard came back and was ended again.
 pub fn garbage<'l>(shards: &[Shard], leases: &'l [Lease]) -> Vec<&'l Lease> {
     let listed: BTreeSet<&ShardId> = shards.iter().map(|shard| &shard.id).collect();
-    let rows: BTreeMap<&ShardId, &Lease> =
-        leases.iter().map(|lease| (&lease.shard, lease)).collect();
+    let rows = by_shard(leases);
     let gone_on = gone_on(leases, shards);
-    let done_with = |child: &ShardId| match rows.get(child) {
+    let done_with = |lease: &Lease, child| match rows.get(&(lease.stream.as_deref(), child)) {
         Some(row) => !row.checkpoint.is_start(),
         None => !listed.contains(child) || gone_on.contains(child),
     };
     // A listing that is empty is no proof of anything.
     last_of_their_lines(leases)
         .filter(|lease| !listed.is_empty() && !listed.contains(&lease.shard))
-        .filter(|lease| lease.children.iter().all(done_with))
+        .filter(|lease| lease.children.iter().all(|child| done_with(lease, child)))
         .collect()
 }
 
