@@ -1,39 +1,45 @@
-//! Whether a lease that nobody has held is needed, where the rows alone do not say it.
+//! Whether a lease that nobody has held is needed.
 //!
-//! Shard syncs of several workers create leases from lists of shards of different ages. So a lease may
-//! come back after its shard was done with, and one that is to be read from `LATEST` may come too early.
+//! Shard syncs of several workers create leases from lists of shards of different ages. So a lease may come
+//! back after its shard was done with, and one that is to be read from `LATEST` may come too early. A scan
+//! does not tell: it may hide a row that was written a moment ago, and rows of shards in between are gone.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::{
     FutureExt,
     future::{BoxFuture, Shared},
 };
+use tokio::time::timeout;
 
-use super::{LeasedStream, plan, shard_sync::SyncError};
+use super::{
+    LeasedStream,
+    plan::{self, Lineage},
+    shard_sync::SyncError,
+};
 use crate::{
-    model::{EpochMillis, Lease, Shard, ShardId},
+    model::{EpochMillis, Lease},
     ports::{LeaseStore, StoreError, StreamError},
 };
 
 /// The shards of a stream, listed once for all leases in doubt.
-pub(super) type Listing = Shared<BoxFuture<'static, Result<Arc<[Shard]>, StreamError>>>;
+pub(super) type Listing = Shared<BoxFuture<'static, Result<Arc<Lineage>, StreamError>>>;
 
 /// A listing that begins when somebody first waits for it.
 pub(super) fn listing(stream: &LeasedStream) -> Listing {
     let reader = Arc::clone(&stream.reader);
-    async move { reader.shards().await.map(Arc::from) }.boxed().shared()
+    async move { Ok(Arc::new(Lineage::of(reader.shards().await?))) }.boxed().shared()
 }
 
-/// A lease in doubt.
+/// A lease in doubt: nobody has held it.
 pub(super) struct Doubt {
     pub(super) lease: Lease,
-    stream: LeasedStream,
-    listing: Listing,
-    /// The shards begun that may go on where it ended.
-    rivals: BTreeSet<ShardId>,
-    /// All shards with leases that have keys of it.
-    sharing_keys: BTreeSet<ShardId>,
+    pub(super) stream: LeasedStream,
+    pub(super) listing: Listing,
+    /// All rows, as a scan has shown them.
+    pub(super) leases: Arc<[Lease]>,
+    /// For how long to wait for answers: nothing else is taken meanwhile.
+    pub(super) patience: Duration,
 }
 
 /// Whether a lease is needed.
@@ -47,59 +53,59 @@ pub(super) enum Need {
 }
 
 impl Doubt {
-    /// The doubt about a lease of a stream, if there is any; `leases` are all rows.
-    pub(super) fn about(
-        lease: &Lease,
-        leases: &[Lease],
-        stream: &LeasedStream,
-        listing: impl FnOnce() -> Listing,
-    ) -> Option<Self> {
-        let rivals = plan::rivals(lease, leases);
-        let may_be_ahead = lease.never_held() && lease.awaits_latest() && !lease.parents.is_empty();
-        (may_be_ahead || !rivals.is_empty()).then(|| Self {
-            lease: lease.clone(),
-            stream: stream.clone(),
-            listing: listing(),
-            rivals,
-            sharing_keys: plan::sharing_keys(lease, leases),
-        })
-    }
-
     /// Asks the stream and the rows.
     pub(super) async fn resolve(&self, store: &dyn LeaseStore) -> Result<Need, SyncError> {
-        let listed = match self.listing.clone().await {
-            Ok(listed) => listed,
+        let late = |_| StreamError::Unavailable(format!("no answer in {:?}", self.patience));
+        timeout(self.patience, self.need(store)).await.map_err(late)?
+    }
+
+    async fn need(&self, store: &dyn LeaseStore) -> Result<Need, SyncError> {
+        let lineage = match self.listing.clone().await {
+            Ok(lineage) => lineage,
             Err(StreamError::NotFound(_)) => return Ok(Need::Now(None)),
             Err(error) => return Err(error.into()),
         };
-        if plan::descends(&self.rivals, &self.lease.shard, &listed) {
+        if self.has_gone_on(store, &lineage).await? {
             return Ok(Need::Gone);
         }
         if !self.lease.awaits_latest() {
             return Ok(Need::Now(None));
         }
-        // Nothing of it is kept. A listing that is empty is no proof of anything.
-        if !listed.is_empty() && listed.iter().all(|shard| shard.id != self.lease.shard) {
+        if lineage.has_lost(&self.lease.shard) {
             return Ok(Need::Gone);
         }
-        Ok(self.need_at_latest(store, &listed).await?)
+        Ok(self.need_at_latest(store, &lineage).await?)
+    }
+
+    /// Whether a shard has begun that descends from this one, which was done with then: a worker that stood
+    /// still between the listing of shards and the creating of their leases has put it back after it was
+    /// retired. Whoever took it would read the shard again. A lease is retired only once all its children have
+    /// begun, so to read parents before their children finds the one that has.
+    async fn has_gone_on(
+        &self,
+        store: &dyn LeaseStore,
+        lineage: &Lineage,
+    ) -> Result<bool, StoreError> {
+        for shard in lineage.after(&self.lease.shard) {
+            let row = store.read(&self.stream.lease_key(shard)).await?;
+            if row.is_some_and(|row| row.begun()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Whether to begin a lease that stands for "from now on". Of workers that begin at the same time one
     /// may have listed the shards later than the other, without having seen its leases: then the line of
     /// this shard is at an earlier one. To begin here would be to skip what lies between. Once the line has
-    /// come here, the shard is read since the line was begun. Where retention has broken the listed
-    /// lineage, the keys tell: of two shards that share some one comes before the other.
+    /// come here, the shard is read since the line was begun.
     async fn need_at_latest(
         &self,
         store: &dyn LeaseStore,
-        listed: &[Shard],
+        lineage: &Lineage,
     ) -> Result<Need, StoreError> {
-        let shares = self.sharing_keys.iter();
-        let comes_before = |shard: &&ShardId| !plan::descends([*shard], &self.lease.shard, listed);
-        let by_lineage = plan::line_before(&self.lease, listed);
         let mut line = Vec::new();
-        for shard in shares.filter(comes_before).chain(by_lineage) {
+        for shard in plan::line_before(&self.lease, &self.leases, lineage) {
             match store.read(&self.stream.lease_key(shard)).await? {
                 Some(row) if !row.ended() => return Ok(Need::Later),
                 row => line.extend(row),

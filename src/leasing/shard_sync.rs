@@ -2,7 +2,10 @@
 
 use tracing::info;
 
-use super::{LeasedStream, plan};
+use super::{
+    LeasedStream,
+    plan::{self, Lineage},
+};
 use crate::{
     model::{Checkpoint, ChildShard, EpochMillis, Lease, LeaseWrite, Shard, ShardId},
     ports::{LeaseStore, StoreError, StreamError, Swap},
@@ -38,10 +41,10 @@ pub(super) async fn sync_stream(
     store: &dyn LeaseStore,
     leases: &[Lease],
 ) -> Result<Synced, SyncError> {
-    let shards = stream.reader.shards().await?;
+    let lineage = list(stream).await?;
     let mut synced = Synced::default();
     let since = plan::latest_since(leases);
-    for (shard, checkpoint) in plan::missing_leases(&shards, leases, stream.initial_position) {
+    for (shard, checkpoint) in plan::missing_leases(&lineage, leases, stream.initial_position) {
         let since = since.filter(|_| checkpoint == Checkpoint::TrimHorizon);
         let lease = new_lease(stream, shard, checkpoint, since);
         synced.created += 1;
@@ -50,14 +53,14 @@ pub(super) async fn sync_stream(
                 "created lease");
         }
     }
-    for (lease, range) in plan::missing_ranges(&shards, leases) {
+    for (lease, range) in plan::missing_ranges(&lineage, leases) {
         let fill = LeaseWrite::FillHashRange { range };
         // Without an answer it is found missing again, or it is there.
         if let Ok(Swap::Applied(_)) = store.write(&lease.key, &fill).await {
             synced.mended += 1;
         }
     }
-    for lease in plan::garbage(&shards, leases) {
+    for lease in plan::garbage(&lineage, leases) {
         if !a_child_waits(stream, store, lease).await? && store.delete(lease).await? {
             synced.mended += 1;
             info!(stream = %stream.name, lease = %lease.key,
@@ -131,17 +134,22 @@ async fn other_parents(
             found.push(row);
             continue;
         }
-        let listed = stream.reader.shards().await?;
-        if !listed.iter().any(|shard| shard.id == *other) {
+        let lineage = list(stream).await?;
+        if !lineage.lists(other) {
             continue;
         }
         let leases = leases_of(stream, store).await?;
-        if !plan::gone_on(&leases, &listed).contains(other) {
+        if !lineage.gone_on(&leases).contains(other) {
             let (child, parent) = (child.id.clone(), other.clone());
             return Err(SyncError::ParentWithoutLease { child, parent });
         }
     }
     Ok(found)
+}
+
+/// The shards of a stream that are listed now.
+async fn list(stream: &LeasedStream) -> Result<Lineage, StreamError> {
+    Ok(Lineage::of(stream.reader.shards().await?))
 }
 
 /// The leases of a stream.
@@ -156,8 +164,8 @@ async fn leases_of(
 
 /// The listed shards that go on; none of a stream that is gone.
 async fn successors_of(stream: &LeasedStream, lease: &Lease) -> Result<Vec<Shard>, SyncError> {
-    match stream.reader.shards().await {
-        Ok(listed) => Ok(plan::successors(&listed, lease).into_iter().cloned().collect()),
+    match list(stream).await {
+        Ok(lineage) => Ok(plan::successors(&lineage, lease).into_iter().cloned().collect()),
         Err(StreamError::NotFound(_)) => Ok(Vec::new()),
         Err(error) => Err(error.into()),
     }

@@ -19,7 +19,7 @@ fn take_interval() -> Duration {
 #[test]
 fn fresh_workers_settle_on_fresh_leases_within_two_take_intervals() {
     for (workers, leases) in [(1, 1), (1, 8), (2, 2), (2, 7), (3, 8), (3, 32), (4, 6), (5, 64)] {
-        for seed in 0..5 {
+        for seed in 0..20 {
             simulate(async {
                 let mut calm = Calm::new(Setup::new(seed), leases, None);
                 calm.create_leases();

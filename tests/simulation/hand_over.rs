@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use shardwright::metrics::LeaseChange;
+use shardwright::{
+    metrics::LeaseChange,
+    model::{Lease, LeaseWrite, WorkerId},
+};
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -79,6 +82,40 @@ fn a_worker_does_not_ask_for_more_because_its_scans_are_stale() {
             sleep(Duration::from_secs(10)).await;
             assert!(calm.is_balanced());
             assert_eq!(calm.fleet.changes(LeaseChange::HandedOver), 4);
+            calm.finish().await;
+        });
+    }
+}
+
+/// Nobody reads the shard, and whoever asks waited until the lease expired.
+#[test]
+fn a_lease_that_is_asked_for_again_before_it_was_taken_is_handed_on() {
+    for seed in 0..5 {
+        simulate(async {
+            let mut calm = at_rest(seed, 2, 1).await;
+            let (between, last) = (calm.fleet.join(), 2);
+            let slowly = Duration::from_millis(700);
+            calm.world.lock().table.slow_scans.insert(between, slowly);
+            let handed = |calm: &Calm| {
+                let rows = &calm.world.lock().table.rows;
+                let to = |row: &&Lease| row.owner == Some(WorkerId::new("w1"));
+                rows.values().find(to).filter(|row| row.checkpoint_owner.is_none()).cloned()
+            };
+            calm.until("the hand-over", |calm| handed(calm).is_some()).await;
+            let lease = handed(&calm).unwrap();
+            let (from, to) = (WorkerId::new("w1"), WorkerId::new("w2"));
+            let asks = LeaseWrite::RequestHandOver { from, to };
+            calm.world.lock().apply(last, Instant::now(), &lease.key, &asks);
+            if seed % 2 == 1 {
+                calm.fleet.drain(between);
+            }
+            assert_eq!(calm.fleet.join(), last);
+            let held = |calm: &Calm| {
+                let row = calm.world.lock().table.rows[&lease.key].clone();
+                row.holder() == Some(&WorkerId::new("w2"))
+            };
+            let took = calm.until("the last owner", held).await;
+            assert!(took < Duration::from_secs(3), "taken after {took:?}");
             calm.finish().await;
         });
     }

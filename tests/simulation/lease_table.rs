@@ -76,7 +76,7 @@ pub(crate) struct SimTable {
 
 impl State {
     /// Applies one write at this instant, and lets the auditor see it.
-    fn apply(
+    pub(crate) fn apply(
         &mut self,
         worker: WorkerNo,
         sent: Instant,

@@ -9,7 +9,7 @@ use super::{
     objection, release,
 };
 use crate::{
-    leasing::plan,
+    leasing::plan::{self, Lineage},
     model::{Lease, Shard, ShardId},
 };
 
@@ -98,7 +98,8 @@ fn sync_will(
             "its hash keys are covered by other leases: it is not created again".to_owned(),
         ];
     }
-    let created: Vec<String> = plan::missing_leases(listed, &left, stream.initial_position)
+    let lineage = Lineage::of(listed.to_vec());
+    let created: Vec<String> = plan::missing_leases(&lineage, &left, stream.initial_position)
         .iter()
         .map(|(shard, checkpoint)| format!("{} at {checkpoint}", shard.id))
         .collect();

@@ -95,7 +95,11 @@ pub struct Coordinator {
     acquisitions: u64,
     /// Why takes were begun that are under way.
     reasons: BTreeMap<LeaseKey, (LeaseChange, String)>,
+    /// Leases in a row of which nobody said whether they are needed.
+    doubts: u32,
 
+    /// When this worker last took a lease.
+    took_at: Option<Instant>,
     scanning: bool,
     next_scan: Instant,
     scan_failures: u32,
@@ -162,6 +166,8 @@ impl Coordinator {
             observations: Observations::default(),
             acquisitions: 0,
             reasons: BTreeMap::new(),
+            doubts: 0,
+            took_at: None,
             scanning: false,
             next_scan: Instant::now(),
             scan_failures: 0,

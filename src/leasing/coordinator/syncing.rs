@@ -12,7 +12,7 @@ use crate::{
         LeasedStream, operations, plan,
         shard_sync::{SyncError, Synced},
     },
-    model::{HashKeyRange, Lease, LeaseKey, ShardId, rounded},
+    model::{HashKeyRange, Lease, ShardId, rounded},
 };
 
 /// First pause after a listing of shards that failed or changed nothing, doubled up to
@@ -139,8 +139,8 @@ impl Coordinator {
         }
     }
 
-    pub(super) fn start_deletes(&mut self, leases: &[Lease], ghosts: &BTreeSet<LeaseKey>) {
-        for key in plan::retirable(leases).into_iter().chain(ghosts.iter().cloned()) {
+    pub(super) fn start_deletes(&mut self, leases: &[Lease]) {
+        for key in plan::retirable(leases) {
             let Some(lease) = leases.iter().find(|lease| lease.key == key) else { continue };
             if self.pending.insert(key) {
                 let store = Arc::clone(&self.store);

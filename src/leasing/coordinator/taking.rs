@@ -1,10 +1,6 @@
 //! Taking leases: what a scan shows, and what to do about it.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use rand::RngExt;
 use tokio::time::Instant;
@@ -44,10 +40,7 @@ impl Coordinator {
                     status.table_reached = true;
                     status.leases = leases.as_slice().into();
                 });
-                let jitter = self.rng.random_range(0.9..1.1);
-                let pause = self.params.scan_pause(leases.len()).mul_f64(jitter);
-                // While a hand-over is under way nobody reads the shard in the end: look sooner.
-                let pause = if self.asked.is_empty() { pause } else { pause / 5 };
+                let pause = self.pause(leases.len(), now);
                 // A counter is news from the end of the scan on (KCL `DynamoDBLeaseTaker`). A slow scan
                 // may make a living lease look old: then its counter has grown, and the take is refused.
                 for breach in self.observations.observe(&leases, started, now) {
@@ -75,6 +68,15 @@ impl Coordinator {
         }
     }
 
+    /// How long to wait before the next scan of a table of so many leases. While a hand-over is under way
+    /// nobody reads the shard in the end, and a worker that has just taken leases may be asked for some: look
+    /// sooner.
+    fn pause(&mut self, leases: usize, now: Instant) -> Duration {
+        let pause = self.params.scan_pause(leases).mul_f64(self.rng.random_range(0.9..1.1));
+        let just_took = self.took_at.is_some_and(|at| now.duration_since(at) < pause * 2);
+        if just_took || !self.asked.is_empty() { pause / 5 } else { pause }
+    }
+
     /// When to scan next: a lease whose owner has died is seen to expire at once, not a round later.
     fn before_next_expiry(&self, now: Instant, next: Instant) -> Instant {
         let is_other = |key: &LeaseKey| !self.held.contains_key(key);
@@ -85,8 +87,7 @@ impl Coordinator {
     fn plan(&mut self, leases: &[Lease], now: Instant) {
         self.follow_own_requests(leases, now);
         self.start_syncs(leases);
-        let ghosts = plan::ghosts(leases);
-        self.start_deletes(leases, &ghosts);
+        self.start_deletes(leases);
         if !self.pending.is_empty() {
             return;
         }
@@ -105,19 +106,17 @@ impl Coordinator {
             .filter(|lease| {
                 lease.holder().is_none() || self.observations.expired(lease, failover, now)
             })
-            .filter(|lease| plan::ready(lease, &by_shard) && !ghosts.contains(&lease.key))
+            .filter(|lease| plan::ready(lease, &by_shard))
             .map(|lease| lease.key.clone())
             .collect();
         let mut limits = self.params.limits;
         limits.max_hand_overs = limits.max_hand_overs.saturating_sub(self.asked.len());
         let left = leases.iter().filter(|lease| !self.reached.contains(&lease.key));
         let balance = plan::balance(left, &available, &self.me, limits, &mut self.rng);
-        let mut listings = BTreeMap::new();
-        for lease in leases {
-            if balance.take.contains(&lease.key) {
-                let doubt = self.doubt(lease, leases, &mut listings);
-                self.take_unless(lease, doubt, Duration::ZERO, now);
-            }
+        let listings: Vec<Listing> = self.streams.iter().map(doubt::listing).collect();
+        for lease in leases.iter().filter(|lease| balance.take.contains(&lease.key)) {
+            let doubt = self.doubt(lease, &listings);
+            self.take_unless(lease, doubt, Duration::ZERO, now);
         }
         for (key, from) in balance.ask {
             let write = LeaseWrite::RequestHandOver { from, to: self.me.clone() };
@@ -142,7 +141,12 @@ impl Coordinator {
     /// not this worker's any more.
     fn see_what_others_did(&mut self, leases: &[Lease]) {
         for lease in leases {
-            let Some(held) = self.held.get_mut(&lease.key) else { continue };
+            let Some(held) = self.held.get_mut(&lease.key) else {
+                if self.asked.contains_key(&lease.key) {
+                    self.hand_on(lease);
+                }
+                continue;
+            };
             if lease.counter > held.lease.counter && lease.holder() != Some(&self.me) {
                 self.lost_to(&lease.key, Some(lease));
                 continue;
@@ -154,6 +158,18 @@ impl Coordinator {
                 held.lease.checkpoint_owner.clone_from(&lease.checkpoint_owner);
                 self.start_hand_over(&lease.key);
             }
+        }
+    }
+
+    /// Hands a lease on that another worker asks for, and that was handed to this one but not taken yet:
+    /// nobody reads its shard, and nobody else can answer.
+    fn hand_on(&mut self, lease: &Lease) {
+        let is_mine = lease.checkpoint_owner.as_ref() == Some(&self.me);
+        let Some(to) = lease.owner.clone().filter(|_| is_mine) else { return };
+        if !self.held.contains_key(&lease.key) {
+            let (by, counter) = (self.me.clone(), lease.counter);
+            let write = LeaseWrite::FinishHandOver { by, to, counter, checkpoint: None };
+            self.request(lease.key.clone(), write);
         }
     }
 
@@ -208,18 +224,18 @@ impl Coordinator {
         }
     }
 
-    /// Why a lease that is nobody's may not be needed, if anything speaks for that. `listings` are those
-    /// of this round, by stream.
-    fn doubt(
-        &self,
-        lease: &Lease,
-        leases: &[Lease],
-        listings: &mut BTreeMap<usize, Listing>,
-    ) -> Option<Doubt> {
-        let index = self.streams.iter().position(|stream| stream.identifier.owns(lease))?;
-        let stream = self.streams.get(index)?;
-        let listing = || listings.entry(index).or_insert_with(|| doubt::listing(stream)).clone();
-        Doubt::about(lease, leases, stream, listing)
+    /// The doubt about a lease that nobody has held; `listings` are those of this round, by stream.
+    fn doubt(&self, lease: &Lease, listings: &[Listing]) -> Option<Doubt> {
+        let of =
+            self.streams.iter().zip(listings).find(|(stream, _)| stream.identifier.owns(lease));
+        let (stream, listing) = of.filter(|_| lease.never_held())?;
+        Some(Doubt {
+            lease: lease.clone(),
+            stream: stream.clone(),
+            listing: listing.clone(),
+            leases: Arc::clone(&self.watched.status.borrow().leases),
+            patience: self.params.failover_time,
+        })
     }
 
     fn take(&mut self, lease: &Lease, wait: Duration, now: Instant) {
@@ -282,10 +298,15 @@ impl Coordinator {
         lease.parents.iter().map(|parent| stream.lease_key(parent)).collect()
     }
 
-    /// Nobody said whether a lease is needed; the next scan finds it again.
+    /// Nobody said whether a lease is needed; the next scan finds it again. One line for the first of a
+    /// row, then each time the row has doubled: a stream that does not answer has many leases.
     pub(super) fn doubted(&mut self, key: &LeaseKey, error: &SyncError) {
         self.not_pending(key);
-        warn!(lease = %key, %error, "cannot tell whether the lease is still needed, will retry");
+        self.doubts = self.doubts.saturating_add(1);
+        if self.doubts.is_power_of_two() {
+            warn!(lease = %key, %error, failures = self.doubts,
+                "cannot tell whether the lease is needed, will retry");
+        }
     }
 
     /// The line of a shard is at an earlier one.
@@ -314,6 +335,8 @@ impl Coordinator {
         }
         match result {
             Ok(Swap::Applied(row)) => {
+                self.doubts = 0;
+                self.took_at = Some(Instant::now());
                 if let Some((change, why)) = why {
                     self.changed(change, &row, &why);
                 }
@@ -321,7 +344,10 @@ impl Coordinator {
             }
             // It names this worker, and the scan that said so was a little old.
             Ok(Swap::Refused(Some(row))) if row.holder() == Some(&self.me) && !row.ended() => {
-                self.take(&row, written.wait, Instant::now());
+                match row.checkpoint_owner {
+                    None => self.take(&row, written.wait, Instant::now()),
+                    Some(_) => self.hand_on(&row),
+                }
             }
             // Another worker was faster.
             Ok(Swap::Refused(_)) => {}
@@ -371,7 +397,7 @@ impl Coordinator {
         }
     }
 
-    /// A hand-over was asked for, or such a request taken back. What the row says now matters more than
+    /// A hand-over was asked for, such a request taken back, or a lease handed on. What the row says now matters more than
     /// whether it was this write that made it so: an answer may have been lost.
     pub(super) fn requested(&mut self, key: &LeaseKey, result: Result<Swap, StoreError>) {
         self.pending.remove(key);
@@ -381,8 +407,11 @@ impl Coordinator {
             Err(error) => return self.report(key, &error),
         };
         match (row.owner.as_ref() == Some(&self.me), row.checkpoint_owner.clone()) {
-            // Another worker was faster, or it is taken back.
-            (false, _) => {}
+            // Another worker was faster, or it is taken back or handed on.
+            (false, _) => {
+                self.asked.remove(key);
+                self.hand_on(&row);
+            }
             // Handed over in the meantime: a worker that leaves takes it to release it.
             (true, None) => self.take(&row, Duration::ZERO, Instant::now()),
             (true, Some(from)) => {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::{by_shard, gone_on};
-use crate::model::{Lease, LeaseKey, Shard, ShardId};
+use super::{Lineage, by_shard};
+use crate::model::{Lease, LeaseKey, ShardId};
 
 /// The ended leases that nothing needs any more: every child has a lease and has started.
 pub fn retirable(leases: &[Lease]) -> Vec<LeaseKey> {
@@ -44,17 +44,15 @@ pub fn may_be_garbage(lease: &Lease, leased: &BTreeSet<&ShardId>) -> bool {
 
 /// The ended leases of a stream whose shards are not listed any more, and that wait for no child: each has
 /// started, is not listed any more either, or was done with before the shard came back and was ended again.
-pub fn garbage<'l>(shards: &[Shard], leases: &'l [Lease]) -> Vec<&'l Lease> {
-    let listed: BTreeSet<&ShardId> = shards.iter().map(|shard| &shard.id).collect();
+pub fn garbage<'l>(lineage: &Lineage, leases: &'l [Lease]) -> Vec<&'l Lease> {
     let rows = by_shard(leases);
-    let gone_on = gone_on(leases, shards);
+    let gone_on = lineage.gone_on(leases);
     let done_with = |lease: &Lease, child| match rows.get(&(lease.stream.as_deref(), child)) {
         Some(row) => !row.checkpoint.is_start(),
-        None => !listed.contains(child) || gone_on.contains(child),
+        None => !lineage.lists(child) || gone_on.contains(child),
     };
-    // A listing that is empty is no proof of anything.
     last_of_their_lines(leases)
-        .filter(|lease| !listed.is_empty() && !listed.contains(&lease.shard))
+        .filter(|lease| lineage.has_lost(&lease.shard))
         .filter(|lease| lease.children.iter().all(|child| done_with(lease, child)))
         .collect()
 }
@@ -62,7 +60,10 @@ pub fn garbage<'l>(shards: &[Shard], leases: &'l [Lease]) -> Vec<&'l Lease> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{leasing::fixtures::lease, model::Checkpoint};
+    use crate::{
+        leasing::fixtures::lease,
+        model::{Checkpoint, Shard},
+    };
 
     #[test]
     fn a_lease_retires_when_its_children_have_started_and_its_parents_are_gone() {
@@ -96,6 +97,10 @@ mod tests {
         assert_eq!(retirable(&[next.clone(), last]), [next.key]);
     }
 
+    fn listed(shards: &[Shard]) -> Lineage {
+        Lineage::of(shards.to_vec())
+    }
+
     #[test]
     fn an_end_without_children_goes_when_its_shard_has_gone() {
         let shard = |id: &str| Shard {
@@ -105,10 +110,10 @@ mod tests {
             open: false,
         };
         let leases = [lease("1").ended().build(), lease("0").ended().build()];
-        assert_eq!(garbage(&[shard("1")], &leases), [&leases[1]]);
-        assert!(garbage(&[], &leases).is_empty());
+        assert_eq!(garbage(&listed(&[shard("1")]), &leases), [&leases[1]]);
+        assert!(garbage(&listed(&[]), &leases).is_empty());
         assert!(
-            garbage(&[shard("1")], &[lease("9").build()]).is_empty(),
+            garbage(&listed(&[shard("1")]), &[lease("9").build()]).is_empty(),
             "it is not processed yet"
         );
     }
@@ -129,12 +134,15 @@ mod tests {
         let both = BTreeSet::from([&leases[0].shard, &leases[1].shard]);
         assert!(may_be_garbage(&leases[0], &both));
         let all = [shard("0", &[]), shard("2", &["0", "1"]), shard("3", &["2"])];
-        assert!(garbage(&all, &leases).is_empty(), "it may come back again");
-        assert_eq!(garbage(&all[1..], &leases), [&leases[0]]);
-        assert_eq!(garbage(&all[2..], &leases), [&leases[0]]);
-        assert!(garbage(&all[1..], &leases[..1]).is_empty(), "a child that lost its lease");
+        assert!(garbage(&listed(&all), &leases).is_empty(), "it may come back again");
+        assert_eq!(garbage(&listed(&all[1..]), &leases), [&leases[0]]);
+        assert_eq!(garbage(&listed(&all[2..]), &leases), [&leases[0]]);
+        assert!(
+            garbage(&listed(&all[1..]), &leases[..1]).is_empty(),
+            "a child that lost its lease"
+        );
         let waits = lease("2").build();
         assert!(!may_be_garbage(&leases[0], &BTreeSet::from([&waits.shard])));
-        assert!(garbage(&all[1..], &[leases[0].clone(), waits]).is_empty());
+        assert!(garbage(&listed(&all[1..]), &[leases[0].clone(), waits]).is_empty());
     }
 }

@@ -1,9 +1,8 @@
 //! Whether the leases cover the key space: the audit that says when a shard sync is due
 //! (KCL `PeriodicShardSyncManager`).
 
-use std::collections::BTreeMap;
-
-use crate::model::{HashKeyRange, Lease, Shard};
+use super::Lineage;
+use crate::model::{HashKeyRange, Lease};
 
 /// The first part of the key space that the leases still to be processed leave to nobody.
 ///
@@ -18,13 +17,14 @@ pub fn first_hole<'l>(leases: impl IntoIterator<Item = &'l Lease>) -> Option<Has
 }
 
 /// The leases still to be processed that have no hash range although their shards do.
-pub fn missing_ranges<'l>(shards: &[Shard], leases: &'l [Lease]) -> Vec<(&'l Lease, HashKeyRange)> {
-    let ranges: BTreeMap<_, _> =
-        shards.iter().filter_map(|shard| Some((&shard.id, shard.hash_range?))).collect();
+pub fn missing_ranges<'l>(
+    lineage: &Lineage,
+    leases: &'l [Lease],
+) -> Vec<(&'l Lease, HashKeyRange)> {
     leases
         .iter()
         .filter(|lease| !lease.ended() && lease.hash_range.is_none())
-        .filter_map(|lease| Some((lease, *ranges.get(&lease.shard)?)))
+        .filter_map(|lease| Some((lease, lineage.get(&lease.shard)?.hash_range?)))
         .collect()
 }
 
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
     use crate::{
         leasing::fixtures::lease,
-        model::{HashKey, ShardId},
+        model::{HashKey, Shard, ShardId},
     };
 
     fn keys(start: u128, end: u128) -> HashKeyRange {
@@ -73,6 +73,7 @@ mod tests {
         };
         let shards =
             [shard("0", Some(keys(0, 9))), shard("1", Some(keys(10, 19))), shard("2", None)];
+        let lineage = Lineage::of(shards);
         let mut known = lease("1").build();
         known.hash_range = Some(keys(10, 19));
         let leases = [
@@ -82,6 +83,6 @@ mod tests {
             lease("0").ended().build(),
             lease("unlisted").build(),
         ];
-        assert_eq!(missing_ranges(&shards, &leases), [(&leases[0], keys(0, 9))]);
+        assert_eq!(missing_ranges(&lineage, &leases), [(&leases[0], keys(0, 9))]);
     }
 }

@@ -89,7 +89,8 @@ impl Observations {
             })
     }
 
-    /// When the next lease expires unless its counter changes, of those that are some other's.
+    /// When the next lease expires unless its counter changes, of those that are some other's: `now` at the
+    /// earliest, when it is at the end of its time and not past it.
     pub fn next_expiry(
         &self,
         failover_time: Duration,
@@ -97,7 +98,7 @@ impl Observations {
         is_other: impl Fn(&LeaseKey) -> bool,
     ) -> Option<Instant> {
         let held = self.seen.iter().filter(|(key, seen)| seen.holder.is_some() && is_other(key));
-        held.map(|(_, seen)| seen.since + failover_time).filter(|at| *at > now).min()
+        held.map(|(_, seen)| seen.since + failover_time).filter(|at| *at >= now).min()
     }
 
     /// For how long a lease has shown the same counter.

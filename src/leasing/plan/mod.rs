@@ -6,14 +6,14 @@ mod balance;
 mod cleanup;
 mod coverage;
 mod expiry;
-mod ghosts;
+mod latest;
+mod lineage;
 mod shard_graph;
 
 pub use balance::{Balance, BalanceLimits, balance};
 pub use cleanup::{garbage, may_be_garbage, retirable};
 pub use coverage::{first_hole, missing_ranges};
 pub use expiry::Observations;
-pub use ghosts::{descends, ghosts, gone_on, line_before, rivals, sharing_keys};
-pub use shard_graph::{
-    ByShard, by_shard, carried_on, latest_since, missing_leases, ready, successors,
-};
+pub use latest::{carried_on, latest_since, line_before};
+pub use lineage::Lineage;
+pub use shard_graph::{ByShard, by_shard, missing_leases, ready, successors};

@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::gone_on;
-use crate::model::{Checkpoint, EpochMillis, HashKeyRange, InitialPosition, Lease, Shard, ShardId};
+use super::Lineage;
+use crate::model::{Checkpoint, HashKeyRange, InitialPosition, Lease, Shard, ShardId};
 
 /// Whether the shard of `lease` may be processed: all its parents' leases have ended or are gone
 /// (KCL `BlockOnParentShardTask`).
@@ -33,42 +33,29 @@ pub fn by_shard(leases: &[Lease]) -> ByShard<'_> {
 /// - Else, for each open shard without a lease: the first generation of its ancestors that is
 ///   needed, so that its keys are covered from the right point; descendants follow at the shard's
 ///   end (KCL `HierarchicalShardSyncer`, non-empty lease table). An ancestor without a lease is not
-///   needed when another shard has [gone on](gone_on) where it ended: its lease would be a ghost.
+///   needed when another shard has [gone on](Lineage::gone_on) where it ended: its lease would be a ghost.
 /// - Else, where a merged shard waits for one of its parents, the other parent: the first cannot be ended
 ///   while the second has no lease.
 pub fn missing_leases<'a>(
-    shards: &'a [Shard],
+    lineage: &'a Lineage,
     leases: &[Lease],
     initial: InitialPosition,
 ) -> Vec<(&'a Shard, Checkpoint)> {
     let graph = Graph {
-        shards: shards.iter().map(|shard| (&shard.id, shard)).collect(),
+        lineage,
         leases: leases.iter().map(|lease| (&lease.shard, lease)).collect(),
-        gone_on: gone_on(leases, shards),
+        gone_on: lineage.gone_on(leases),
         initial,
     };
     let mut wanted = BTreeMap::new();
-    for shard in shards.iter().filter(|shard| shard.open) {
+    for shard in lineage.shards().filter(|shard| shard.open) {
         graph.want(shard, &mut wanted);
     }
     wanted.into_values().collect()
 }
 
-/// Since when a stream is read from `LATEST`: when a lease of it was first taken, as far as its rows tell.
-/// Each row carries that on to those of its shard's children.
-pub fn latest_since<'l>(leases: impl IntoIterator<Item = &'l Lease>) -> Option<EpochMillis> {
-    leases.into_iter().filter_map(|lease| lease.latest_since).min()
-}
-
-/// What the leases before a shard carry on to its own: the earliest of their times. One that was never taken
-/// stands for a later time; one without such a time was read from its beginning.
-pub fn carried_on<'l>(before: impl IntoIterator<Item = &'l Lease>) -> Option<EpochMillis> {
-    let begun = before.into_iter().filter(|lease| !lease.awaits_latest());
-    begun.map(|lease| lease.latest_since).min().flatten()
-}
-
 struct Graph<'a, 'l> {
-    shards: BTreeMap<&'a ShardId, &'a Shard>,
+    lineage: &'a Lineage,
     leases: BTreeMap<&'l ShardId, &'l Lease>,
     gone_on: BTreeSet<&'a ShardId>,
     initial: InitialPosition,
@@ -87,8 +74,7 @@ impl<'a> Graph<'a, '_> {
                 to_visit.extend(self.parents_lacking(shard, lease));
                 continue;
             }
-            let parents: Vec<&'a Shard> =
-                shard.parents.iter().filter_map(|id| self.shards.get(id).copied()).collect();
+            let parents: Vec<&'a Shard> = self.lineage.listed(&shard.parents).collect();
             let line_leased = parents.iter().any(|parent| self.line_has_lease(parent));
             let ended_parent = shard.parents.iter().any(|id| self.ended(id));
             let needed: Vec<&'a Shard> =
@@ -110,11 +96,11 @@ impl<'a> Graph<'a, '_> {
     /// hold up the end of the other one. Two workers come to that when they begin at `LATEST` and list
     /// shards on both sides of a merge, or an operator who deletes a lease.
     fn parents_lacking(&self, shard: &'a Shard, lease: &Lease) -> Vec<&'a Shard> {
-        let listed = shard.parents.iter().filter_map(|id| self.shards.get(id).copied());
+        let line = self.lineage.before(&shard.id);
         let waits = lease.checkpoint.is_start()
-            && (listed.clone().any(|parent| self.line_has_lease(parent))
-                || shard.parents.iter().any(|parent| self.leases.contains_key(parent)));
-        listed.filter(|parent| waits && !self.gone_on.contains(&parent.id)).collect()
+            && line.into_iter().any(|earlier| self.leases.contains_key(earlier));
+        let lacking = |parent: &&Shard| waits && !self.gone_on.contains(&parent.id);
+        self.lineage.listed(&shard.parents).filter(lacking).collect()
     }
 
     fn reads_history(&self) -> bool {
@@ -131,36 +117,22 @@ impl<'a> Graph<'a, '_> {
     }
 
     fn line_has_lease(&self, shard: &Shard) -> bool {
-        let mut to_visit = vec![&shard.id];
-        let mut visited = BTreeSet::new();
-        while let Some(id) = to_visit.pop() {
-            if !visited.insert(id) {
-                continue;
-            }
-            if self.leases.contains_key(id) {
-                return true;
-            }
-            if let Some(shard) = self.shards.get(id) {
-                to_visit.extend(&shard.parents);
-            }
-        }
-        false
+        let line = self.lineage.before(&shard.id).into_iter().chain([&shard.id]);
+        line.into_iter().any(|id| self.leases.contains_key(id))
     }
 }
 
 /// The shards that go on where one ended: its children by lineage, and, if it has left the listing and some
 /// of them too, the oldest listed shards that take any of the keys they took.
-pub fn successors<'a>(shards: &'a [Shard], ended: &Lease) -> Vec<&'a Shard> {
-    let mut found: Vec<&Shard> =
-        shards.iter().filter(|shard| shard.parents.contains(&ended.shard)).collect();
-    let listed: BTreeSet<&ShardId> = shards.iter().map(|shard| &shard.id).collect();
+pub fn successors<'a>(lineage: &'a Lineage, ended: &Lease) -> Vec<&'a Shard> {
+    let mut found: Vec<&Shard> = lineage.children(&ended.shard).collect();
     let taken: Option<Vec<HashKeyRange>> = found.iter().map(|child| child.hash_range).collect();
     let (Some(keys), Some(taken)) = (ended.hash_range, taken) else { return found };
-    if listed.contains(&ended.shard) {
+    if lineage.lists(&ended.shard) {
         return found;
     }
     let left = keys.without(&taken);
-    let oldest = shards.iter().filter(|s| s.parents.iter().all(|id| !listed.contains(id)));
+    let oldest = lineage.shards().filter(|shard| lineage.listed(&shard.parents).next().is_none());
     let takes_any = |shard: &&Shard| {
         shard.hash_range.is_some_and(|keys| left.iter().any(|left| left.overlaps(&keys)))
     };
@@ -173,7 +145,7 @@ mod tests {
     use super::*;
     use crate::{
         leasing::fixtures::lease,
-        model::{HashKey, HashKeyRange},
+        model::{EpochMillis, HashKey},
     };
 
     /// `0 1 2<0,1 3<2!`: shards 0 and 1 were merged into 2, which was replaced by 3; `!` is open.
@@ -214,8 +186,8 @@ mod tests {
     }
 
     fn check(stream: &str, table: &str, initial: InitialPosition, expect: &str) {
-        let shards = shards(stream);
-        let found: Vec<String> = missing_leases(&shards, &leases(table), initial)
+        let lineage = Lineage::of(shards(stream));
+        let found: Vec<String> = missing_leases(&lineage, &leases(table), initial)
             .iter()
             .map(|(shard, checkpoint)| format!("{}={}", shard.id, checkpoint.text()))
             .collect();
@@ -295,23 +267,6 @@ mod tests {
     }
 
     #[test]
-    fn a_merged_shard_is_read_since_the_first_of_its_parents_was() {
-        let check = |parents: &str, expect: Option<i64>| {
-            let mut leases = leases(parents);
-            for (lease, time) in leases.iter_mut().filter(|l| l.latest_since.is_some()).zip(7..) {
-                lease.latest_since = Some(EpochMillis(time));
-            }
-            assert_eq!(carried_on(&leases), expect.map(EpochMillis), "{parents}");
-        };
-        check("0~ 1~", Some(7));
-        check("0~", Some(7));
-        check("0~ 1+", None);
-        check("0+", None);
-        let unread = lease("1").checkpoint(Checkpoint::Latest).build();
-        assert_eq!(carried_on(&[leases("0~").remove(0), unread]), Some(EpochMillis(7)));
-    }
-
-    #[test]
     fn children_wait_for_their_parents() {
         let parents = leases("0 1$");
         let mut child = lease("2").build();
@@ -336,10 +291,11 @@ mod tests {
         ]) {
             shard.hash_range = range;
         }
+        let lineage = Lineage::of(stream);
         let names = |gone: &str, range| {
             let mut gone = lease(gone).build();
             gone.hash_range = range;
-            let found = successors(&stream, &gone);
+            let found = successors(&lineage, &gone);
             found.iter().map(|shard| shard.id.as_str()).collect::<Vec<_>>().join(" ")
         };
         assert_eq!(names("1", keys(0, 50)), "3 4", "its children");
