@@ -11,7 +11,7 @@ use super::{
     loss::{GapWatch, shard_lost},
     page_size::{PageSize, size, weight_of},
     pages::{Fetched, PageSource},
-    place::Place,
+    place::{Place, Refusal, TOO_EARLY},
     until::Until,
 };
 use crate::{
@@ -216,9 +216,18 @@ impl Fetcher {
         self.gaps.resumes_after(self.last.as_ref());
         if self.iterator.take().is_some() {
             info!(%lease, %reason, "shard iterator refused, asking for a new one");
-        } else if !self.place.refused(reason) && self.again(reason) {
-            let lease = &self.grant.lease.key;
-            error!(%lease, %reason, failed_calls = self.failures, "read refused, will retry");
+            return;
+        }
+        match self.place.refused(reason) {
+            Refusal::TooEarly if self.again(reason) => {
+                let lease = &self.grant.lease.key;
+                warn!(%lease, %reason, failed_calls = self.failures, "{TOO_EARLY}");
+            }
+            Refusal::Final if self.again(reason) => {
+                let lease = &self.grant.lease.key;
+                error!(%lease, %reason, failed_calls = self.failures, "read refused, will retry");
+            }
+            _ => {}
         }
     }
 

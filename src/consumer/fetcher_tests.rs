@@ -228,6 +228,20 @@ async fn a_refused_position_is_a_gap_and_everything_kept_is_read() {
     assert_eq!(bench.context.metrics.losses(Loss::Gap), 1);
 }
 
+/// The clock of whoever took the shard first is ahead of Kinesis's. All that is kept was put before then.
+#[tokio::test(start_paused = true)]
+async fn a_time_that_is_not_reached_is_waited_for() {
+    let mut lease = lease(source().shard.as_str()).build();
+    lease.latest_since = Some(EpochMillis(7));
+    let mut bench = Bench::of(lease, vec![records(&[1])], None);
+    for _ in 0..3 {
+        let early = StreamError::Invalid("timestampInMillis is in the future".to_owned());
+        bench.script.iterators.lock().unwrap().push_back(early);
+    }
+    assert_eq!(bench.page().await, [1]);
+    assert_eq!(bench.starts(), vec![StartAt::Timestamp(EpochMillis(7)); 4]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_was_trimmed_while_nobody_could_read_is_a_gap() {
     let mut bench =

@@ -10,6 +10,22 @@ use crate::{
     ports::{StartAt, StreamReader},
 };
 
+/// The line about a place that is [`Refusal::TooEarly`].
+pub(super) const TOO_EARLY: &str =
+    "the time to begin at is not reached by Kinesis's clock, will retry";
+
+/// What it means that Kinesis does not accept a place.
+pub(super) enum Refusal {
+    /// Another place is asked for next.
+    Moved,
+    /// Its time is not reached by the clock of Kinesis ("The timestampInMillis parameter cannot be greater than
+    /// the currentTimestampInMillis"): the one of whoever took the shard first is ahead, or a reader is to
+    /// begin later. The same place is asked for again, for nothing that is kept belongs to it.
+    TooEarly,
+    /// It was the last one to try.
+    Final,
+}
+
 /// The place in a shard where reading goes on.
 pub(super) struct Place {
     grant: Arc<LeaseGrant>,
@@ -47,17 +63,19 @@ impl Place {
         }
     }
 
-    /// Kinesis does not accept the place: it has been trimmed, or belongs to another stream of that
-    /// name. Everything kept is read, and what was processed already is recognised by its position.
-    /// `false` when that was the place already.
-    pub(super) fn refused(&mut self, reason: &str) -> bool {
-        if self.start == StartAt::TrimHorizon {
-            return false;
+    /// Kinesis does not accept the place. A position has been trimmed, or belongs to another stream of
+    /// that name: everything kept is read, and what was processed already is recognised by its position.
+    pub(super) fn refused(&mut self, reason: &str) -> Refusal {
+        match self.start {
+            StartAt::TrimHorizon => Refusal::Final,
+            StartAt::Timestamp(_) => Refusal::TooEarly,
+            StartAt::Latest | StartAt::At(_) | StartAt::After(_) => {
+                warn!(lease = %self.grant.lease.key, %reason,
+                    "position refused, reading from the oldest record kept");
+                self.start = StartAt::TrimHorizon;
+                Refusal::Moved
+            }
         }
-        warn!(lease = %self.grant.lease.key, %reason,
-            "position refused, reading from the oldest record kept");
-        self.start = StartAt::TrimHorizon;
-        true
     }
 
     /// Whether the stream exists but no longer lists this shard.

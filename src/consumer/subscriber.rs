@@ -17,7 +17,7 @@ use super::{
     loss::{GapWatch, shard_lost},
     page_size::{PageSize, size, weight},
     pages::{Fetched, PageSource},
-    place::Place,
+    place::{Place, Refusal, TOO_EARLY},
     renewal::Renewal,
     until::Until,
 };
@@ -267,8 +267,14 @@ impl Subscriber {
             }
             StreamError::Invalid(reason) => {
                 self.next_call = self.renewal.after_failure(now, &mut self.rng);
-                if !self.place.refused(&reason) && self.is_worth_a_line(&reason) {
-                    error!(%lease, %reason, "subscription refused, will retry");
+                match self.place.refused(&reason) {
+                    Refusal::TooEarly if self.is_worth_a_line(&reason) => {
+                        warn!(%lease, %reason, "{TOO_EARLY}");
+                    }
+                    Refusal::Final if self.is_worth_a_line(&reason) => {
+                        error!(%lease, %reason, "subscription refused, will retry");
+                    }
+                    _ => {}
                 }
             }
             StreamError::Denied(reason) => {

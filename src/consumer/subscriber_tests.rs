@@ -505,6 +505,17 @@ async fn a_refused_position_is_read_from_the_oldest_record_kept() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_time_that_is_not_reached_is_waited_for() {
+    let mut lease = checkpointed(7);
+    lease.checkpoint = Checkpoint::TrimHorizon;
+    lease.latest_since = Some(EpochMillis(1_000));
+    let early = StreamError::Invalid("timestampInMillis is in the future".to_owned());
+    let mut bench = Bench::of(lease, vec![Err(early), Ok(vec![event(&[1], 1)])]);
+    assert_eq!(bench.page().await, [1]);
+    assert_eq!(bench.starts(), vec![StartAt::Timestamp(EpochMillis(1_000)); 2]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_trimmed_position_is_a_gap() {
     let mut bench = Bench::of(checkpointed(7), vec![Ok(vec![event(&[9], 9), Item::Silence])]);
     *bench.script.polled.lock().unwrap() = Some(polled(&[9]));

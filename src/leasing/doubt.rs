@@ -71,10 +71,10 @@ impl Doubt {
         if !self.lease.awaits_latest() {
             return Ok(Need::Now(None));
         }
-        if lineage.has_lost(&self.lease.shard) {
-            return Ok(Need::Gone);
-        }
-        Ok(self.need_at_latest(store, &lineage).await?)
+        Ok(match lineage.has_lost(&self.lease.shard) {
+            true => self.need_of_lost(store).await?,
+            false => self.need_at_latest(store, &lineage).await?,
+        })
     }
 
     /// Whether a shard has begun that descends from this one, which was done with then: a worker that stood
@@ -95,6 +95,21 @@ impl Doubt {
         Ok(false)
     }
 
+    /// Whether to begin a lease that stands for "from now on" of a shard of which nothing is kept. It matters
+    /// if its line has come to it, for others that are kept may go on where it ends: then a shard that has
+    /// ended names it, and keeps its row until it has begun.
+    async fn need_of_lost(&self, store: &dyn LeaseStore) -> Result<Need, StoreError> {
+        let own = &self.lease;
+        let names_it = |row: &&Lease| row.stream == own.stream && row.children.contains(&own.shard);
+        let named_by = self.leases.iter().filter(names_it).map(|row| &row.shard);
+        let mut line = Vec::new();
+        for shard in own.parents.iter().chain(named_by) {
+            let row = store.read(&self.stream.lease_key(shard)).await?;
+            line.extend(row.filter(|row| names_it(&row)));
+        }
+        Ok(since(&line).map_or(Need::Gone, |since| Need::Now(Some(since))))
+    }
+
     /// Whether to begin a lease that stands for "from now on". Of workers that begin at the same time one
     /// may have listed the shards later than the other, without having seen its leases: then the line of
     /// this shard is at an earlier one. To begin here would be to skip what lies between. Once the line has
@@ -111,8 +126,12 @@ impl Doubt {
                 row => line.extend(row),
             }
         }
-        // A line that carries no time was read from its beginning.
-        let since = || plan::carried_on(&line).unwrap_or(EpochMillis(0));
-        Ok(Need::Now((!line.is_empty()).then(since)))
+        Ok(Need::Now(since(&line)))
     }
+}
+
+/// Since when a line is read, whose ended leases these are; `None` if it has none, and begins now. One that
+/// carries no time was read from its beginning.
+fn since(line: &[Lease]) -> Option<EpochMillis> {
+    (!line.is_empty()).then(|| plan::carried_on(line).unwrap_or(EpochMillis(0)))
 }

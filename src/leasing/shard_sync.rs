@@ -1,5 +1,6 @@
 //! Creating leases: for a stream that has holes, and for the children of a shard that ended.
 
+use futures_util::{StreamExt, TryStreamExt, stream::iter};
 use tracing::info;
 
 use super::{
@@ -24,6 +25,10 @@ pub(super) enum SyncError {
     ParentWithoutLease { child: ShardId, parent: ShardId },
 }
 
+/// How many leases are created at a time: a large stream has its first ones soon, and a new table is not
+/// throttled.
+const AT_A_TIME: usize = 16;
+
 /// What a shard sync came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Synced {
@@ -42,17 +47,14 @@ pub(super) async fn sync_stream(
     leases: &[Lease],
 ) -> Result<Synced, SyncError> {
     let lineage = list(stream).await?;
-    let mut synced = Synced::default();
+    let missing = plan::missing_leases(&lineage, leases, stream.initial_position);
+    let mut synced = Synced { created: missing.len(), mended: 0 };
     let since = plan::latest_since(leases);
-    for (shard, checkpoint) in plan::missing_leases(&lineage, leases, stream.initial_position) {
+    let create = |(shard, checkpoint): (&Shard, Checkpoint)| {
         let since = since.filter(|_| checkpoint == Checkpoint::TrimHorizon);
-        let lease = new_lease(stream, shard, checkpoint, since);
-        synced.created += 1;
-        if store.create(&lease).await? {
-            info!(stream = %stream.name, shard = %shard.id, checkpoint = %lease.checkpoint,
-                "created lease");
-        }
-    }
+        create(stream, store, new_lease(stream, shard, checkpoint, since))
+    };
+    iter(missing.into_iter().map(create)).buffer_unordered(AT_A_TIME).try_collect::<()>().await?;
     for (lease, range) in plan::missing_ranges(&lineage, leases) {
         let fill = LeaseWrite::FillHashRange { range };
         // Without an answer it is found missing again, or it is there.
@@ -68,6 +70,18 @@ pub(super) async fn sync_stream(
         }
     }
     Ok(synced)
+}
+
+async fn create(
+    stream: &LeasedStream,
+    store: &dyn LeaseStore,
+    lease: Lease,
+) -> Result<(), StoreError> {
+    if store.create(&lease).await? {
+        info!(stream = %stream.name, shard = %lease.shard, checkpoint = %lease.checkpoint,
+            "created lease");
+    }
+    Ok(())
 }
 
 /// Whether a child of an ended shard has a lease and has not started: a scan may miss one that was just put.

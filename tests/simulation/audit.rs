@@ -70,6 +70,8 @@ pub(crate) struct Audit {
     beliefs: Beliefs,
     pub(crate) flight: Flight,
     known: Known,
+    /// Leases that were handed over and not taken since.
+    pub(crate) handed: BTreeSet<LeaseKey>,
     /// Workers that ever stood still: what they know they may not have looked at.
     pub(crate) stood_still: BTreeSet<WorkerNo>,
     books: BTreeMap<Place, Book>,
@@ -108,6 +110,7 @@ impl Audit {
             beliefs: Beliefs::new(params.validity()),
             flight: Flight::default(),
             known: Known::default(),
+            handed: BTreeSet::new(),
             stood_still: BTreeSet::new(),
             books: BTreeMap::new(),
             rows: BTreeMap::new(),
@@ -277,7 +280,10 @@ impl Audit {
                 self.beliefs.took(&place, worker, sent);
                 let grant = (worker, self.beliefs.grant(&place, worker));
                 self.known.took(&place, grant, &before.checkpoint);
+                self.handed.remove(&before.key);
             }
+            // What was handed to it is handed on: it was never given to a consumer.
+            LeaseWrite::FinishHandOver { .. } if self.handed.contains(&before.key) => {}
             LeaseWrite::FinishHandOver { .. }
             | LeaseWrite::Release { .. }
             | LeaseWrite::End { .. } => {
@@ -287,6 +293,9 @@ impl Audit {
                 let grant = (worker, self.beliefs.grant(&place, worker));
                 let checked = self.known.let_go(&place, grant);
                 self.check(checked);
+                if matches!(write, LeaseWrite::FinishHandOver { .. }) {
+                    self.handed.insert(before.key.clone());
+                }
             }
             // The owner may throw away what it has fetched from now on.
             LeaseWrite::RequestHandOver { .. } => self.flight.left(&Place::of(before), None),

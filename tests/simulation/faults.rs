@@ -126,6 +126,7 @@ pub(crate) const MUST_HAPPEN: &[&str] = &[
     "take of an expired lease",
     "thaw of a worker whose lease is another's",
     "throttled",
+    "time that is not reached refused",
     "trim of unread records",
     "unavailable",
     "unheld lease deleted",

@@ -96,6 +96,9 @@ impl State {
         match write {
             LeaseWrite::RequestHandOver { .. } => self.count("hand-over asked"),
             LeaseWrite::WithdrawRequest { .. } => self.count("hand-over withdrawn"),
+            LeaseWrite::FinishHandOver { .. } if self.audit.handed.contains(key) => {
+                self.count("lease handed on");
+            }
             LeaseWrite::FinishHandOver { .. } => self.count("hand-over finished"),
             LeaseWrite::End { .. } => self.count("shard end"),
             LeaseWrite::Take { by, .. } => {

@@ -65,12 +65,19 @@ impl SimStream {
     async fn look_up(self, shard: ShardId, start: StartAt) -> Result<ShardIterator, StreamError> {
         self.reach().await?;
         let mut state = self.world.lock();
+        let now = state.now();
         let place = Place { stream: self.stream, shard };
         let State { audit, stream, .. } = &mut *state;
         let Some(shard) = stream.kept(&place) else {
             state.count("shard gone");
             return Err(StreamError::NotFound(format!("{place} is trimmed")));
         };
+        if let StartAt::Timestamp(time) = start
+            && time > now
+        {
+            state.count("time that is not reached refused");
+            return Err(StreamError::Invalid(format!("{} is in the future", time.0)));
+        }
         audit.reads(stream, self.worker, &place);
         let records = &shard.records;
         let index = match &start {

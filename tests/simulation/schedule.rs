@@ -140,7 +140,7 @@ fn prepare(world: &World, seed: u64, rng: &mut StdRng) -> Setup {
     }
     state.initial = match rng.random_range(0..10) {
         0 | 1 => InitialPosition::Latest,
-        2 => InitialPosition::AtTimestamp(EpochMillis(rng.random_range(0..10_000))),
+        2 => InitialPosition::AtTimestamp(EpochMillis(rng.random_range(0..20_000))),
         _ => InitialPosition::TrimHorizon,
     };
     if state.stream.windowed {

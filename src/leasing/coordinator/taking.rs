@@ -162,7 +162,8 @@ impl Coordinator {
     }
 
     /// Hands a lease on that another worker asks for, and that was handed to this one but not taken yet:
-    /// nobody reads its shard, and nobody else can answer.
+    /// nobody reads its shard, and nobody else can answer. Not one that this worker had to give up: a delivery
+    /// may be under way.
     fn hand_on(&mut self, lease: &Lease) {
         let is_mine = lease.checkpoint_owner.as_ref() == Some(&self.me);
         let Some(to) = lease.owner.clone().filter(|_| is_mine) else { return };
@@ -344,9 +345,10 @@ impl Coordinator {
             }
             // It names this worker, and the scan that said so was a little old.
             Ok(Swap::Refused(Some(row))) if row.holder() == Some(&self.me) && !row.ended() => {
-                match row.checkpoint_owner {
-                    None => self.take(&row, written.wait, Instant::now()),
-                    Some(_) => self.hand_on(&row),
+                if row.checkpoint_owner.is_some() && self.asked.contains_key(&row.key) {
+                    self.hand_on(&row);
+                } else {
+                    self.take(&row, written.wait, Instant::now());
                 }
             }
             // Another worker was faster.

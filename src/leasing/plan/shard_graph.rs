@@ -26,7 +26,7 @@ pub fn by_shard(leases: &[Lease]) -> ByShard<'_> {
     leases.iter().map(|lease| ((lease.stream.as_deref(), &lease.shard), lease)).collect()
 }
 
-/// The leases that are missing for a stream, as shard and first checkpoint, parents first.
+/// The leases that are missing for a stream, as shard and first checkpoint.
 ///
 /// - With no lease at all: the oldest listed shards of each line for `TRIM_HORIZON` and
 ///   `AT_TIMESTAMP`, the open shards for `LATEST`.
