@@ -164,6 +164,30 @@ fn a_lease_that_came_back_after_its_shard_was_done_with_is_deleted_unread() {
     }
 }
 
+/// Nobody sees that its children have begun: scans show them as they were.
+#[test]
+fn a_lease_that_came_back_is_deleted_though_no_scan_shows_why() {
+    for seed in 0..5 {
+        simulate(async {
+            let mut calm = Calm::alone(seed, 1).await;
+            calm.split(0);
+            let children = |calm: &Calm| calm.row(1).zip(calm.row(2));
+            calm.until("the children's leases", |calm| children(calm).is_some()).await;
+            let unread = <[Lease; 2]>::from(children(&calm).unwrap());
+            calm.only(&[1, 2]).await;
+            let shown_as = unread.into_iter().map(|row| (row.key.clone(), row)).collect();
+            calm.world.lock().table.shown_as = shown_as;
+            calm.put_back(0, None);
+            calm.fleet.join();
+            calm.until("its end", |calm| calm.row(0).is_none()).await;
+            calm.world.lock().table.shown_as.clear();
+            calm.only(&[1, 2]).await;
+            calm.finish().await;
+            assert_eq!(calm.duplicates(), 0);
+        });
+    }
+}
+
 /// To fill the hole with the lease of the parent is to put back a ghost, which is deleted: the hole
 /// stayed, and a lease was created and deleted with each scan.
 #[test]

@@ -26,6 +26,8 @@ pub(crate) struct Table {
     thieves: BTreeMap<WorkerNo, Instant>,
     /// What becomes of the next writes, in this order, whatever else goes wrong.
     pub(crate) script: Vec<Scripted>,
+    /// Rows that scans show as they were once.
+    pub(crate) shown_as: BTreeMap<LeaseKey, Lease>,
     /// For how long the answer to a worker's scan is under way.
     pub(crate) slow_scans: BTreeMap<WorkerNo, Duration>,
 }
@@ -261,6 +263,7 @@ impl State {
             }
         }
         self.table.old = old;
+        rows.extend(self.table.shown_as.clone());
         if stale {
             self.count("scan with stale rows");
         }
