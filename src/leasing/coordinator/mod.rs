@@ -3,7 +3,9 @@
 //! `select` chooses, `apply` acts: the loop's only await returns a value, and every change of state
 //! happens in a plain function after it. Calls to the table run side by side as [`Operation`]s.
 
+mod asking;
 mod keeping;
+mod scanning;
 mod syncing;
 mod taking;
 

@@ -1,232 +1,26 @@
-//! Taking leases: what a scan shows, and what to do about it.
+//! Taking leases.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use rand::RngExt;
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
-use super::{Command, Coordinator};
+use super::Coordinator;
 use crate::{
     leasing::{
-        LeasedStream,
-        doubt::{self, Doubt, Listing},
+        doubt::{Doubt, Listing},
         held::{Finished, Held, Taken},
         operations::{self, Written},
-        plan,
         shard_sync::SyncError,
     },
     metrics::LeaseChange,
-    model::{Lease, LeaseKey, LeaseWrite, WorkerId, rounded},
+    model::{Lease, LeaseKey, LeaseWrite, WorkerId},
     ports::{StoreError, Swap},
 };
 
-/// First pause after a scan that failed, doubled up to [`RETRY_MAX`].
-const RETRY_MIN: Duration = Duration::from_millis(200);
-/// Longest pause after a scan that failed.
-const RETRY_MAX: Duration = Duration::from_secs(5);
-
 impl Coordinator {
-    pub(super) fn scanned(&mut self, started: Instant, result: Result<Vec<Lease>, StoreError>) {
-        self.scanning = false;
-        let now = Instant::now();
-        match result {
-            Ok(mut leases) => {
-                if self.scan_failures > 0 {
-                    info!(failures = self.scan_failures, "the lease table answers again");
-                }
-                self.scan_failures = 0;
-                self.watched.status.send_modify(|status| {
-                    status.table_reached = true;
-                    status.leases = leases.as_slice().into();
-                });
-                let pause = self.pause(leases.len(), now);
-                // A counter is news from the end of the scan on (KCL `DynamoDBLeaseTaker`). A slow scan
-                // may make a living lease look old: then its counter has grown, and the take is refused.
-                for breach in self.observations.observe(&leases, started, now) {
-                    self.watched.metrics.raise(&breach);
-                }
-                self.next_scan = self.before_next_expiry(now, now + pause);
-                self.takes.retain(|key, _| leases.iter().any(|lease| lease.key == *key));
-                if !self.draining {
-                    self.see_what_others_did(&leases);
-                    self.forget_requests(&leases, now);
-                    self.put_right(&mut leases);
-                    self.plan(&leases, now);
-                }
-            }
-            Err(error) => {
-                let doubled = 2u32.saturating_pow(self.scan_failures.min(8));
-                let pause = (RETRY_MIN * doubled).min(RETRY_MAX);
-                self.scan_failures = self.scan_failures.saturating_add(1);
-                self.next_scan = now + pause.mul_f64(self.rng.random_range(0.5..1.0));
-                if self.scan_failures.is_power_of_two() {
-                    warn!(%error, failures = self.scan_failures, retry_in = ?rounded(pause),
-                        "the lease table does not answer, will retry");
-                }
-            }
-        }
-    }
-
-    /// How long to wait before the next scan of a table of so many leases. While a hand-over is under way
-    /// nobody reads the shard in the end, and a worker that has just taken leases may be asked for some: look
-    /// sooner.
-    fn pause(&mut self, leases: usize, now: Instant) -> Duration {
-        let pause = self.params.scan_pause(leases).mul_f64(self.rng.random_range(0.9..1.1));
-        let just_took = self.took_at.is_some_and(|at| now.duration_since(at) < pause * 2);
-        if just_took || !self.asked.is_empty() { pause / 5 } else { pause }
-    }
-
-    /// When to scan next: a lease whose owner has died is seen to expire at once, not a round later.
-    fn before_next_expiry(&self, now: Instant, next: Instant) -> Instant {
-        let is_other = |key: &LeaseKey| !self.held.contains_key(key);
-        let expiry = self.observations.next_expiry(self.params.failover_time, now, is_other);
-        expiry.map_or(next, |at| next.min(at + Duration::from_millis(1)))
-    }
-
-    fn plan(&mut self, leases: &[Lease], now: Instant) {
-        self.follow_own_requests(leases, now);
-        self.start_syncs(leases);
-        self.start_deletes(leases);
-        if !self.pending.is_empty() {
-            return;
-        }
-        if self.all_reached(leases) {
-            info!("every shard has been read up to where reading ends");
-            self.command(Command::Drain);
-            return;
-        }
-        let by_shard = plan::by_shard(leases);
-        let failover = self.params.failover_time;
-        let available: BTreeSet<LeaseKey> = leases
-            .iter()
-            .filter(|lease| !lease.ended() && !self.held.contains_key(&lease.key))
-            .filter(|lease| !self.reached.contains(&lease.key))
-            .filter(|lease| self.streams.iter().any(|own| own.identifier.owns(lease)))
-            .filter(|lease| {
-                lease.holder().is_none() || self.observations.expired(lease, failover, now)
-            })
-            .filter(|lease| plan::ready(lease, &by_shard))
-            .map(|lease| lease.key.clone())
-            .collect();
-        let mut limits = self.params.limits;
-        limits.max_hand_overs = limits.max_hand_overs.saturating_sub(self.asked.len());
-        let left = leases.iter().filter(|lease| !self.reached.contains(&lease.key));
-        let balance = plan::balance(left, &available, &self.me, limits, &mut self.rng);
-        let listings: Vec<Listing> = self.streams.iter().map(doubt::listing).collect();
-        for lease in leases.iter().filter(|lease| balance.take.contains(&lease.key)) {
-            let doubt = self.doubt(lease, &listings);
-            self.take_unless(lease, doubt, Duration::ZERO, now);
-        }
-        for (key, from) in balance.ask {
-            let write = LeaseWrite::RequestHandOver { from, to: self.me.clone() };
-            self.request(key, write);
-        }
-    }
-
-    /// Whether there is nothing left to read: each stream's leases have ended, or this worker itself
-    /// has read them up to where reading ends, and no part of the key space is without a lease. A
-    /// stream without such an end never comes to this.
-    fn all_reached(&self, leases: &[Lease]) -> bool {
-        let stream_is = |stream: &LeasedStream| {
-            let own = || leases.iter().filter(|lease| stream.identifier.owns(lease));
-            own().any(|lease| self.reached.contains(&lease.key))
-                && own().all(|lease| lease.ended() || self.reached.contains(&lease.key))
-                && plan::first_hole(own()).is_none()
-        };
-        self.held.is_empty() && !self.reached.is_empty() && self.streams.iter().all(stream_is)
-    }
-
-    /// Sees earlier than the next renewal would that others ask for a hand-over, or that a lease is
-    /// not this worker's any more.
-    fn see_what_others_did(&mut self, leases: &[Lease]) {
-        for lease in leases {
-            let Some(held) = self.held.get_mut(&lease.key) else {
-                if self.asked.contains_key(&lease.key) {
-                    self.hand_on(lease);
-                }
-                continue;
-            };
-            if lease.counter > held.lease.counter && lease.holder() != Some(&self.me) {
-                self.lost_to(&lease.key, Some(lease));
-                continue;
-            }
-            let asked = lease.checkpoint_owner.as_ref() == Some(&self.me);
-            // An older image may show a hand-over that is done.
-            if asked && lease.counter >= held.lease.counter {
-                held.lease.owner.clone_from(&lease.owner);
-                held.lease.checkpoint_owner.clone_from(&lease.checkpoint_owner);
-                self.start_hand_over(&lease.key);
-            }
-        }
-    }
-
-    /// Hands a lease on that another worker asks for, and that was handed to this one but not taken yet:
-    /// nobody reads its shard, and nobody else can answer. Not one that this worker had to give up: a delivery
-    /// may be under way.
-    fn hand_on(&mut self, lease: &Lease) {
-        let is_mine = lease.checkpoint_owner.as_ref() == Some(&self.me);
-        let Some(to) = lease.owner.clone().filter(|_| is_mine) else { return };
-        if !self.held.contains_key(&lease.key) {
-            let (by, counter) = (self.me.clone(), lease.counter);
-            let write = LeaseWrite::FinishHandOver { by, to, counter, checkpoint: None };
-            self.request(lease.key.clone(), write);
-        }
-    }
-
-    /// Forgets requests that no scan shows by their time-out: they were answered by somebody else, or
-    /// never arrived.
-    fn forget_requests(&mut self, leases: &[Lease], now: Instant) {
-        let time_out = self.params.hand_over_timeout;
-        self.asked.retain(|key, (_, asked)| {
-            let names_me =
-                |lease: &Lease| lease.key == *key && lease.owner.as_ref() == Some(&self.me);
-            now.duration_since(*asked) <= time_out || leases.iter().any(names_me)
-        });
-    }
-
-    /// A scan may be older than what this worker knows: it would ask for more right after it has asked
-    /// for its share, or got it.
-    fn put_right(&self, leases: &mut [Lease]) {
-        for lease in leases {
-            if let Some(held) = self.held.get(&lease.key)
-                && held.lease.counter > lease.counter
-            {
-                lease.clone_from(&held.lease);
-            }
-            if let Some((from, _)) = self.asked.get(&lease.key)
-                && lease.holder() == Some(from)
-            {
-                lease.owner = Some(self.me.clone());
-                lease.checkpoint_owner = Some(from.clone());
-            }
-        }
-    }
-
-    /// Takes leases that name this worker and are not held: hand-overs that are done, that timed
-    /// out or whose old owner died, and leases that this worker had to give up but nobody took.
-    fn follow_own_requests(&mut self, leases: &[Lease], now: Instant) {
-        for lease in leases {
-            let mine = lease.owner.as_ref() == Some(&self.me);
-            if !mine || lease.ended() {
-                continue;
-            }
-            let expired = self.observations.expired(lease, self.params.failover_time, now);
-            if lease.checkpoint_owner.is_none() || expired {
-                self.take(lease, Duration::ZERO, now);
-            } else {
-                let Some(holder) = lease.holder().cloned() else { continue };
-                let (_, asked) = *self.asked.entry(lease.key.clone()).or_insert((holder, now));
-                if now.duration_since(asked) > self.params.hand_over_timeout {
-                    // The old owner lives and may still believe in its lease for that long.
-                    self.take(lease, self.params.failover_time, now);
-                }
-            }
-        }
-    }
-
     /// The doubt about a lease that nobody has held; `listings` are those of this round, by stream.
-    fn doubt(&self, lease: &Lease, listings: &[Listing]) -> Option<Doubt> {
+    pub(super) fn doubt(&self, lease: &Lease, listings: &[Listing]) -> Option<Doubt> {
         let of =
             self.streams.iter().zip(listings).find(|(stream, _)| stream.identifier.owns(lease));
         let (stream, listing) = of.filter(|_| lease.never_held())?;
@@ -239,12 +33,18 @@ impl Coordinator {
         })
     }
 
-    fn take(&mut self, lease: &Lease, wait: Duration, now: Instant) {
+    pub(super) fn take(&mut self, lease: &Lease, wait: Duration, now: Instant) {
         self.take_unless(lease, None, wait, now);
     }
 
     /// Takes a lease that is not held, unless it turns out that it is not needed.
-    fn take_unless(&mut self, lease: &Lease, doubt: Option<Doubt>, wait: Duration, now: Instant) {
+    pub(super) fn take_unless(
+        &mut self,
+        lease: &Lease,
+        doubt: Option<Doubt>,
+        wait: Duration,
+        now: Instant,
+    ) {
         let held = self.held.contains_key(&lease.key);
         if held || !self.pending.insert(lease.key.clone()) {
             return;
@@ -382,53 +182,6 @@ impl Coordinator {
             let _ = self.grants.send(grant);
         }
         self.held.insert(written.key.clone(), held);
-    }
-
-    fn request(&mut self, key: LeaseKey, write: LeaseWrite) {
-        if self.pending.insert(key.clone()) {
-            let store = Arc::clone(&self.store);
-            self.operations.push(operations::request(store, key, write));
-        }
-    }
-
-    /// Takes requests back when this worker leaves, or their leases would be handed to nobody.
-    pub(super) fn withdraw_requests(&mut self) {
-        for (key, (from, _)) in std::mem::take(&mut self.asked) {
-            let write = LeaseWrite::WithdrawRequest { from, by: self.me.clone() };
-            self.request(key, write);
-        }
-    }
-
-    /// A hand-over was asked for, such a request taken back, or a lease handed on. What the row says now matters more than
-    /// whether it was this write that made it so: an answer may have been lost.
-    pub(super) fn requested(&mut self, key: &LeaseKey, result: Result<Swap, StoreError>) {
-        self.pending.remove(key);
-        let row = match result {
-            Ok(Swap::Applied(row) | Swap::Refused(Some(row))) => row,
-            Ok(Swap::Refused(None)) => return,
-            Err(error) => return self.report(key, &error),
-        };
-        match (row.owner.as_ref() == Some(&self.me), row.checkpoint_owner.clone()) {
-            // Another worker was faster, or it is taken back or handed on.
-            (false, _) => {
-                self.asked.remove(key);
-                self.hand_on(&row);
-            }
-            // Handed over in the meantime: a worker that leaves takes it to release it.
-            (true, None) => self.take(&row, Duration::ZERO, Instant::now()),
-            (true, Some(from)) => {
-                info!(lease = %key, %from, "asked for the lease");
-                self.asked.insert(key.clone(), (from, Instant::now()));
-                self.look_soon();
-                if self.draining {
-                    self.withdraw_requests();
-                }
-            }
-        }
-    }
-
-    fn look_soon(&mut self) {
-        self.next_scan = self.next_scan.min(Instant::now() + self.params.scan_interval / 5);
     }
 }
 
