@@ -13,7 +13,7 @@ use futures_util::{
 use tokio::time::timeout;
 
 use super::{
-    LeasedStream,
+    LeasedStream, StreamIdentifier,
     plan::{self, Lineage},
     shard_sync::SyncError,
 };
@@ -34,7 +34,7 @@ pub(super) fn listing(stream: &LeasedStream) -> Listing {
 /// A lease in doubt: nobody has held it.
 pub(super) struct Doubt {
     pub(super) lease: Lease,
-    pub(super) stream: LeasedStream,
+    pub(super) identifier: StreamIdentifier,
     pub(super) listing: Listing,
     /// All rows, as a scan has shown them.
     pub(super) leases: Arc<[Lease]>,
@@ -87,7 +87,7 @@ impl Doubt {
         lineage: &Lineage,
     ) -> Result<bool, StoreError> {
         for shard in lineage.after(&self.lease.shard) {
-            let row = store.read(&self.stream.lease_key(shard)).await?;
+            let row = store.read(&self.identifier.lease_key(shard)).await?;
             if row.is_some_and(|row| row.begun()) {
                 return Ok(true);
             }
@@ -104,7 +104,7 @@ impl Doubt {
         let named_by = self.leases.iter().filter(names_it).map(|row| &row.shard);
         let mut line = Vec::new();
         for shard in own.parents.iter().chain(named_by) {
-            let row = store.read(&self.stream.lease_key(shard)).await?;
+            let row = store.read(&self.identifier.lease_key(shard)).await?;
             line.extend(row.filter(|row| names_it(&row)));
         }
         Ok(since(&line).map_or(Need::Gone, |since| Need::Now(Some(since))))
@@ -121,7 +121,7 @@ impl Doubt {
     ) -> Result<Need, StoreError> {
         let mut line = Vec::new();
         for shard in plan::line_before(&self.lease, &self.leases, lineage) {
-            match store.read(&self.stream.lease_key(shard)).await? {
+            match store.read(&self.identifier.lease_key(shard)).await? {
                 Some(row) if !row.ended() => return Ok(Need::Later),
                 row => line.extend(row),
             }
@@ -134,4 +134,94 @@ impl Doubt {
 /// carries no time was read from its beginning.
 fn since(line: &[Lease]) -> Option<EpochMillis> {
     (!line.is_empty()).then(|| plan::carried_on(line).unwrap_or(EpochMillis(0)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::VecDeque,
+        sync::{Mutex, PoisonError},
+    };
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::{
+        leasing::fixtures::lease,
+        model::{Checkpoint, LeaseKey, LeaseWrite, Shard, ShardId},
+        ports::Swap,
+    };
+
+    /// A table that changes with each read: the rows as the first one finds them, the second, and so on.
+    struct Moving(Mutex<VecDeque<Vec<Lease>>>);
+
+    #[async_trait]
+    impl LeaseStore for Moving {
+        async fn read(&self, key: &LeaseKey) -> Result<Option<Lease>, StoreError> {
+            let rows = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            Ok(rows.into_iter().flatten().find(|row| row.key == *key))
+        }
+
+        async fn scan(&self) -> Result<Vec<Lease>, StoreError> {
+            unreachable!("it only reads")
+        }
+
+        async fn create(&self, _: &Lease) -> Result<bool, StoreError> {
+            unreachable!("it only reads")
+        }
+
+        async fn write(&self, _: &LeaseKey, _: &LeaseWrite) -> Result<Swap, StoreError> {
+            unreachable!("it only reads")
+        }
+
+        async fn delete(&self, _: &Lease) -> Result<bool, StoreError> {
+            unreachable!("it only reads")
+        }
+    }
+
+    /// 0 was replaced by 1, and 1 by 2.
+    fn lineage() -> Lineage {
+        let shard = |(id, parents): (&str, &str)| Shard {
+            id: ShardId::new(id),
+            parents: parents.split_whitespace().map(ShardId::new).collect(),
+            hash_range: None,
+            open: id == "2",
+        };
+        Lineage::of([("0", ""), ("1", "0"), ("2", "1")].map(shard))
+    }
+
+    /// `1=7 2=LATEST`: a row of each shard, with its checkpoint.
+    fn rows(text: &str) -> Vec<Lease> {
+        let row = |(id, checkpoint)| {
+            lease(id).checkpoint(Checkpoint::parse(checkpoint, 0).unwrap()).build()
+        };
+        text.split_whitespace().filter_map(|word| word.split_once('=')).map(row).collect()
+    }
+
+    async fn need(own: &str, table: &[&str]) -> Need {
+        let doubt = Doubt {
+            lease: rows(own).remove(0),
+            identifier: StreamIdentifier::Single,
+            listing: async { Ok(Arc::new(lineage())) }.boxed().shared(),
+            leases: Arc::default(),
+            patience: Duration::from_secs(1),
+        };
+        let store = Moving(Mutex::new(table.iter().map(|text| rows(text)).collect()));
+        doubt.resolve(&store).await.unwrap()
+    }
+
+    /// Between two reads a shard comes to its end, its child begins, and its row goes.
+    #[tokio::test]
+    async fn a_line_that_goes_on_while_its_rows_are_read_is_found() {
+        let moving = ["1=7 2=TRIM_HORIZON", "2=8"];
+        assert!(matches!(need("0=TRIM_HORIZON", &moving).await, Need::Gone));
+        let moving = ["0=7", "1=8"];
+        assert!(matches!(need("2=LATEST", &moving).await, Need::Later));
+    }
+
+    #[tokio::test]
+    async fn a_lease_that_nothing_speaks_against_is_needed() {
+        assert!(matches!(need("0=TRIM_HORIZON", &["1=TRIM_HORIZON"]).await, Need::Now(None)));
+        assert!(matches!(need("2=LATEST", &[]).await, Need::Now(None)));
+    }
 }

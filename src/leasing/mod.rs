@@ -89,10 +89,7 @@ pub struct LeasedStream {
 impl LeasedStream {
     /// The key of a shard's lease.
     pub fn lease_key(&self, shard: &ShardId) -> LeaseKey {
-        match self.identifier.text() {
-            Some(identifier) => LeaseKey::new(format!("{identifier}:{shard}")),
-            None => LeaseKey::new(shard.as_str()),
-        }
+        self.identifier.lease_key(shard)
     }
 }
 
@@ -112,6 +109,14 @@ impl StreamIdentifier {
         match self {
             Self::Single => None,
             Self::Several(identifier) => identifier.get(),
+        }
+    }
+
+    /// The key of a shard's lease.
+    pub fn lease_key(&self, shard: &ShardId) -> LeaseKey {
+        match self.text() {
+            Some(identifier) => LeaseKey::new(format!("{identifier}:{shard}")),
+            None => LeaseKey::new(shard.as_str()),
         }
     }
 

@@ -26,7 +26,7 @@ impl Coordinator {
         let (stream, listing) = of.filter(|_| lease.never_held())?;
         Some(Doubt {
             lease: lease.clone(),
-            stream: stream.clone(),
+            identifier: stream.identifier.clone(),
             listing: listing.clone(),
             leases: Arc::clone(&self.watched.status.borrow().leases),
             patience: self.params.failover_time,
