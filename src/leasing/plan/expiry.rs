@@ -128,6 +128,21 @@ mod tests {
         assert!(!seen.expired(&row, FAILOVER, start + FAILOVER * 2));
     }
 
+    /// A simulation found it: it was looked at a whole scan interval later.
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_at_the_very_end_of_its_time_is_looked_at_again_at_once() {
+        let mut seen = Observations::default();
+        let start = Instant::now();
+        let row = lease("s1").owner("a").build();
+        seen.observe(&[row.clone()], start, start);
+        let end = start + FAILOVER;
+        assert!(!seen.expired(&row, FAILOVER, end));
+        let next = |now| seen.next_expiry(FAILOVER, now, |_| true);
+        assert_eq!(next(start), Some(end));
+        assert_eq!(next(end), Some(end));
+        assert_eq!(next(end + Duration::from_millis(1)), None);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_stale_scan_neither_renews_nor_expires() {
         let mut seen = Observations::default();
