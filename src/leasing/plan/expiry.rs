@@ -134,7 +134,7 @@ mod tests {
         let mut seen = Observations::default();
         let start = Instant::now();
         let row = lease("s1").owner("a").build();
-        seen.observe(&[row.clone()], start, start);
+        seen.observe(std::slice::from_ref(&row), start, start);
         let end = start + FAILOVER;
         assert!(!seen.expired(&row, FAILOVER, end));
         let next = |now| seen.next_expiry(FAILOVER, now, |_| true);

@@ -47,20 +47,21 @@ mod tests {
         model::{Checkpoint, HashKey, HashKeyRange, Shard},
     };
 
-    fn keys(start: u128, end: u128) -> Option<HashKeyRange> {
-        Some(HashKeyRange { start: HashKey(start), end: HashKey(end) })
+    fn keys(start: u128, end: u128) -> HashKeyRange {
+        HashKeyRange { start: HashKey(start), end: HashKey(end) }
     }
 
-    fn row(shard: &str, hash_range: Option<HashKeyRange>) -> Lease {
+    fn row(shard: &str, keys: impl Into<Option<HashKeyRange>>) -> Lease {
+        let hash_range = keys.into();
         Lease { hash_range, ..lease(shard).checkpoint(Checkpoint::Latest).build() }
     }
 
     /// 3 is [0, 99]; it was split into 4 [0, 49] and 5 [50, 99], and 4 into 6 [0, 24] and 7 [25, 49].
     fn lineage() -> Lineage {
-        let shard = |(id, parent, hash_range): (&str, &str, Option<HashKeyRange>)| Shard {
+        let shard = |(id, parent, keys): (&str, &str, HashKeyRange)| Shard {
             id: ShardId::new(id),
             parents: vec![ShardId::new(parent)],
-            hash_range,
+            hash_range: Some(keys),
             open: false,
         };
         let listed = [

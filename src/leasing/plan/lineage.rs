@@ -94,8 +94,7 @@ fn beyond<'l, 'i>(
 ) -> Vec<&'l ShardId> {
     let mut found = Vec::new();
     let mut visited = BTreeSet::new();
-    let mut to_visit: Vec<_> =
-        shards.into_iter().flat_map(|id| next(id)).map(|id| (id, false)).collect();
+    let mut to_visit: Vec<_> = shards.into_iter().flat_map(&next).map(|id| (id, false)).collect();
     while let Some((shard, is_next)) = to_visit.pop() {
         if is_next {
             found.push(shard);
