@@ -18,7 +18,7 @@ use super::{
     shard_sync::SyncError,
 };
 use crate::{
-    model::{EpochMillis, Lease},
+    model::{EpochMillis, Lease, ShardId},
     ports::{LeaseStore, StoreError, StreamError},
 };
 
@@ -77,16 +77,36 @@ impl Doubt {
         })
     }
 
-    /// Whether a shard has begun that descends from this one, which was done with then: a worker that stood
-    /// still between the listing of shards and the creating of their leases has put it back after it was
-    /// retired. Whoever took it would read the shard again. A lease is retired only once all its children have
-    /// begun, so to read parents before their children finds the one that has.
+    /// Whether this shard was done with: one that descends from it has begun. A worker that stood still
+    /// between the listing of shards and the creating of their leases has put it back after it was
+    /// retired, and whoever took it would read the shard again. Where it has left the stream, a child may have
+    /// begun that took keys of another one before it: then all of them must have leases, or be done with.
     async fn has_gone_on(
         &self,
         store: &dyn LeaseStore,
         lineage: &Lineage,
     ) -> Result<bool, StoreError> {
-        for shard in lineage.after(&self.lease.shard) {
+        let own = &self.lease.shard;
+        if !self.has_begun(store, lineage.after(own)).await? {
+            return Ok(false);
+        }
+        for child in lineage.children(own).filter(|_| lineage.has_lost(own)) {
+            let has_lease = store.read(&self.identifier.lease_key(&child.id)).await?.is_some();
+            if !has_lease && !self.has_begun(store, lineage.after(&child.id)).await? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Whether one of these shards has begun. A lease is retired only once all its children have begun, so
+    /// to read parents before their children finds the one that has.
+    async fn has_begun(
+        &self,
+        store: &dyn LeaseStore,
+        shards: Vec<&ShardId>,
+    ) -> Result<bool, StoreError> {
+        for shard in shards {
             let row = store.read(&self.identifier.lease_key(shard)).await?;
             if row.is_some_and(|row| row.begun()) {
                 return Ok(true);
@@ -148,7 +168,7 @@ mod tests {
     use super::*;
     use crate::{
         leasing::fixtures::lease,
-        model::{Checkpoint, LeaseKey, LeaseWrite, Shard, ShardId},
+        model::{Checkpoint, LeaseKey, LeaseWrite, Shard},
         ports::Swap,
     };
 

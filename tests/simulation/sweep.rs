@@ -107,7 +107,7 @@ fn no_seed_breaks_an_invariant() {
 }
 
 /// Seeds beyond those of a sweep that broke an invariant, and what was wrong.
-const FOUND: [(u64, &str); 11] = [
+const FOUND: [(u64, &str); 12] = [
     (17131, "LS-3: a take was inferred from the row of an earlier one, and dated from itself"),
     (10225, "SH-1: at LATEST, a lease from a later list was begun before its line came to it"),
     (13989, "SH-1: the same, where the rows that share its keys do not tell the line"),
@@ -121,6 +121,7 @@ const FOUND: [(u64, &str); 11] = [
     (3081, "LV-1: a lease at LATEST of a shard that is not kept waited for its own descendants"),
     (19754, "LV-1: the same"),
     (518, "SH-1: one of which nothing is kept was left out, though its line had come to it"),
+    (93521, "CP-2: a lost one was done with when a child had begun, and its other child was not"),
     (2006, "LS-4: a lease that a worker had given up was handed on while it delivered"),
 ];
 
