@@ -77,6 +77,11 @@ impl Doubt {
         })
     }
 
+    /// The lease of another shard of the stream, as it is now.
+    async fn row(&self, store: &dyn LeaseStore, of: &ShardId) -> Result<Option<Lease>, StoreError> {
+        store.read(&self.identifier.lease_key(of)).await
+    }
+
     /// Whether this shard was done with: one that descends from it has begun. A worker that stood still
     /// between the listing of shards and the creating of their leases has put it back after it was
     /// retired, and whoever took it would read the shard again. Where it has left the stream, a child may have
@@ -91,7 +96,7 @@ impl Doubt {
             return Ok(false);
         }
         for child in lineage.children(own).filter(|_| lineage.has_lost(own)) {
-            let has_lease = store.read(&self.identifier.lease_key(&child.id)).await?.is_some();
+            let has_lease = self.row(store, &child.id).await?.is_some();
             if !has_lease && !self.has_begun(store, lineage.after(&child.id)).await? {
                 return Ok(false);
             }
@@ -107,7 +112,7 @@ impl Doubt {
         shards: Vec<&ShardId>,
     ) -> Result<bool, StoreError> {
         for shard in shards {
-            let row = store.read(&self.identifier.lease_key(shard)).await?;
+            let row = self.row(store, shard).await?;
             if row.is_some_and(|row| row.begun()) {
                 return Ok(true);
             }
@@ -124,7 +129,7 @@ impl Doubt {
         let named_by = self.leases.iter().filter(names_it).map(|row| &row.shard);
         let mut line = Vec::new();
         for shard in own.parents.iter().chain(named_by) {
-            let row = store.read(&self.identifier.lease_key(shard)).await?;
+            let row = self.row(store, shard).await?;
             line.extend(row.filter(|row| names_it(&row)));
         }
         Ok(since(&line).map_or(Need::Gone, |since| Need::Now(Some(since))))
@@ -141,7 +146,7 @@ impl Doubt {
     ) -> Result<Need, StoreError> {
         let mut line = Vec::new();
         for shard in plan::line_before(&self.lease, &self.leases, lineage) {
-            match store.read(&self.identifier.lease_key(shard)).await? {
+            match self.row(store, shard).await? {
                 Some(row) if !row.ended() => return Ok(Need::Later),
                 row => line.extend(row),
             }
