@@ -169,6 +169,7 @@ mod tests {
     };
 
     use async_trait::async_trait;
+    use tokio::time::Instant;
 
     use super::*;
     use crate::{
@@ -177,13 +178,16 @@ mod tests {
         ports::Swap,
     };
 
-    /// A table that changes with each read: the rows as the first one finds them, the second, and so on.
+    /// A table that changes with each read: the rows as the first one finds them, the second, and so on; in
+    /// the end it stays as it is.
     struct Moving(Mutex<VecDeque<Vec<Lease>>>);
 
     #[async_trait]
     impl LeaseStore for Moving {
         async fn read(&self, key: &LeaseKey) -> Result<Option<Lease>, StoreError> {
-            let rows = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+            let mut tables = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let last = tables.len() == 1;
+            let rows = if last { tables.front().cloned() } else { tables.pop_front() };
             Ok(rows.into_iter().flatten().find(|row| row.key == *key))
         }
 
@@ -204,15 +208,15 @@ mod tests {
         }
     }
 
-    /// 0 was replaced by 1, and 1 by 2.
+    /// 0 was replaced by 1, and 1 by 2; 3 and 4 are what 9 became, which is not listed any more.
     fn lineage() -> Lineage {
         let shard = |(id, parents): (&str, &str)| Shard {
             id: ShardId::new(id),
             parents: parents.split_whitespace().map(ShardId::new).collect(),
             hash_range: None,
-            open: id == "2",
+            open: matches!(id, "2" | "3" | "4"),
         };
-        Lineage::of([("0", ""), ("1", "0"), ("2", "1")].map(shard))
+        Lineage::of([("0", ""), ("1", "0"), ("2", "1"), ("3", "9"), ("4", "9")].map(shard))
     }
 
     /// `1=7 2=LATEST`: a row of each shard, with its checkpoint.
@@ -223,16 +227,20 @@ mod tests {
         text.split_whitespace().filter_map(|word| word.split_once('=')).map(row).collect()
     }
 
-    async fn need(own: &str, table: &[&str]) -> Need {
-        let doubt = Doubt {
+    fn doubt(own: &str, listing: Listing) -> Doubt {
+        Doubt {
             lease: rows(own).remove(0),
             identifier: StreamIdentifier::Single,
-            listing: async { Ok(Arc::new(lineage())) }.boxed().shared(),
+            listing,
             leases: Arc::default(),
             patience: Duration::from_secs(1),
-        };
+        }
+    }
+
+    async fn need(own: &str, table: &[&str]) -> Need {
+        let listing = async { Ok(Arc::new(lineage())) }.boxed().shared();
         let store = Moving(Mutex::new(table.iter().map(|text| rows(text)).collect()));
-        doubt.resolve(&store).await.unwrap()
+        doubt(own, listing).resolve(&store).await.unwrap()
     }
 
     /// Between two reads a shard comes to its end, its child begins, and its row goes.
@@ -242,6 +250,25 @@ mod tests {
         assert!(matches!(need("0=TRIM_HORIZON", &moving).await, Need::Gone));
         let moving = ["0=7", "1=8"];
         assert!(matches!(need("2=LATEST", &moving).await, Need::Later));
+    }
+
+    /// A child may have begun that took keys of another shard before it.
+    #[tokio::test]
+    async fn a_shard_that_has_left_is_done_with_once_all_its_children_have_leases() {
+        let own = "9=TRIM_HORIZON";
+        assert!(matches!(need(own, &["3=7"]).await, Need::Now(None)));
+        assert!(matches!(need(own, &["3=7 4=TRIM_HORIZON"]).await, Need::Gone));
+    }
+
+    /// Nothing else is taken meanwhile, and a worker that is told to leave waits for it.
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_that_does_not_answer_is_not_waited_for_without_end() {
+        let listing = std::future::pending().boxed().shared();
+        let doubt = doubt("0=TRIM_HORIZON", listing);
+        let start = Instant::now();
+        let answer = doubt.resolve(&Moving(Mutex::default())).await;
+        assert!(matches!(answer, Err(SyncError::Stream(StreamError::Unavailable(_)))));
+        assert_eq!(start.elapsed(), doubt.patience);
     }
 
     #[tokio::test]

@@ -46,8 +46,7 @@ pub(super) struct Written {
     pub(super) wait: Duration,
     /// For a take: whether the time that it names is now, so that its shard is read from `LATEST`.
     pub(super) from_now_on: bool,
-    /// When the first of the writes was sent whose answers were lost, since the last certain one; for a
-    /// take that of the first one which names the same counter.
+    /// When the first of the writes was sent whose answers were lost, since the last certain one.
     pub(super) unsure: Option<Instant>,
 }
 

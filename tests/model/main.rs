@@ -17,7 +17,7 @@
 //! (`shows_in`) and the invariants. The workers' rules are written down again in `rules.rs`: with any
 //! switch of [`Rule`] off the model finds a history that breaks an invariant. Two rules have no switch,
 //! since nothing that is so small breaks without them: a thief that waits does not release (that takes a
-//! third worker), and what is inferred is never a take of one's own (that takes a stale scan). Scenarios
+//! third worker), and no row shows that a lease was taken (that takes a stale scan). Scenarios
 //! of the simulation are theirs (`tests/simulation/unsure.rs`).
 //!
 //! `MODEL_FAULTS=1,1,1,0 cargo test --release --test model by_hand -- --nocapture` looks at other

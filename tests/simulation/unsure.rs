@@ -23,6 +23,10 @@ fn is_take(write: &LeaseWrite) -> bool {
     matches!(write, LeaseWrite::Take { .. })
 }
 
+fn is_hand_over(write: &LeaseWrite) -> bool {
+    matches!(write, LeaseWrite::FinishHandOver { .. })
+}
+
 impl Calm {
     /// What becomes of a worker's next writes of a kind.
     pub(crate) fn next(&self, worker: WorkerNo, is: fn(&LeaseWrite) -> bool, fates: &[WriteFate]) {
@@ -125,6 +129,38 @@ fn a_take_of_one_s_own_lease_is_not_inferred_from_an_earlier_renewal() {
             let before = calm.world.lock().counter("answer lost");
             let lost = |calm: &Calm| calm.world.lock().counter("answer lost") > before;
             calm.until("a take without an answer", lost).await;
+            calm.stays_sound(params().failover_time).await;
+            calm.world.lock().table.script.clear();
+            calm.world.lock().table.slow_scans.clear();
+            calm.finish().await;
+        });
+    }
+}
+
+/// Seeds found it: the row that was read after a lost answer was the old owner's, which had handed the
+/// lease over after all. The counter that others see is older than the take.
+#[test]
+fn a_take_is_not_inferred_from_a_hand_over() {
+    for seed in 0..20 {
+        simulate(async {
+            let mut calm = at_rest(seed, 2, 1).await;
+            // The old owner's last write arrives when its lease has just expired.
+            calm.next(0, is_hand_over, &[WriteFate::Late(Duration::from_millis(9_500))]);
+            calm.next(0, is_hand_over, &[WriteFate::Unavailable; 40]);
+            let thief = calm.fleet.join();
+            calm.until("a late hand-over", |calm| calm.world.lock().in_doubt().count() > 0).await;
+            sleep(Duration::from_millis(6_500)).await;
+            // The scan that shows that was begun before.
+            calm.world.lock().table.slow_scans.insert(thief, Duration::from_secs(5));
+            calm.next(thief, is_take, &[WriteFate::AnswerLost]);
+            calm.next(thief, is_renewal, &[WriteFate::Unavailable; 40]);
+            let lost = |calm: &Calm| calm.world.lock().counter("answer lost") > 0;
+            calm.until("a take without an answer", lost).await;
+            assert_eq!(
+                calm.world.lock().counter("take of an expired lease"),
+                0,
+                "it was handed over"
+            );
             calm.stays_sound(params().failover_time).await;
             calm.world.lock().table.script.clear();
             calm.world.lock().table.slow_scans.clear();

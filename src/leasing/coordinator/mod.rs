@@ -91,8 +91,6 @@ pub struct Coordinator {
     /// Leases that this worker may have taken by force without knowing: until when their old owners may
     /// believe in them.
     doubtful: BTreeMap<LeaseKey, Instant>,
-    /// Takes by the lease and the counter that they name: when the first of these was sent.
-    takes: BTreeMap<LeaseKey, (u64, Instant)>,
     observations: Observations,
     acquisitions: u64,
     /// Why takes were begun that are under way.
@@ -164,7 +162,6 @@ impl Coordinator {
             pending: BTreeSet::new(),
             asked: BTreeMap::new(),
             doubtful: BTreeMap::new(),
-            takes: BTreeMap::new(),
             observations: Observations::default(),
             acquisitions: 0,
             reasons: BTreeMap::new(),

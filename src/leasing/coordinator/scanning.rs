@@ -47,7 +47,6 @@ impl Coordinator {
             self.watched.metrics.raise(&breach);
         }
         self.next_scan = self.before_next_expiry(now, now + pause);
-        self.takes.retain(|key, _| leases.iter().any(|lease| lease.key == *key));
         if !self.draining {
             self.see_what_others_did(&leases);
             self.forget_requests(&leases, now);

@@ -64,23 +64,13 @@ impl Coordinator {
         };
         let parents = self.parents_of_new(lease);
         let key = lease.key.clone();
-        let sent = Instant::now();
-        let unsure = self.taken_before(lease, sent);
-        let written = Written { key, acquisition: None, write, sent, wait, from_now_on, unsure };
+        let (acquisition, sent, unsure) = (None, Instant::now(), None);
+        let written = Written { key, acquisition, write, sent, wait, from_now_on, unsure };
         let store = Arc::clone(&self.store);
         self.operations.push(match doubt {
             Some(doubt) => operations::take_if_needed(store, written, parents, doubt),
             None => operations::take(store, written, parents),
         });
-    }
-
-    /// When a take was first sent that names the same counter as this one. A scan may be older than what
-    /// that one came to: its row looks as if this one had been applied.
-    fn taken_before(&mut self, lease: &Lease, sent: Instant) -> Option<Instant> {
-        let before = self.takes.get(&lease.key).filter(|(counter, _)| *counter == lease.counter);
-        let first = before.map(|(_, first)| *first);
-        self.takes.insert(lease.key.clone(), (lease.counter, first.unwrap_or(sent)));
-        first
     }
 
     /// For how long an old owner may still believe in a lease that this worker may have taken by force:
@@ -143,7 +133,8 @@ impl Coordinator {
                 }
                 self.acquired(row, written);
             }
-            // It names this worker, and the scan that said so was a little old.
+            // It names this worker: the scan was a little old, or the answer to a take was lost. Which
+            // write made the row is unknown, so it is taken from itself.
             Ok(Swap::Refused(Some(row))) if row.holder() == Some(&self.me) && !row.ended() => {
                 if row.checkpoint_owner.is_some() && self.asked.contains_key(&row.key) {
                     self.hand_on(&row);

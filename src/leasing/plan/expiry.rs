@@ -18,7 +18,7 @@ use crate::model::{Breach, Invariant, Lease, LeaseKey, WorkerId};
 #[derive(Debug, Default)]
 pub struct Observations {
     seen: BTreeMap<LeaseKey, Seen>,
-    /// When the last scan came to its end.
+    /// When the last scan was begun: what it shows may be so old.
     looked: Option<Instant>,
 }
 
@@ -57,8 +57,8 @@ impl Observations {
     /// be seen to expire.
     pub fn observe(&mut self, leases: &[Lease], started: Instant, now: Instant) -> Vec<Breach> {
         let mut breaches = Vec::new();
-        let looked = self.looked.replace(now);
-        let away = looked.is_some_and(|at| started.saturating_duration_since(at) > LOOKED_AWAY);
+        let looked = self.looked.replace(started);
+        let away = looked.is_some_and(|at| now.saturating_duration_since(at) > LOOKED_AWAY);
         let present: BTreeSet<&LeaseKey> = leases.iter().map(|lease| &lease.key).collect();
         self.seen.retain(|key, _| present.contains(key));
         for lease in leases {
@@ -196,6 +196,22 @@ mod tests {
         assert_eq!(seen.observe(&[row.clone()], later, later), []);
         assert!(!seen.expired(&row, FAILOVER, later + FAILOVER));
         assert!(seen.expired(&row, FAILOVER, later + FAILOVER * 2));
+    }
+
+    /// A simulation found it: the lease was retired and put back while the scan before was under way.
+    #[tokio::test(start_paused = true)]
+    async fn what_a_slow_scan_shows_may_be_as_old_as_its_beginning() {
+        let mut seen = Observations::default();
+        let mut now = Instant::now();
+        let mut row = lease("s1").owner("a").build();
+        row.counter = 7;
+        seen.observe(&[row.clone()], now, now);
+        let slow = now + NOT_STALE * 2;
+        now = slow + LOOKED_AWAY * 2;
+        seen.observe(&[row.clone()], slow, now);
+        row.counter = 2;
+        now += Duration::from_secs(1);
+        assert_eq!(seen.observe(&[row], now, now), []);
     }
 
     #[tokio::test(start_paused = true)]
