@@ -54,8 +54,9 @@ impl Coordinator {
         match (row.owner.as_ref() == Some(&self.me), row.checkpoint_owner.clone()) {
             // Another worker was faster, or it is taken back or handed on.
             (false, _) => {
-                self.asked.remove(key);
-                self.hand_on(&row);
+                if !self.hand_on(&row) {
+                    self.asked.remove(key);
+                }
             }
             // Handed over in the meantime: a worker that leaves takes it to release it.
             (true, None) => self.take(&row, Duration::ZERO, Instant::now()),
@@ -70,17 +71,22 @@ impl Coordinator {
         }
     }
 
-    /// Hands a lease on that another worker asks for, and that was handed to this one but not taken yet:
-    /// nobody reads its shard, and nobody else can answer. Not one that this worker had to give up: a delivery
-    /// may be under way.
-    pub(super) fn hand_on(&mut self, lease: &Lease) {
+    /// Hands a lease on that another worker asks for, and that was handed to this one, as it had asked, but
+    /// not taken yet: nobody reads its shard, and nobody else can answer. Not one that this worker had to give
+    /// up: a delivery may be under way. Nor one that it may have taken by force without knowing: whoever got it
+    /// would not wait for the old owner. Answers whether it does so.
+    pub(super) fn hand_on(&mut self, lease: &Lease) -> bool {
         let is_mine = lease.checkpoint_owner.as_ref() == Some(&self.me);
-        let Some(to) = lease.owner.clone().filter(|_| is_mine) else { return };
-        if !self.held.contains_key(&lease.key) {
-            let (by, counter) = (self.me.clone(), lease.counter);
-            let write = LeaseWrite::FinishHandOver { by, to, counter, checkpoint: None };
-            self.request(lease.key.clone(), write);
-        }
+        let was_handed_over = self.asked.contains_key(&lease.key)
+            && !self.held.contains_key(&lease.key)
+            && self.doubtful_wait(&lease.key).is_zero();
+        let Some(to) = lease.owner.clone().filter(|_| is_mine && was_handed_over) else {
+            return false;
+        };
+        let (by, counter) = (self.me.clone(), lease.counter);
+        let write = LeaseWrite::FinishHandOver { by, to, counter, checkpoint: None };
+        self.request(lease.key.clone(), write);
+        true
     }
 
     /// Forgets requests that no scan shows by their time-out: they were answered by somebody else, or
@@ -96,7 +102,7 @@ impl Coordinator {
 
     /// Takes requests back when this worker leaves, or their leases would be handed to nobody.
     pub(super) fn withdraw_requests(&mut self) {
-        for (key, (from, _)) in std::mem::take(&mut self.asked) {
+        for (key, (from, _)) in self.asked.clone() {
             let write = LeaseWrite::WithdrawRequest { from, by: self.me.clone() };
             self.request(key, write);
         }

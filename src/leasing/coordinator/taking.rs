@@ -75,7 +75,7 @@ impl Coordinator {
 
     /// For how long an old owner may still believe in a lease that this worker may have taken by force:
     /// the answer was lost, and the write may have arrived since.
-    fn doubtful_wait(&self, key: &LeaseKey) -> Duration {
+    pub(super) fn doubtful_wait(&self, key: &LeaseKey) -> Duration {
         let until = self.doubtful.get(key).copied();
         until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()))
     }
@@ -136,9 +136,7 @@ impl Coordinator {
             // It names this worker: the scan was a little old, or the answer to a take was lost. Which
             // write made the row is unknown, so it is taken from itself.
             Ok(Swap::Refused(Some(row))) if row.holder() == Some(&self.me) && !row.ended() => {
-                if row.checkpoint_owner.is_some() && self.asked.contains_key(&row.key) {
-                    self.hand_on(&row);
-                } else {
+                if !self.hand_on(&row) {
                     self.take(&row, written.wait, Instant::now());
                 }
             }
