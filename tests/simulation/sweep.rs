@@ -107,7 +107,7 @@ fn no_seed_breaks_an_invariant() {
 }
 
 /// Seeds beyond those of a sweep that broke an invariant, and what was wrong.
-const FOUND: [(u64, &str); 11] = [
+const FOUND: [(u64, &str); 14] = [
     (10225, "SH-1: at LATEST, a lease from a later list was begun before its line came to it"),
     (13989, "SH-1: the same, where the rows that share its keys do not tell the line"),
     (5693, "SH-2: the same, where retention has cut the lineage and only the keys tell"),
@@ -122,6 +122,9 @@ const FOUND: [(u64, &str); 11] = [
     (518, "SH-1: one of which nothing is kept was left out, though its line had come to it"),
     (93521, "CP-2: a lost one was done with when a child had begun, and its other child was not"),
     (2006, "LS-4: a lease that a worker had given up was handed on while it delivered"),
+    (36396, "LS-4: the same, where an old scan showed that it had been asked for once"),
+    (71727, "LS-3: a lease that was taken by force without an answer was handed on"),
+    (88441, "LS-3: the same"),
 ];
 
 #[test]

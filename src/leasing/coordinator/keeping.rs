@@ -221,6 +221,7 @@ impl Coordinator {
         if let Some(held) = self.held.remove(key) {
             // Its last checkpoint may not be written.
             self.reached.remove(key);
+            self.given_up.insert(key.clone());
             if self.draining {
                 self.abandoned.push(key.clone());
             }

@@ -91,6 +91,9 @@ pub struct Coordinator {
     /// Leases that this worker may have taken by force without knowing: until when their old owners may
     /// believe in them.
     doubtful: BTreeMap<LeaseKey, Instant>,
+    /// Leases that this worker has lost or given up and not held since: a delivery of theirs may still be
+    /// under way.
+    given_up: BTreeSet<LeaseKey>,
     observations: Observations,
     acquisitions: u64,
     /// Why takes were begun that are under way.
@@ -162,6 +165,7 @@ impl Coordinator {
             pending: BTreeSet::new(),
             asked: BTreeMap::new(),
             doubtful: BTreeMap::new(),
+            given_up: BTreeSet::new(),
             observations: Observations::default(),
             acquisitions: 0,
             reasons: BTreeMap::new(),

@@ -47,6 +47,7 @@ impl Coordinator {
             self.watched.metrics.raise(&breach);
         }
         self.next_scan = self.before_next_expiry(now, now + pause);
+        self.given_up.retain(|key| leases.iter().any(|lease| lease.key == *key));
         if !self.draining {
             self.see_what_others_did(&leases);
             self.forget_requests(&leases, now);

@@ -149,6 +149,7 @@ impl Coordinator {
     fn acquired(&mut self, row: Lease, written: &Written) {
         self.asked.remove(&written.key);
         self.doubtful.remove(&written.key);
+        self.given_up.remove(&written.key);
         let Some(stream) = self.streams.iter().position(|s| s.identifier.owns(&row)) else {
             return;
         };
