@@ -73,8 +73,9 @@ impl Coordinator {
 
     /// Hands a lease on that another worker asks for, and that was handed to this one, as it had asked, but
     /// not taken yet: nobody reads its shard, and nobody else can answer. Not one that this worker had to give
-    /// up: a delivery may be under way, and an old scan may show that it was asked for once. Nor one that it may have taken by force without knowing: whoever got it
-    /// would not wait for the old owner. Answers whether it does so.
+    /// up: a delivery may be under way, and an old scan may show that it was asked for once. Nor one that it
+    /// may have taken by force without knowing: whoever got it would not wait for the old owner. Answers
+    /// whether it hands the lease on.
     pub(super) fn hand_on(&mut self, lease: &Lease) -> bool {
         let is_mine = lease.checkpoint_owner.as_ref() == Some(&self.me);
         let was_handed_over = self.asked.contains_key(&lease.key)

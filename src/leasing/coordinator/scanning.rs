@@ -92,9 +92,7 @@ impl Coordinator {
     fn see_what_others_did(&mut self, leases: &[Lease]) {
         for lease in leases {
             let Some(held) = self.held.get_mut(&lease.key) else {
-                if self.asked.contains_key(&lease.key) {
-                    self.hand_on(lease);
-                }
+                self.hand_on(lease);
                 continue;
             };
             if lease.counter > held.lease.counter && lease.holder() != Some(&self.me) {
