@@ -139,10 +139,12 @@ impl Protocol {
         let ours = image.row.holder() == Some(id);
         let worker = &mut state.workers[id];
         match flight.kind {
-            Kind::Take { forced, .. } if ours => state.take(id, image, forced),
             Kind::Take { .. } => {
                 if flight.unsure.is_some() && self.keeps(Rule::DoubtfulTakeIsKept) {
                     worker.wary = worker.wary.max(self.wait_of(flight));
+                }
+                if ours {
+                    state.take(id, image, false);
                 }
             }
             // Handed over in the meantime: a worker that leaves takes it to release it.

@@ -191,3 +191,31 @@ fn a_lease_that_is_not_handed_over_is_taken_by_force_and_delivered_after_the_old
         });
     }
 }
+
+/// The thief's scan began before the lease was handed over, and ended after the time-out. Nobody else
+/// believes in the lease.
+#[test]
+fn a_lease_that_was_handed_over_after_all_is_not_waited_for() {
+    for seed in 0..10 {
+        simulate(async {
+            let mut calm = at_rest(seed, 2, 1).await;
+            calm.hang_sinks(0, params().hand_over_timeout);
+            sleep(Duration::from_secs(2)).await;
+            let thief = calm.fleet.join();
+            calm.until("the asking", |calm| calm.hand_overs() > 0).await;
+            calm.world.lock().table.slow_scans.insert(thief, Duration::from_secs(3));
+            calm.hang_sinks(0, params().hand_over_timeout - Duration::from_millis(500));
+            let handed = |calm: &Calm| calm.world.lock().counter("hand-over finished") > 0;
+            calm.until("the hand-over", handed).await;
+            // A scan, the pause before it and the delivery.
+            sleep(Duration::from_secs(3) + params().scan_interval + ABOUT_A_SECOND).await;
+            let by_thief = |calm: &Calm| {
+                let deliveries = &calm.world.lock().deliveries;
+                deliveries.iter().any(|(_, worker, _)| *worker == thief)
+            };
+            assert!(by_thief(&calm), "it waits for an owner that is done");
+            calm.finish().await;
+            assert_eq!(calm.duplicates(), 0);
+        });
+    }
+}

@@ -134,10 +134,10 @@ impl Coordinator {
                 self.acquired(row, written);
             }
             // It names this worker: the scan was a little old, or the answer to a take was lost. Which
-            // write made the row is unknown, so it is taken from itself.
+            // write made the row is unknown, so it is taken from itself, and waits only for what is doubtful.
             Ok(Swap::Refused(Some(row))) if row.holder() == Some(&self.me) && !row.ended() => {
                 if !self.hand_on(&row) {
-                    self.take(&row, written.wait, Instant::now());
+                    self.take(&row, Duration::ZERO, Instant::now());
                 }
             }
             // Another worker was faster.
@@ -187,8 +187,11 @@ fn why(
     let seconds = age.as_secs_f64();
     match (lease.holder(), &lease.checkpoint_owner) {
         (None, _) => (LeaseChange::Taken, "it had no owner".to_owned()),
-        (Some(owner), None) if owner == me => match asked {
-            Some(from) => (LeaseChange::Received, format!("{from} handed it over, as asked")),
+        (Some(owner), _) if owner == me => match asked {
+            Some(from) if wait.is_zero() => {
+                (LeaseChange::Received, format!("{from} handed it over, as asked"))
+            }
+            Some(from) => (LeaseChange::Forced, format!("{from} did not hand it over in time")),
             None => (LeaseChange::Taken, "it named this worker".to_owned()),
         },
         (Some(owner), Some(_)) if !wait.is_zero() => {
