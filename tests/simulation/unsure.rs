@@ -198,6 +198,28 @@ fn what_was_given_away_without_an_answer_is_not_said_to_be_lost() {
     }
 }
 
+/// A scan shows one's own write before its answer has come.
+#[test]
+fn what_one_has_given_away_oneself_is_not_said_to_be_lost() {
+    for seed in 0..20 {
+        simulate(async {
+            let mut calm = at_rest(seed, 2, 1).await;
+            calm.world.lock().faults.longest_call = Duration::from_secs(1);
+            calm.world.lock().split();
+            let seen = |calm: &Calm, change| calm.fleet.changes(change) > 0;
+            calm.until("the end", |calm| {
+                seen(calm, LeaseChange::Ended) || seen(calm, LeaseChange::Lost)
+            })
+            .await;
+            calm.fleet.join();
+            calm.until("balance", Calm::is_balanced).await;
+            sleep(Duration::from_secs(3)).await;
+            assert_eq!(calm.fleet.changes(LeaseChange::Lost), 0, "seed {seed}");
+            calm.finish().await;
+        });
+    }
+}
+
 /// A renewal is lost, others fail, and the one that is refused shows that the first has arrived: the
 /// grant counts from that one.
 #[test]

@@ -96,7 +96,10 @@ impl Coordinator {
                 continue;
             };
             if lease.counter > held.lease.counter && lease.holder() != Some(&self.me) {
-                self.lost_to(&lease.key, Some(lease));
+                // It may be what this worker writes itself: the answer to that tells.
+                if !held.busy {
+                    self.lost_to(&lease.key, Some(lease));
+                }
                 continue;
             }
             let asked = lease.checkpoint_owner.as_ref() == Some(&self.me);
