@@ -200,7 +200,7 @@ fn what_was_given_away_without_an_answer_is_not_said_to_be_lost() {
 
 /// A scan shows one's own write before its answer has come.
 #[test]
-fn what_one_has_given_away_oneself_is_not_said_to_be_lost() {
+fn what_a_scan_shows_before_its_answer_is_not_said_to_be_lost() {
     for seed in 0..20 {
         simulate(async {
             let mut calm = at_rest(seed, 2, 1).await;
