@@ -204,7 +204,7 @@ fn a_lease_that_was_handed_over_after_all_is_not_waited_for() {
             let thief = calm.fleet.join();
             calm.until("the asking", |calm| calm.hand_overs() > 0).await;
             calm.world.lock().table.slow_scans.insert(thief, Duration::from_secs(3));
-            calm.hang_sinks(0, params().hand_over_timeout - Duration::from_millis(500));
+            calm.hang_sinks(0, params().hand_over_timeout.mul_f64(0.97));
             let handed = |calm: &Calm| calm.world.lock().counter("hand-over finished") > 0;
             calm.until("the hand-over", handed).await;
             // A scan, the pause before it and the delivery.

@@ -72,7 +72,9 @@ fn sweep(seeds: Range<u64>) -> Seen {
             }
             let (history, broken) = run(seed);
             // A night's run need not end for its first failure to be looked at.
-            broken.iter().for_each(|what| println!("{what}"));
+            if let Some(what) = &broken {
+                println!("{what}");
+            }
             let mut all = all.lock().unwrap();
             for (what, count) in history.counters {
                 *all.counters.entry(what).or_default() += count;
