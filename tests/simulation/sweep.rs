@@ -111,7 +111,7 @@ fn no_seed_breaks_an_invariant() {
 }
 
 /// Seeds beyond those of a sweep that broke an invariant, and what was wrong.
-const FOUND: [(u64, &str); 14] = [
+const FOUND: [(u64, &str); 15] = [
     (10225, "SH-1: at LATEST, a lease from a later list was begun before its line came to it"),
     (13989, "SH-1: the same, where the rows that share its keys do not tell the line"),
     (5693, "SH-2: the same, where retention has cut the lineage and only the keys tell"),
@@ -129,6 +129,7 @@ const FOUND: [(u64, &str); 14] = [
     (36396, "LS-4: the same, where an old scan showed that it had been asked for once"),
     (71727, "LS-3: a lease that was taken by force without an answer was handed on"),
     (88441, "LS-3: the same"),
+    (12445, "a worker asked for a lease that it still held, after its hand-over without an answer"),
 ];
 
 #[test]

@@ -113,12 +113,11 @@ impl Coordinator {
     }
 
     /// A scan may be older than what this worker knows: it would ask for more right after it has asked
-    /// for its share, or got it.
+    /// for its share, or got it. It may also show what a write under way has done: whoever asked for such a
+    /// lease would get one that it still holds.
     fn put_right(&self, leases: &mut [Lease]) {
         for lease in leases {
-            if let Some(held) = self.held.get(&lease.key)
-                && held.lease.counter > lease.counter
-            {
+            if let Some(held) = self.held.get(&lease.key) {
                 lease.clone_from(&held.lease);
             }
             if let Some((from, _)) = self.asked.get(&lease.key)
