@@ -11,11 +11,11 @@ impl State {
         let row = self.row;
         let worker = &mut self.workers[id];
         match &mut worker.held {
-            Some(held) if held.behind > 0 && row.holder() != Some(id) => {
-                // What it writes itself may have done it: the answer tells.
-                if worker.flight.is_none() {
-                    worker.held = None;
-                }
+            // What it writes itself may have done it: then the answer tells.
+            Some(held)
+                if held.behind > 0 && row.holder() != Some(id) && worker.flight.is_none() =>
+            {
+                worker.held = None;
             }
             Some(held) => held.wanted |= row.checkpoint_owner == Some(id),
             None => worker.seen = worker.seen.or(Some(0)),

@@ -95,11 +95,10 @@ impl Coordinator {
                 self.hand_on(lease);
                 continue;
             };
-            if lease.counter > held.lease.counter && lease.holder() != Some(&self.me) {
-                // It may be what this worker writes itself: the answer to that tells.
-                if !held.busy {
-                    self.lost_to(&lease.key, Some(lease));
-                }
+            // It may be what this worker writes itself: then the answer tells.
+            let is_unexplained = lease.counter > held.lease.counter && !held.busy;
+            if is_unexplained && lease.holder() != Some(&self.me) {
+                self.lost_to(&lease.key, Some(lease));
                 continue;
             }
             let asked = lease.checkpoint_owner.as_ref() == Some(&self.me);
