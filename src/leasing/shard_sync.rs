@@ -205,3 +205,100 @@ fn new_lease(
     lease.latest_since = latest_since;
     lease
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::{
+        leasing::{InitialPosition, StreamIdentifier, fixtures::lease},
+        model::{LeaseKey, RecordPage, StreamName},
+        ports::{ShardIterator, StartAt, StreamReader},
+    };
+
+    /// A stream that nobody need ask.
+    struct Unasked;
+
+    #[async_trait]
+    impl StreamReader for Unasked {
+        async fn shards(&self) -> Result<Vec<Shard>, StreamError> {
+            unreachable!("the children were named")
+        }
+
+        async fn iterator(&self, _: &ShardId, _: &StartAt) -> Result<ShardIterator, StreamError> {
+            unreachable!("nothing is read")
+        }
+
+        async fn records(
+            &self,
+            _: &ShardIterator,
+            _: u32,
+        ) -> Result<RecordPage<ShardIterator>, StreamError> {
+            unreachable!("nothing is read")
+        }
+    }
+
+    /// A table of which rows are read, and into which they are put.
+    struct Rows(Mutex<Vec<Lease>>);
+
+    #[async_trait]
+    impl LeaseStore for Rows {
+        async fn read(&self, key: &LeaseKey) -> Result<Option<Lease>, StoreError> {
+            let rows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            Ok(rows.iter().find(|row| row.key == *key).cloned())
+        }
+
+        async fn create(&self, lease: &Lease) -> Result<bool, StoreError> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(lease.clone());
+            Ok(true)
+        }
+
+        async fn scan(&self) -> Result<Vec<Lease>, StoreError> {
+            unreachable!("both parents have rows")
+        }
+
+        async fn write(&self, _: &LeaseKey, _: &LeaseWrite) -> Result<Swap, StoreError> {
+            unreachable!("it only creates")
+        }
+
+        async fn delete(&self, _: &Lease) -> Result<bool, StoreError> {
+            unreachable!("it only creates")
+        }
+    }
+
+    /// Since when the shard is read into which 0, which ends, and 1 were merged.
+    async fn merged_since(ends: Option<i64>, other: Option<i64>) -> Option<EpochMillis> {
+        let stream = LeasedStream {
+            name: StreamName::new("orders"),
+            identifier: StreamIdentifier::Single,
+            initial_position: InitialPosition::Latest,
+            reader: Arc::new(Unasked),
+        };
+        let parent = |id, since: Option<i64>| {
+            let mut parent = lease(id).build();
+            parent.latest_since = since.map(EpochMillis);
+            parent
+        };
+        let (id, parents) = (ShardId::new("2"), ["0", "1"].map(ShardId::new).to_vec());
+        let child = ChildShard { id: id.clone(), parents, hash_range: None };
+        let store = Rows(Mutex::new(vec![parent("1", other)]));
+        let ended = parent("0", ends);
+        create_successors(&stream, &store, &ended, vec![child], None).await.unwrap();
+        store.read(&stream.lease_key(&id)).await.unwrap().unwrap().latest_since
+    }
+
+    /// What one parent was read from, the merged shard's records of its keys are read from too.
+    #[tokio::test]
+    async fn a_merged_shard_is_read_since_the_earlier_time_of_both_its_parents() {
+        assert_eq!(merged_since(Some(7), Some(5)).await, Some(EpochMillis(5)));
+        assert_eq!(merged_since(Some(5), Some(7)).await, Some(EpochMillis(5)));
+        assert_eq!(
+            merged_since(Some(7), None).await,
+            None,
+            "the other was read from its beginning"
+        );
+    }
+}
